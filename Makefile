@@ -1,0 +1,42 @@
+# `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
+.DEFAULT_GOAL := help
+.PHONY: help train test lint check gpu clean
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# Without an NVIDIA GPU, PyTorch's own index offers a build without CUDA: a tenth of the size. Nothing depends on it.
+CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
+TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
+
+help:  ## Show this help
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+
+train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
+	$(BIN)/python run.py $(ARGS)
+
+test: $(VENV)/.installed  ## Set up, then run the default tests (SLOW=1: all of them)
+	$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") $(ARGS)
+
+lint: $(VENV)/.installed  ## Style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+check: lint test  ## Lint, types and the default tests
+	$(BIN)/pyright
+
+gpu: TORCH_INDEX :=
+gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch
+
+clean:  ## Remove the virtual environment
+	rm -rf $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV) (a few minutes on first use)"
+	@$(PIP) $(TORCH_INDEX) torch
+	@$(PIP) --editable '.[dev]'
+	@touch $@

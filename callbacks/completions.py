@@ -1,0 +1,63 @@
+"""What the policy actually writes."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.loggers import TensorBoardLogger
+
+from rsgrpo import run_folder
+from rsgrpo.training.module import RLModule
+from rsgrpo.types import StepReport
+
+LONGEST_SHOWN = 2000
+"""Characters of a completion in the TensorBoard text; `rollouts.jsonl` has all of it."""
+
+
+class SampledCompletions(lightning.Callback):
+    """Every `every` iterations: some completions of some prompts, to `rollouts.jsonl` and as TensorBoard text."""
+
+    def __init__(self, every: int, groups: int, completions: int) -> None:
+        self.every, self.groups, self.completions = every, groups, completions
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        report = outputs["report"]
+        if report.iteration % self.every and not report.is_last and report.iteration != 1:
+            return
+        samples = self._samples(report)
+        if trainer.is_global_zero:
+            run_folder.append(Path(trainer.default_root_dir) / run_folder.ROLLOUTS, samples)
+            for logger in trainer.loggers:
+                if isinstance(logger, TensorBoardLogger):
+                    logger.experiment.add_text("train/completions", _markdown(samples), report.iteration)
+
+    def _samples(self, report: StepReport) -> list[dict[str, Any]]:
+        return [
+            {
+                "iteration": report.iteration,
+                "prompt": scored.group.prompt.id,
+                "problem": scored.group.prompt.problem.text,
+                "answer": scored.group.prompt.problem.answer,
+                "completion": completion.text,
+                "reward": score.value,
+                "correct": score.correct,
+                "finished": completion.finished,
+                "parts": dict(score.parts),
+            }
+            for scored in report.groups[: self.groups]
+            for completion, score in list(zip(scored.group.completions, scored.scores, strict=True))[: self.completions]
+        ]
+
+
+def _markdown(samples: list[dict[str, Any]]) -> str:
+    """A table: reward, problem and completion of every sample, as literal text."""
+    rows = [f"| {s['reward']:g} | {_literal(s['problem'])} | {_literal(s['completion'])} |" for s in samples]
+    return "\n".join(["| reward | problem | completion |", "|---|---|---|", *rows])
+
+
+def _literal(text: str) -> str:
+    """Text that Markdown shows as it is, on one line."""
+    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} [...]"
+    return f"`` {shown.replace('`', chr(39)).replace('|', '&#124;').replace(chr(10), ' ')} ``"

@@ -1,0 +1,45 @@
+"""pass@k of the validation and test splits."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from rsgrpo import run_folder
+from rsgrpo.evaluation.evaluate import ProblemResult
+from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.training.module import RLModule
+
+
+class PassAtK(lightning.Callback):
+    """Logs `eval/<split>/pass@k` (unbiased) and appends every problem's counts to `eval/<split>.jsonl`."""
+
+    def __init__(self, k: Sequence[int]) -> None:
+        self.k = list(k)
+        self.results: list[ProblemResult] = []
+
+    def on_validation_batch_end(
+        self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self.results += outputs["results"]
+
+    def on_test_batch_end(
+        self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
+    ) -> None:
+        self.results += outputs["results"]
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        self._write(trainer, pl_module, "validation", run_folder.VALIDATION)
+
+    def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        self._write(trainer, pl_module, "test", run_folder.TEST)
+
+    def _write(self, trainer: lightning.Trainer, module: RLModule, split: str, file: str) -> None:
+        results, self.results = self.results, []
+        passed = mean_pass_at_k([(result.n, result.correct) for result in results], self.k)
+        module.log_at(module.iteration, {f"eval/{split}/{name}": value for name, value in passed.items()})
+        if trainer.is_global_zero:
+            records = [{"iteration": module.iteration, **asdict(result)} for result in results]
+            run_folder.append(Path(trainer.default_root_dir) / file, records)

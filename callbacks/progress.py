@@ -1,0 +1,71 @@
+"""One line that says how the run is doing."""
+
+import time
+from typing import Any, cast
+
+import lightning
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from rsgrpo.training.module import RLModule
+from rsgrpo.types import StepReport
+
+SHOWN = {
+    "reward": "train/reward_mean",
+    "solved": "train/cumulative_solve_rate",
+    "entropy": "train/entropy",
+}
+"""What the line shows, of what other callbacks have logged."""
+
+
+class ProgressLine(lightning.Callback):
+    """Iteration, reward, cumulative solve rate, entropy and time left: live on a terminal, else a line now and then."""
+
+    def __init__(self, every: int) -> None:
+        self.every = every
+        self.console = Console(stderr=True)
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, auto_refresh=False
+        )
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        self.began, self.first = time.perf_counter(), pl_module.iteration
+        if self.console.is_terminal:
+            self.bar.start()
+            self.task = self.bar.add_task("starting", total=pl_module.recipe.iterations, completed=self.first)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        report = outputs["report"]
+        line = self._line(report, {name: trainer.callback_metrics.get(key) for name, key in SHOWN.items()})
+        if self.console.is_terminal:
+            self.bar.update(self.task, completed=report.iteration, description=line, refresh=True)
+        elif report.iteration % self.every == 0 or report.is_last or report.iteration == self.first + 1:
+            self.console.print(line, soft_wrap=True, highlight=False)
+        if not report.updates:
+            self.console.print(
+                f"iteration {report.iteration}: every group was dropped, nothing to train on", soft_wrap=True
+            )
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
+
+    def on_exception(self, trainer: lightning.Trainer, pl_module: RLModule, exception: BaseException) -> None:
+        if self.console.is_terminal:
+            self.bar.stop()
+
+    def on_test_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        which = "base policy" if pl_module.iteration == 0 else f"policy of iteration {pl_module.iteration}"
+        problems = sum(len(batch) for batch in cast(Any, trainer.test_dataloaders))
+        samples = pl_module.recipe.evaluation.test_completions
+        self.console.print(f"test: {which}, {problems} problems x {samples} completions", soft_wrap=True)
+
+    def _line(self, report: StepReport, metrics: dict[str, Any]) -> str:
+        per_iteration = (time.perf_counter() - self.began) / (report.iteration - self.first)
+        left = int(per_iteration * (report.iterations - report.iteration))
+        shown = [f"{name} {float(value):.3f}" for name, value in metrics.items() if value is not None]
+        return "  ".join(
+            [f"iteration {report.iteration}/{report.iterations}", *shown, f"{left // 60}:{left % 60:02d} left"]
+        )

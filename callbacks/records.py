@@ -1,0 +1,31 @@
+"""One record for every prompt that was visited."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning
+
+from rsgrpo import run_folder
+from rsgrpo.training.module import RLModule
+
+
+class PromptRecords(lightning.Callback):
+    """Appends to `prompts.jsonl`: iteration, prompt, n, correct, mean reward, and why its group was dropped."""
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        report = outputs["report"]
+        records = [
+            {
+                "iteration": report.iteration,
+                "prompt": scored.group.prompt.id,
+                "n": len(scored.scores),
+                "correct": scored.num_correct,
+                "reward_mean": sum(scored.rewards) / len(scored.rewards),
+                "dropped": reason,
+            }
+            for scored, reason in zip(report.groups, report.dropped, strict=True)
+        ]
+        if trainer.is_global_zero:
+            run_folder.append(Path(trainer.default_root_dir) / run_folder.PROMPTS, records)

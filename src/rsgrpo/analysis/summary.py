@@ -1,0 +1,91 @@
+"""The tables at the end of a run, made from its run folder alone."""
+
+import json
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rsgrpo import run_folder
+from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+
+OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
+
+
+def print_summary(run: Path, console: Console) -> None:
+    """Base against trained, where the time went, and the path of the run."""
+    metrics = run_folder.read(run / run_folder.METRICS)
+    console.print(pass_table(run, metrics))
+    console.print(time_table(run, metrics))
+    console.print(f"run folder: {run}", soft_wrap=True)
+
+
+def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
+    """Unbiased pass@k of the test split before and after training, and the cumulative solve rate in training."""
+    table = Table(title="base against trained (test split)", title_justify="left")
+    counts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    for record in run_folder.read(run / run_folder.TEST):
+        counts[record["iteration"]].append((record["n"], record["correct"]))
+    names = [f"pass@{k}" for k in _ks(run)] if counts else []
+    for column in ("policy", *names, "cumulative solve rate", "entropy"):
+        table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
+    trained = {record["iteration"]: record for record in metrics if "train/reward_mean" in record}
+    last = max(trained, default=0)
+    for iteration in sorted(counts) or [last]:
+        values = mean_pass_at_k(counts[iteration], _ks(run)) if counts else {}
+        at = trained.get(iteration, {})
+        table.add_row(
+            "base" if iteration == 0 else f"iteration {iteration}",
+            *(f"{values[name]:.3f}" for name in names),
+            _number(at.get("train/cumulative_solve_rate")),
+            _number(at.get("train/entropy")),
+        )
+    if not counts:
+        table.caption = "no test split was evaluated"
+    return table
+
+
+def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
+    """Seconds of every stage of the steps, which sum to the step, and of what lay around them."""
+    seconds: dict[str, float] = defaultdict(float)
+    for record in metrics:
+        for name, value in record.items():
+            if name.startswith("time/") and name.endswith("_s") and not name.endswith("_per_s"):
+                seconds[name.removeprefix("time/").removesuffix("_s")] += value
+    table = Table(title="where the time went", title_justify="left")
+    for column in ("", "seconds", "share"):
+        table.add_column(column, justify="left" if not column else "right")
+    step = seconds.pop("step", 0.0)
+    for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
+        table.add_row(name, f"{value:.1f}", f"{value / step:.0%}")
+    table.add_row("all steps", f"{step:.1f}", "100%" if step else "", end_section=True)
+    phases = json.loads((run / run_folder.DONE).read_text())["seconds"]
+    for name in ("setup", "base_evaluation", "training", "final_evaluation", "export"):
+        if name in phases:
+            label = "validation, checkpoints, logging" if name == "training" else name.replace("_", " ")
+            table.add_row(label, f"{phases[name] - (step if name == 'training' else 0):.1f}", "")
+    table.add_row("this run", f"{phases['step']:.1f}", "")
+    table.caption = _throughput(metrics)
+    return table
+
+
+def _throughput(metrics: list[dict[str, Any]]) -> str:
+    """Medians over the iterations."""
+    parts = []
+    for name in ("sampled", "trained"):
+        values = sorted(r[f"time/{name}_tokens_per_s"] for r in metrics if f"time/{name}_tokens_per_s" in r)
+        if values:
+            parts.append(f"{values[len(values) // 2]:,.0f} tokens/s {name}")
+    return ", ".join(parts)
+
+
+def _ks(run: Path) -> list[int]:
+    from omegaconf import OmegaConf
+
+    return list(OmegaConf.load(run / run_folder.CONFIG).eval.k)
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,40 @@
+"""Which groups of an iteration are trained on: dynamic sampling."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from rsgrpo.types import ScoredGroup
+
+
+@runtime_checkable
+class GroupFilter(Protocol):
+    """Says of each group why it is dropped, or None to keep it. Kept and dropped together are all of them."""
+
+    def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropEqualRewards:
+    """Drop groups whose rewards are all equal: a centred advantage is zero there (DAPO's dynamic sampling).
+
+    Compares the rewards themselves, never their standard deviation. The reason is `all_correct`, `all_wrong` or
+    `equal_rewards`.
+    """
+
+    def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+        return [_reason(group) for group in groups]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeepAll:
+    """Keep every group: for objectives whose advantage is not zero on groups of equal rewards."""
+
+    def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+        return [None] * len(groups)
+
+
+def _reason(group: ScoredGroup) -> str | None:
+    if len(set(group.rewards)) > 1:
+        return None
+    return {len(group.scores): "all_correct", 0: "all_wrong"}.get(group.num_correct, "equal_rewards")

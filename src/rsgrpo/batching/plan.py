@@ -1,0 +1,73 @@
+"""How much is sampled in one iteration, and how it is dealt into optimiser updates."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeVar
+
+from rsgrpo.types import FieldError, check_fields
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchPlan:
+    """The sizes of one iteration.
+
+    Raises:
+        FieldError: for N = 1 (a group of one has no baseline), or updates that do not fit into the iteration.
+    """
+
+    prompts_per_iteration: int
+    """P: prompts sampled per iteration."""
+    completions_per_prompt: int
+    """N: completions in a group."""
+    prompts_per_update: int
+    """Prompts of one optimiser update (the mini-batch); equal to `prompts_per_iteration` is fully on-policy."""
+    epochs: int = 1
+    """Passes over the rollouts of an iteration."""
+    row_tokens: int = 4096
+    """Tokens of a packed row, the micro-batch: bounds memory, never the result."""
+
+    def __post_init__(self) -> None:
+        at_least_one = ("prompts_per_iteration", "prompts_per_update", "epochs", "row_tokens")
+        check_fields(self, **{name: (1, math.inf) for name in at_least_one})
+        if self.completions_per_prompt < 2:
+            raise FieldError(
+                "completions_per_prompt",
+                self.completions_per_prompt,
+                "leaves a group without a baseline",
+                "use at least 2 completions per prompt, the paper's is 16",
+            )
+        if self.prompts_per_update > self.prompts_per_iteration:
+            raise FieldError(
+                "prompts_per_update",
+                self.prompts_per_update,
+                f"exceeds prompts_per_iteration={self.prompts_per_iteration}",
+                f"use at most prompts_per_update={self.prompts_per_iteration}",
+            )
+        if self.prompts_per_iteration % self.prompts_per_update:
+            raise FieldError(
+                "prompts_per_update",
+                self.prompts_per_update,
+                f"does not divide prompts_per_iteration={self.prompts_per_iteration}",
+                "use a divisor of it",
+            )
+
+    @property
+    def updates_per_epoch(self) -> int:
+        return self.prompts_per_iteration // self.prompts_per_update
+
+
+def deal(items: Sequence[Item], hands: int) -> list[list[Item]]:
+    """Split `items`, in order, into exactly `hands` lists whose sizes differ by at most one.
+
+    The number of updates stays fixed however many groups the filter kept (Table 3: 512 / 32 = 16).
+
+    >>> deal([1, 2, 3, 4, 5], 3), deal([1], 2)
+    ([[1, 2], [3, 4], [5]], [[1], []])
+    """
+    size, larger = divmod(len(items), hands)
+    bounds = [i * size + min(i, larger) for i in range(hands + 1)]
+    return [list(items[a:b]) for a, b in pairwise(bounds)]

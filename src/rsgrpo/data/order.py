@@ -1,0 +1,41 @@
+"""In which order prompts are visited: a pure function of the seed and the iteration."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from rsgrpo.seeds import derive_seed
+from rsgrpo.types import Prompt
+
+
+class PromptOrder:
+    """An endless stream of batches: one permutation of the train set per epoch, laid end to end.
+
+    The batch of an iteration depends on (seed, iteration) alone, so a resumed or extended run neither replays nor
+    skips a prompt. A batch that straddles two epochs may hold a prompt twice only when it is longer than what is left
+    of one epoch.
+    """
+
+    def __init__(self, prompts: Sequence[Prompt], *, prompts_per_iteration: int, seed: int, start: int = 0) -> None:
+        self.prompts, self.size, self.seed, self.start = prompts, prompts_per_iteration, seed, start
+
+    def __iter__(self) -> Iterator[list[Prompt]]:
+        iteration = self.start
+        while True:
+            yield self.batch(iteration)
+            iteration += 1
+
+    def batch(self, iteration: int) -> list[Prompt]:
+        """The prompts of `iteration`, counted from 0."""
+        first = iteration * self.size
+        return [self._at(position) for position in range(first, first + self.size)]
+
+    def _at(self, position: int) -> Prompt:
+        epoch, place = divmod(position, len(self.prompts))
+        return self.prompts[self._permutation(epoch)[place]]
+
+    def _permutation(self, epoch: int) -> np.ndarray:
+        if getattr(self, "_cached_epoch", None) != epoch:
+            generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
+            self._cached_epoch, self._cached = epoch, generator.permutation(len(self.prompts))
+        return self._cached

@@ -1,0 +1,55 @@
+"""What every data source is, and its problems in the policy's tokens."""
+
+from collections.abc import Sequence
+from typing import Literal, Protocol, runtime_checkable
+
+from transformers import PreTrainedTokenizerBase
+
+from rsgrpo.types import Problem, Prompt, UserError
+
+Split = Literal["train", "validation", "test"]
+
+
+@runtime_checkable
+class DataSource(Protocol):
+    """Problems by split. A split that does not exist is an empty list."""
+
+    @property
+    def max_prompt_tokens(self) -> int | None:
+        """Prompts with more tokens than this are dropped; None drops none."""
+        ...
+
+    def split(self, name: Split) -> list[Problem]: ...
+
+
+def tokenize(
+    problems: Sequence[Problem],
+    tokenizer: PreTrainedTokenizerBase,
+    *,
+    max_prompt_tokens: int | None,
+    max_new_tokens: int,
+    context: int,
+) -> tuple[list[Prompt], int]:
+    """The prompts of `problems`, and how many were left out for being longer than `max_prompt_tokens`.
+
+    Raises:
+        UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, or is empty.
+    """
+    if not problems:
+        return [], 0
+    encoded = tokenizer([problem.text for problem in problems]).input_ids
+    kept = []
+    for problem, ids in zip(problems, encoded, strict=True):
+        if max_prompt_tokens is not None and len(ids) > max_prompt_tokens:
+            continue
+        where = problem.origin or problem.id
+        if not ids:
+            raise UserError(f"{where}: the prompt has no tokens; give it a text")
+        if len(ids) + max_new_tokens > context:
+            raise UserError(
+                f"{where}: a prompt of {len(ids)} tokens and sampling.max_new_tokens={max_new_tokens} exceed the "
+                f"policy's context of {context}; drop longer prompts with data.max_prompt_tokens="
+                f"{context - max_new_tokens}"
+            )
+        kept.append(Prompt(problem=problem, token_ids=tuple(ids)))
+    return kept, len(problems) - len(kept)

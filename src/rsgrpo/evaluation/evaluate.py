@@ -1,0 +1,78 @@
+"""Sampling a split and counting what is right: behind validation, the test and later every benchmark."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rsgrpo.rewards.base import Reward
+from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.types import FieldError, Group, Prompt, Sampling, ScoredGroup, check_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluationPlan:
+    """When and how the policy is evaluated.
+
+    Raises:
+        FieldError: for a k that needs more completions than are drawn.
+    """
+
+    sampling: Sampling
+    every: int = 10
+    """Iterations between two validations."""
+    validation_prompts: int | None = 128
+    """The first so many problems of the validation split; null is all."""
+    validation_completions: int = 32
+    test_completions: int = 64
+    k: Sequence[int] = (1, 4, 32)
+
+    def __post_init__(self) -> None:
+        names = ("every", "validation_prompts", "validation_completions", "test_completions")
+        check_fields(self, **{name: (1, math.inf) for name in names if getattr(self, name) is not None})
+        fewest = min(self.validation_completions, self.test_completions)
+        if not self.k or not all(isinstance(k, int) and 1 <= k <= fewest for k in self.k):
+            cure = f"draw more with eval.validation_completions and eval.test_completions, or use k up to {fewest}"
+            raise FieldError("k", list(self.k), f"must lie between 1 and the {fewest} completions drawn", cure)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProblemResult:
+    """How often one problem was solved."""
+
+    problem_id: str
+    n: int
+    correct: int
+    mean_tokens: float
+    truncated: int
+    """Completions that ran into `max_new_tokens`."""
+
+
+def score_group(reward: Reward, group: Group) -> ScoredGroup:
+    """The reward's verdict on each completion of `group`."""
+    return ScoredGroup(
+        group=group, scores=tuple(reward(group.prompt.problem, completion.text) for completion in group.completions)
+    )
+
+
+def evaluate(
+    engine: RolloutEngine,
+    reward: Reward,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    *,
+    num_completions: int,
+    seed_of: Callable[[Prompt], int],
+) -> list[ProblemResult]:
+    """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`."""
+    results: dict[int, ProblemResult] = {}
+    seeds = [seed_of(prompt) for prompt in prompts]
+    for index, group in engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds):
+        completions = group.completions
+        results[index] = ProblemResult(
+            problem_id=group.prompt.id,
+            n=len(completions),
+            correct=score_group(reward, group).num_correct,
+            mean_tokens=sum(len(c.token_ids) for c in completions) / len(completions),
+            truncated=sum(not c.finished for c in completions),
+        )
+    return [results[index] for index in range(len(prompts))]

@@ -1,0 +1,81 @@
+"""The numbers that callbacks write, as functions of what a step reported."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from rsgrpo.types import ScoredGroup, StepReport
+
+
+@dataclass(slots=True)
+class SolveTracker:
+    """Which train prompts were visited, and which were solved at least once, so far in the run."""
+
+    visited: set[str] = field(default_factory=set)
+    solved: set[str] = field(default_factory=set)
+
+    def add(self, groups: Iterable[ScoredGroup]) -> None:
+        """Count the groups of an iteration, those a filter will drop included."""
+        for group in groups:
+            self.visited.add(group.group.prompt.id)
+            if group.num_correct:
+                self.solved.add(group.group.prompt.id)
+
+    def rate(self, train_set_size: int) -> float:
+        """|prompts with at least one correct rollout at any iteration so far| / |train set|."""
+        return len(self.solved) / train_set_size
+
+    def rate_of_visited(self) -> float:
+        """The same over the prompts visited so far."""
+        return len(self.solved) / max(1, len(self.visited))
+
+
+def rollout_statistics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
+    """Means over all completions of an iteration, before any filter."""
+    scores = [score for group in groups for score in group.scores]
+    completions = [completion for group in groups for completion in group.group.completions]
+    return {
+        "reward_mean": sum(s.value for s in scores) / len(scores),
+        "accuracy": sum(s.correct for s in scores) / len(scores),
+        "completion_tokens_mean": sum(len(c.token_ids) for c in completions) / len(completions),
+        "truncated_fraction": sum(not c.finished for c in completions) / len(completions),
+    }
+
+
+def group_statistics(report: StepReport) -> dict[str, float]:
+    """What the groups looked like, what was dropped and why, and the size of the advantages that were trained on."""
+    total = len(report.groups)
+    dropped = Counter(reason for reason in report.dropped if reason is not None)
+    solved_all = sum(group.num_correct == len(group.scores) for group in report.groups)
+    solved_none = sum(group.num_correct == 0 for group in report.groups)
+    kept = report.advantages
+    return {
+        "groups_kept": float(total - sum(dropped.values())),
+        "groups_all_correct_fraction": solved_all / total,
+        "groups_all_wrong_fraction": solved_none / total,
+        "advantage_rms": kept.square().mean().sqrt().item() if kept.numel() else 0.0,
+        **{f"groups_dropped/{reason}": float(dropped[reason]) for reason in ("all_correct", "all_wrong")},
+        **{f"groups_dropped/{reason}": float(count) for reason, count in dropped.items()},
+    }
+
+
+def update_statistics(report: StepReport) -> dict[str, float]:
+    """The updates of an iteration, means weighted by their loss tokens; empty when nothing was trained."""
+    tokens = sum(update.loss_tokens for update in report.updates)
+    if not tokens:
+        return {}
+    names = ("loss", "grad_norm", "clip_fraction")
+    means = {n: sum(getattr(u, n) * u.loss_tokens for u in report.updates) / tokens for n in names}
+    return {**means, "learning_rate": report.updates[-1].learning_rate, "loss_tokens": float(tokens)}
+
+
+def throughput(report: StepReport) -> dict[str, float]:
+    """Tokens per second of the stages that sample and that train; a stage that did not run is left out.
+
+    Sampled tokens are those of the completions; trained tokens are all tokens of the packed rows, prompts included,
+    counted once per pass.
+    """
+    sampled = sum(len(c.token_ids) for group in report.groups for c in group.group.completions)
+    trained = sum(update.row_tokens for update in report.updates)
+    rates = {"sampled_tokens_per_s": (sampled, "rollout"), "trained_tokens_per_s": (trained, "update")}
+    return {name: count / report.seconds[s] for name, (count, s) in rates.items() if count and report.seconds.get(s)}

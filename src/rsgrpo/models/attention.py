@@ -1,0 +1,100 @@
+"""Attention over packed rows: sequences laid end to end never see each other, and a long row never costs its square.
+
+Linear layers run on the packed row as it is. Inside attention, each bucket of similar lengths is gathered to a padded
+[B, H, L, D] block, run through causal SDPA, and scattered back; in half precision on a GPU, variable-length attention
+does the same without the padding. transformers knows the function as `attn_implementation="packed"`; calls without
+`packed=` (sampling with a key-value cache) are ordinary SDPA.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.masking_utils import sdpa_mask
+
+BUCKET_RATIO = 1.25
+"""Sequences share a padded block while the longest is at most this much longer than the shortest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLayout:
+    """Where each sequence of a packed row lies. Built once a row, used by every layer.
+
+    `buckets` holds one index block [b, L] per bucket of similar lengths: entry [i, j] is the row position of token j
+    of sequence i. Padded entries repeat a real token: causal attention keeps it from the tokens before it, and
+    `keep` [b, L] leaves it out of the result.
+    """
+
+    buckets: tuple[tuple[Int[Tensor, "b L"], Tensor], ...]
+    boundaries: Int[Tensor, " B+1"]
+    max_length: int
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device) -> "PackedLayout":
+        """The layout of a row that holds sequences of `lengths` tokens, in order."""
+        starts = torch.tensor([0, *lengths]).cumsum(0)
+        order = sorted(range(len(lengths)), key=lambda i: lengths[i])
+        buckets, first = [], 0
+        for last in range(1, len(order) + 1):
+            if last == len(order) or lengths[order[last]] > BUCKET_RATIO * lengths[order[first]]:
+                members = order[first:last]
+                size = torch.tensor([lengths[i] for i in members])[:, None]
+                offset = torch.arange(int(size.max()))[None]
+                index = starts[members][:, None] + offset.clamp(max=size - 1)
+                buckets.append((index.to(device), (offset < size).to(device)))
+                first = last
+        return cls(tuple(buckets), starts.to(device, torch.int32), max(lengths))
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Float[Tensor, "b H Q D"],
+    key: Float[Tensor, "b G K D"],
+    value: Float[Tensor, "b G K D"],
+    attention_mask: Tensor | None,
+    packed: PackedLayout | None = None,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """transformers' attention function for both uses of the policy; returns [b, Q, H, D]."""
+    if packed is None:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    repeats = query.shape[1] // key.shape[1]
+    if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
+        return _varlen_attention(query, key, value, packed, scaling, repeats), None
+    q, k, v = query[0].transpose(0, 1), key[0].transpose(0, 1), value[0].transpose(0, 1)  # [S, heads, D]
+    out = torch.empty_like(q)
+    for index, keep in packed.buckets:
+        qb, kb, vb = (x[index].transpose(1, 2) for x in (q, k, v))  # [b, heads, L, D]
+        attended = F.scaled_dot_product_attention(qb, kb, vb, is_causal=True, scale=scaling, enable_gqa=repeats > 1)
+        out = out.index_put((index[keep],), attended.transpose(1, 2)[keep])
+    return out[None], None
+
+
+def _varlen_attention(
+    query: Tensor, key: Tensor, value: Tensor, packed: PackedLayout, scaling: float | None, repeats: int
+) -> Tensor:
+    from torch.nn.attention.varlen import varlen_attn
+
+    q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
+    k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
+    ends, longest = packed.boundaries, packed.max_length
+    if scaling is not None:  # varlen_attn takes no scale in torch 2.11: fold it into the query
+        q = q * (scaling * q.shape[-1] ** 0.5)
+    attended = varlen_attn(q, k, v, ends, ends, longest, longest, window_size=(-1, 0))
+    return cast(Tensor, attended)[None]
+
+
+def packed_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any) -> Tensor | None:
+    """No mask for a packed row (it comes without a padding mask), SDPA's own for everything else."""
+    return None if attention_mask is None else sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
+
+
+AttentionInterface.register("packed", packed_attention)
+AttentionMaskInterface.register("packed", packed_mask)

@@ -1,0 +1,101 @@
+"""The policy: a causal language model that returns the log-prob and entropy of chosen tokens of a packed row."""
+
+from pathlib import Path
+from typing import NamedTuple, cast
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from rsgrpo.models.attention import PackedLayout
+from rsgrpo.types import PackedRow
+
+
+class TokenStatistics(NamedTuple):
+    """Per loss token of a row: log pi(token), with gradient, and the entropy of the distribution, without."""
+
+    logprobs: Float[Tensor, " T"]
+    entropy: Float[Tensor, " T"]
+
+
+class Policy(nn.Module):
+    """A Hugging Face causal LM with its tokenizer.
+
+    `forward(row, temperature)` is the one entry for training. Sampling engines use `model` directly.
+    """
+
+    def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, chunk_tokens: int = 4096) -> None:
+        super().__init__()
+        model.set_attn_implementation("packed")
+        self.model = model
+        self.tokenizer = tokenizer
+        self.chunk_tokens = chunk_tokens
+        self.train()
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, *, chunk_tokens: int = 4096) -> "Policy":
+        """Load a Hugging Face folder or hub id, weights in float32."""
+        tokenizer = AutoTokenizer.from_pretrained(path)
+        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        return cls(model, tokenizer, chunk_tokens=chunk_tokens)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write an ordinary Hugging Face folder that `AutoModelForCausalLM.from_pretrained` loads."""
+        self.model.set_attn_implementation("sdpa")
+        try:
+            self.model.save_pretrained(folder)
+        finally:
+            self.model.set_attn_implementation("packed")
+        self.tokenizer.save_pretrained(folder)
+
+    @property
+    def device(self) -> torch.device:
+        return self.model.device
+
+    @property
+    def context(self) -> int:
+        """The longest prompt plus completion that the position embeddings allow, in tokens."""
+        return int(self.model.config.max_position_embeddings)
+
+    @property
+    def stop_token_ids(self) -> tuple[int, ...]:
+        """End-of-sequence of the tokenizer and of the generation config."""
+        configured = getattr(self.model.generation_config, "eos_token_id", None)
+        ids = configured if isinstance(configured, list) else [configured]
+        return tuple(sorted({i for i in [*ids, self.tokenizer.eos_token_id] if i is not None}))
+
+    def forward(self, row: PackedRow, temperature: float) -> TokenStatistics:
+        """Log-probs and entropies of the row's loss tokens at `temperature`, both of shape T, in nats.
+
+        Equals the full softmax over separate sequences; the vocabulary is never materialised for more than
+        `chunk_tokens` tokens at once.
+        """
+        hidden = self.model.get_decoder()(
+            input_ids=row.token_ids[None],
+            position_ids=row.position_ids[None],
+            use_cache=False,
+            packed=PackedLayout.of(row.lengths, row.token_ids.device),
+        ).last_hidden_state[0]
+        wanted = hidden[row.target_index]
+        head = cast(nn.Module, self.model.get_output_embeddings())
+        if wanted.shape[0] <= self.chunk_tokens:
+            return _token_statistics(head, wanted, row.target_ids, temperature)
+        parts = [
+            checkpoint(_token_statistics, head, h, ids, temperature, use_reentrant=False)
+            for h, ids in zip(wanted.split(self.chunk_tokens), row.target_ids.split(self.chunk_tokens), strict=True)
+        ]
+        return TokenStatistics(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _token_statistics(
+    head: nn.Module, hidden: Float[Tensor, "T D"], token_ids: Int[Tensor, " T"], temperature: float
+) -> TokenStatistics:
+    logits = head(hidden).float() / temperature
+    log_normaliser = logits.logsumexp(dim=-1)
+    logprobs = logits.gather(-1, token_ids[:, None])[:, 0] - log_normaliser
+    with torch.no_grad():
+        probabilities = (logits - log_normaliser[:, None]).exp_()
+        entropy = log_normaliser - (probabilities * logits).sum(dim=-1)
+    return TokenStatistics(logprobs, entropy)

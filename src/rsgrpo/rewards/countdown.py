@@ -1,0 +1,111 @@
+"""The reward of Countdown: the boxed expression is calculated, by a parser of its own."""
+
+import re
+from dataclasses import dataclass
+from fractions import Fraction
+
+from rsgrpo.rewards.base import last_boxed
+from rsgrpo.types import Problem, Score
+
+MAX_TOKENS = 64
+"""Longest expression looked at; the longest right one has 11 tokens."""
+
+_TOKEN = re.compile(r"\s*(?:(\d{1,9})|([-+*/()]))")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CountdownReward:
+    """1 when the last box uses exactly the given numbers and evaluates to the target, else 0.
+
+    `parts` tells the failures apart: `no_box`, `malformed`, `wrong_numbers`, `wrong_value`.
+    """
+
+    def __call__(self, problem: Problem, text: str) -> Score:
+        boxed = last_boxed(text)
+        if boxed is None:
+            return _wrong("no_box")
+        try:
+            value, numbers = evaluate(boxed)
+        except ValueError:
+            return _wrong("malformed")
+        if sorted(numbers) != sorted(problem.facts["numbers"]):
+            return _wrong("wrong_numbers")
+        if value != int(problem.answer):
+            return _wrong("wrong_value")
+        return Score(value=1.0, correct=True)
+
+
+def _wrong(why: str) -> Score:
+    return Score(value=0.0, correct=False, parts={why: 1.0})
+
+
+def evaluate(expression: str) -> tuple[Fraction, list[int]]:
+    """The exact value of an expression of whole numbers, + - * / and brackets, and the numbers it uses.
+
+    Raises:
+        ValueError: for anything else, a division by zero and more than `MAX_TOKENS` tokens included.
+
+    >>> evaluate("( 10 * 4 ) - 5")
+    (Fraction(35, 1), [10, 4, 5])
+    """
+    parser = _Parser(_tokens(expression))
+    value = parser.sum()
+    if parser.peek() is not None:
+        raise ValueError(f"unexpected {parser.peek()!r}")
+    return value, parser.numbers
+
+
+def _tokens(expression: str) -> list[int | str]:
+    tokens: list[int | str] = []
+    position, text = 0, expression.rstrip()
+    while position < len(text):
+        match = _TOKEN.match(text, position)
+        if match is None or len(tokens) == MAX_TOKENS:
+            raise ValueError(f"not an arithmetic expression at {position}")
+        tokens.append(int(match[1]) if match[1] else match[2])
+        position = match.end()
+    return tokens
+
+
+class _Parser:
+    """Recursive descent: sum = product (+|- product)*, product = atom (*|/ atom)*, atom = number | ( sum )."""
+
+    def __init__(self, tokens: list[int | str]) -> None:
+        self.tokens, self.position, self.numbers = tokens, 0, list[int]()
+
+    def peek(self) -> int | str | None:
+        return self.tokens[self.position] if self.position < len(self.tokens) else None
+
+    def take(self) -> int | str | None:
+        token = self.peek()
+        self.position += 1
+        return token
+
+    def sum(self) -> Fraction:
+        value = self.product()
+        while self.peek() in ("+", "-"):
+            value = value + self.product() if self.take() == "+" else value - self.product()
+        return value
+
+    def product(self) -> Fraction:
+        value = self.atom()
+        while self.peek() in ("*", "/"):
+            if self.take() == "*":
+                value *= self.atom()
+            elif (divisor := self.atom()) != 0:
+                value /= divisor
+            else:
+                raise ValueError("division by zero")
+        return value
+
+    def atom(self) -> Fraction:
+        token = self.take()
+        if token == "(":
+            value = self.sum()
+            if self.take() != ")":
+                raise ValueError("unclosed bracket")
+            return value
+        if not isinstance(token, int):
+            raise ValueError(f"expected a number, got {token!r}")
+        self.numbers.append(token)
+        return Fraction(token)

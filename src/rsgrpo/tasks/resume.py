@@ -1,0 +1,64 @@
+"""`ckpt=RUN`: continue a run in its own folder, with its own settings."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rsgrpo import run_folder
+from rsgrpo.training import checkpoints
+from rsgrpo.types import UserError
+
+MAY_CHANGE = ("iterations", "ckpt", "task", "callbacks", "logger", "trainer", "model.cache_dir", "batching.row_tokens")
+"""What a resumed run may set anew; everything else is what makes it the same run."""
+
+
+def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
+    """The command line of a resumed run: the overrides it was started with, then those given now, in its folder.
+
+    Raises:
+        UserError: when `ckpt=` names no run.
+    """
+    given = {_key(argument): argument for argument in arguments if "=" in argument or argument.startswith("~")}
+    ckpt = given.get("ckpt", "ckpt=null").split("=", 1)[1]
+    if ckpt in ("null", ""):
+        return list(arguments)
+    if {"-m", "--multirun"} & set(arguments):
+        raise UserError(f"ckpt={ckpt} resumes one run; leave out -m")
+    run, _ = checkpoints.find(ckpt)
+    overrides = run / run_folder.OVERRIDES
+    if not overrides.is_file():
+        raise UserError(
+            f"ckpt={ckpt}: {overrides} is missing, so the run's settings are unknown; name a whole run folder"
+        )
+    saved = [str(argument) for argument in OmegaConf.to_object(OmegaConf.load(overrides))]  # type: ignore[union-attr]
+    return [*(s for s in saved if _key(s) not in given), *arguments, f'hydra.run.dir="{run}"']
+
+
+def check_same_run(run: Path, cfg: DictConfig) -> None:
+    """Refuse to continue a run under settings that would make it another one.
+
+    Raises:
+        UserError: naming the first key that differs.
+    """
+    before = _flat(OmegaConf.to_container(OmegaConf.load(run / run_folder.CONFIG)))
+    now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    for key in sorted(before.keys() | now.keys()):
+        if any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE) or before.get(key) == now.get(key):
+            continue
+        raise UserError(
+            f"ckpt={cfg.ckpt}: {key} was {before.get(key)} and is {now.get(key)} now; leave it as it was, or start a "
+            f"new run from the trained weights with model.path={run / run_folder.POLICY}"
+        )
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").split("=", 1)[0].split("@")[0]
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {key: value for k, v in tree.items() for key, value in _flat(v, f"{prefix}.{k}" if prefix else k).items()}

@@ -1,0 +1,158 @@
+"""`python run.py`: train a policy by RL, from configuration to run folder."""
+
+import json
+import logging
+import warnings
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.summary import print_summary
+from rsgrpo.data.source import DataSource, tokenize
+from rsgrpo.models.policy import Policy
+from rsgrpo.tasks.compose import build, build_recipe
+from rsgrpo.tasks.machine import check_machine, check_writable
+from rsgrpo.tasks.policy import load_policy
+from rsgrpo.tasks.resume import check_same_run
+from rsgrpo.training import checkpoints
+from rsgrpo.training.clock import StageClock
+from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.metrics_file import MetricsFile
+from rsgrpo.training.module import RLModule
+from rsgrpo.training.recipe import Recipe
+from rsgrpo.types import Prompt, UserError
+
+
+def train(cfg: DictConfig) -> None:
+    """Check everything, evaluate the base, train, evaluate again, and leave a run folder behind.
+
+    Raises:
+        UserError: for a mistake in the configuration, its data or its machine.
+    """
+    clock = StageClock()
+    with clock.stage("setup"):
+        run = Path(HydraConfig.get().runtime.output_dir)
+        recipe, source = build_recipe(cfg), build(cfg, "data")
+        check_machine(cfg)
+        check_writable(run)
+        checkpoint = _checkpoint_to_resume(cfg)
+        _quiet_lightning()
+        if cfg.trainer.threads is not None:
+            torch.set_num_threads(cfg.trainer.threads)
+        policy = load_policy(cfg)
+        data = PromptData(**{name: _prompts(source, name, policy, recipe) for name in ("train", "validation", "test")})
+        engine = instantiate(cfg.rollout)(policy=policy)
+        module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
+        trainer = _trainer(cfg, run, recipe)
+        _begin_run_folder(run, cfg, checkpoint)
+    if checkpoint is None:
+        with clock.stage("base_evaluation"):
+            _evaluate(trainer, module, data, validation=True)
+    with clock.stage("training"):
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    with clock.stage("final_evaluation"):
+        _evaluate(trainer, module, data, validation=False)
+    with clock.stage("export"):
+        policy.save_pretrained(run / run_folder.POLICY)
+    _write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": clock.read()})
+    print_summary(run, Console())
+
+
+def _prompts(source: DataSource, split: Any, policy: Policy, recipe: Recipe) -> list[Prompt]:
+    sampling = recipe.sampling if split == "train" else recipe.evaluation.sampling
+    prompts, dropped = tokenize(
+        source.split(split),
+        policy.tokenizer,
+        max_prompt_tokens=source.max_prompt_tokens,
+        max_new_tokens=sampling.max_new_tokens,
+        context=policy.context,
+    )
+    if dropped:
+        Console().print(
+            f"{split}: dropped {dropped} prompts longer than data.max_prompt_tokens={source.max_prompt_tokens}"
+        )
+    if split == "train" and not prompts:
+        raise UserError("the train split is empty; check data.* (data.max_prompt_tokens drops longer prompts)")
+    return prompts[: recipe.evaluation.validation_prompts] if split == "validation" else prompts
+
+
+def _trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Trainer:
+    """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration."""
+    settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
+    loggers: list[Logger] = [MetricsFile(run), *([instantiate(cfg.logger)] if cfg.logger else [])]
+    return lightning.Trainer(
+        **settings,
+        max_epochs=-1,
+        logger=loggers,
+        callbacks=[instantiate(callback) for callback in (cfg.get("callbacks") or {}).values() if callback],
+        val_check_interval=recipe.evaluation.every,
+        check_val_every_n_epoch=None,
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        use_distributed_sampler=False,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=run,
+    )
+
+
+def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *, validation: bool) -> None:
+    """Sample the splits that exist."""
+    if validation and data.validation:
+        trainer.validate(module, datamodule=data, verbose=False)
+    if data.test:
+        trainer.test(module, datamodule=data, verbose=False)
+
+
+def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
+    if cfg.ckpt is None:
+        return None
+    run, checkpoint = checkpoints.find(cfg.ckpt)
+    check_same_run(run, cfg)
+    done = checkpoints.iteration_of(checkpoint)
+    if done >= cfg.iterations:
+        raise UserError(f"ckpt={cfg.ckpt} has finished {done} iterations already; extend it with iterations={2 * done}")
+    return checkpoint
+
+
+def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None) -> None:
+    """What was asked for, with which versions; a resumed run first forgets what came after its checkpoint."""
+    if checkpoint is not None:
+        run_folder.rewind(run, checkpoints.iteration_of(checkpoint))
+    OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
+    OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
+    packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
+    _write_json(
+        run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": {name: version(name) for name in packages}}
+    )
+
+
+def _write_json(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def _quiet_lightning() -> None:
+    """Silence what Lightning and transformers say about choices that are made on purpose here."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    for message in (
+        ".*does not have many workers.*",
+        ".*Trying to infer the `batch_size`.*",
+        ".*GPU available but not used.*",
+        ".*isinstance\\(treespec, LeafSpec\\).*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,44 @@
+"""Prompts for Lightning's loops: an endless train stream and one batch per evaluation split."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from rsgrpo.data.order import PromptOrder
+from rsgrpo.training.module import RLModule
+from rsgrpo.types import Prompt
+
+
+class PromptData(lightning.LightningDataModule):
+    """The three splits. The train stream starts at the module's own iteration: that is all there is to resuming it."""
+
+    def __init__(self, train: Sequence[Prompt], validation: Sequence[Prompt], test: Sequence[Prompt]) -> None:
+        super().__init__()
+        self.train, self.validation, self.test = train, validation, test
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        """Prompts are token ids in plain Python: engines and packing move what they need."""
+        return batch
+
+    def train_dataloader(self) -> PromptOrder:
+        module = cast(RLModule, cast(lightning.Trainer, self.trainer).lightning_module)
+        return PromptOrder(
+            self.train,
+            prompts_per_iteration=module.recipe.batching.prompts_per_iteration,
+            seed=module.recipe.seed,
+            start=module.iteration,
+        )
+
+    def val_dataloader(self) -> DataLoader[list[Prompt]] | list[Any]:
+        return _one_batch(self.validation)
+
+    def test_dataloader(self) -> DataLoader[list[Prompt]] | list[Any]:
+        return _one_batch(self.test)
+
+
+def _one_batch(prompts: Sequence[Prompt]) -> DataLoader[list[Prompt]] | list[Any]:
+    """A whole split at once: the engine knows best how to cut it. Lightning skips an empty list."""
+    return DataLoader(cast(Any, [list(prompts)]), batch_size=None, collate_fn=list) if prompts else []

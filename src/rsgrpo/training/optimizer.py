@@ -1,0 +1,44 @@
+"""AdamW with a linear warm-up."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from rsgrpo.types import FieldError, check_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdamW:
+    """Settings of `torch.optim.AdamW`, of its warm-up and of gradient clipping.
+
+    Raises:
+        FieldError: for a value outside its range.
+    """
+
+    lr: float
+    betas: Sequence[float] = (0.9, 0.95)
+    weight_decay: float = 0.0
+    warmup_steps: int = 0
+    """Optimiser steps over which the learning rate rises linearly to `lr`."""
+    grad_clip: float = 1.0
+    """Largest global l2 norm of the gradient."""
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf), grad_clip=(1e-12, math.inf)
+        )
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise FieldError("betas", list(self.betas), "must be two numbers in [0, 1)", "try betas=[0.9,0.95]")
+
+    def build(
+        self, parameters: Iterable[nn.Parameter]
+    ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+        """The optimiser and its learning-rate schedule, to be stepped once per update."""
+        betas = (float(self.betas[0]), float(self.betas[1]))
+        optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=betas, weight_decay=self.weight_decay)
+        return optimizer, torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: min(1.0, (step + 1) / max(1, self.warmup_steps))
+        )

@@ -1,0 +1,137 @@
+"""Supervised pretraining of the tiny policy on Countdown demonstrations: the base model that needs no download."""
+
+import hashlib
+import json
+import math
+import random
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch
+from filelock import FileLock
+
+import rsgrpo.data.countdown
+import rsgrpo.models.tiny
+from rsgrpo.batching.packing import pack
+from rsgrpo.data.countdown import Demonstrations, splits
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import EOS, build_model, build_tokenizer
+from rsgrpo.types import FieldError, TrainingSequence, check_fields
+
+Progress = Callable[[int, int, float], None]
+"""Called after every step with (steps done, steps in all, loss)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pretraining:
+    """The recipe of the base model: AdamW, linear warm-up, cosine decay to 5 % of the peak, loss on the completion.
+
+    Raises:
+        FieldError: for a value outside its range.
+    """
+
+    seed: int = 0
+    """Picks the base model: initial weights, corpus and order. The RL seed is another."""
+    steps: int = 1200
+    batch_size: int = 128
+    lr: float = 3e-3
+    betas: Sequence[float] = (0.9, 0.98)
+    weight_decay: float = 0.01
+    warmup_steps: int = 50
+    row_tokens: int = 4096
+    hidden_size: int = 64
+    num_layers: int = 3
+    operator_weights: Sequence[float] = (0.5, 0.3, 0.15, 0.05)
+    """Weights of + - * / in the demonstrations."""
+    failure_rates: Sequence[float] = (0.3, 0.8, 0.9)
+    """Share of failed attempts among the demonstrations of level 0, 1, 2."""
+
+    def __post_init__(self) -> None:
+        positive = {name: (1, math.inf) for name in ("steps", "batch_size", "row_tokens", "num_layers")}
+        check_fields(self, **positive, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf))
+        if self.hidden_size < 32 or self.hidden_size % 32:
+            raise FieldError("hidden_size", self.hidden_size, "must be a multiple of 32", "try hidden_size=64")
+        self.demonstrations()
+
+    def demonstrations(self) -> Demonstrations:
+        """The corpus that the recipe trains on."""
+        return Demonstrations(operator_weights=self.operator_weights, failure_rates=self.failure_rates)
+
+    def fingerprint(self) -> str:
+        """Hash of the recipe and of the code that makes the base model out of it."""
+        sources = [rsgrpo.data.countdown.__file__, rsgrpo.models.tiny.__file__, __file__]
+        code = b"".join(Path(source).read_bytes() for source in sources)
+        recipe = json.dumps({k: list(v) if isinstance(v, Sequence) else v for k, v in asdict(self).items()})
+        return hashlib.sha256(recipe.encode() + code).hexdigest()[:16]
+
+
+def cached_base(recipe: Pretraining, cache: Path, progress: Progress) -> Path:
+    """The Hugging Face folder of the base model, trained on first use and kept under `cache`.
+
+    Safe to call from several processes at once: one trains, the others wait for it.
+    """
+    folder = cache / f"tiny-{recipe.fingerprint()}"
+    cache.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            pretrain(recipe, progress).save_pretrained(unfinished)
+            (unfinished / "pretraining.json").write_text(json.dumps(asdict(recipe), indent=1, default=list))
+            unfinished.rename(folder)
+    return folder
+
+
+def pretrain(recipe: Pretraining, progress: Progress) -> Policy:
+    """Train a base model from scratch on freshly drawn demonstrations of the pretraining split."""
+    tokenizer = build_tokenizer()
+    shape = {"hidden_size": recipe.hidden_size, "num_layers": recipe.num_layers}
+    policy = Policy(build_model(tokenizer, **shape, seed=recipe.seed), tokenizer)
+    optimizer = torch.optim.AdamW(
+        policy.parameters(), lr=recipe.lr, betas=(recipe.betas[0], recipe.betas[1]), weight_decay=recipe.weight_decay
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: learning_rate_factor(step, recipe))
+    rng = random.Random(recipe.seed)
+    for step in range(recipe.steps):
+        loss = 0.0
+        for row in pack(*_draw_batch(recipe, policy, rng), row_tokens=recipe.row_tokens, device=policy.device):
+            row_loss = -(row.weights * policy(row, 1.0).logprobs).sum()
+            row_loss.backward()
+            loss += row_loss.item()
+        torch.nn.utils.clip_grad_norm_(policy.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        optimizer.zero_grad(set_to_none=True)
+        progress(step + 1, recipe.steps, loss)
+    return policy
+
+
+def learning_rate_factor(step: int, recipe: Pretraining) -> float:
+    """Share of the peak learning rate at `step`: linear warm-up, then cosine from 1 to 0.05."""
+    if step < recipe.warmup_steps:
+        return (step + 1) / recipe.warmup_steps
+    done = (step - recipe.warmup_steps) / max(1, recipe.steps - recipe.warmup_steps)
+    return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def _draw_batch(
+    recipe: Pretraining, policy: Policy, rng: random.Random
+) -> tuple[list[TrainingSequence], list[torch.Tensor]]:
+    """Demonstrations of one step and their token weights: the mean over all completion tokens."""
+    tokenizer, corpus = policy.tokenizer, recipe.demonstrations()
+    problems = rng.choices(splits()["pretrain"], k=recipe.batch_size)
+    prompts = tokenizer([problem.text for problem in problems]).input_ids
+    completions = tokenizer([corpus.draw(problem, rng) + EOS for problem in problems]).input_ids
+    sequences = [
+        TrainingSequence(
+            prompt_ids=tuple(prompt),
+            completion_ids=tuple(completion),
+            advantage=0.0,
+            sampler_logprobs=torch.zeros(len(completion)),
+        )
+        for prompt, completion in zip(prompts, completions, strict=True)
+    ]
+    total = sum(len(sequence.completion_ids) for sequence in sequences)
+    return sequences, [torch.full((len(s.completion_ids),), 1 / total) for s in sequences]

@@ -1,0 +1,42 @@
+"""Everything that defines a training run, but the policy and the machine."""
+
+from dataclasses import dataclass
+
+from rsgrpo.batching.filters import GroupFilter
+from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.losses.clip import ClipLoss
+from rsgrpo.objectives.base import Objective
+from rsgrpo.rewards.base import Reward
+from rsgrpo.training.optimizer import AdamW
+from rsgrpo.types import FieldError, Sampling, check_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recipe:
+    """The parts of a step, each one concern; `python run.py objective=...` swaps one of them.
+
+    Raises:
+        FieldError: when training would sample from another distribution than the one it computes log-probs of.
+    """
+
+    objective: Objective
+    loss: ClipLoss
+    filter: GroupFilter
+    reward: Reward
+    batching: BatchPlan
+    sampling: Sampling
+    optimizer: AdamW
+    evaluation: EvaluationPlan
+    iterations: int
+    seed: int
+
+    def __post_init__(self) -> None:
+        check_fields(self, iterations=(1, float("inf")), seed=(0, float("inf")))
+        if self.sampling.truncates:
+            raise FieldError(
+                "sampling",
+                f"(top_p={self.sampling.top_p}, top_k={self.sampling.top_k}, min_p={self.sampling.min_p})",
+                "cuts tokens off while training, which makes the probability ratio wrong",
+                "train with sampling.top_p=1 sampling.top_k=0 sampling.min_p=0 (eval.sampling may differ)",
+            )

@@ -1,0 +1,273 @@
+"""The records that one stage of a training step hands to the next, and the project's dimension legend.
+
+Legend, used in every shape annotation of the project:
+
+    P  prompts on this rank            S  tokens of one packed row
+    N  completions per prompt          M  packed rows (micro-batches) of one update
+    T  tokens of one completion        V  vocabulary
+    B  sequences of one packed row     k  as in pass@k
+
+Log-probs and entropies are in nats. Every record is frozen: a stage makes a new one, it never edits.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+class UserError(Exception):
+    """A mistake in what the user asked for: one clear sentence that names the key and the cure."""
+
+
+class FieldError(ValueError):
+    """A configuration field with a value that its class refuses.
+
+    The class knows its own field, not the key under which it was configured; the command line joins the two:
+    `FieldError("beta", nan, "must be finite", "try beta=2")` raised under `objective` is shown as
+    `objective.beta=nan must be finite; try objective.beta=2`.
+    """
+
+    def __init__(self, name: str, value: object, problem: str, cure: str) -> None:
+        self.name, self.value, self.problem, self.cure = name, value, problem, cure
+        super().__init__(f"{name}={value} {problem}; {cure}")
+
+
+_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
+    float: ((int, float), "a number"),
+    int: ((int,), "a whole number"),
+    bool: ((bool,), "true or false"),
+    str: ((str,), "text"),
+}
+
+
+def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
+    """Refuse a field whose value is not of its annotated plain type, or lies outside `bounds[name] = (low, high)`.
+
+    Called from the `__post_init__` of every class that Hydra builds, so that a wrong value is refused by the class
+    that would use it. Checks `float`, `int`, `bool` and `str` annotations, alone or as `X | None`; floats must be
+    finite. Bounds are inclusive.
+
+    Raises:
+        FieldError: naming the field, the value and what would be right.
+    """
+    for spec in fields(record):
+        value = getattr(record, spec.name)
+        kind, optional = _plain_type(spec.type)
+        if kind is None or (optional and value is None):
+            continue
+        types, meaning = _KINDS[kind]
+        if not isinstance(value, types) or (kind is not bool and isinstance(value, bool)):
+            raise FieldError(spec.name, value, f"must be {meaning}", f"give {spec.name} {meaning}")
+        if kind is float and not math.isfinite(value):
+            raise FieldError(spec.name, value, "must be finite", f"give {spec.name} an ordinary number")
+        low, high = bounds.get(spec.name, (-math.inf, math.inf))
+        if spec.name in bounds and not low <= value <= high:
+            span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+            raise FieldError(
+                spec.name, value, f"must be {span}", f"try {spec.name}={low if low > -math.inf else high:g}"
+            )
+
+
+def _plain_type(annotation: Any) -> tuple[type | None, bool]:
+    """(plain type, may be None) of an annotation: `float | None` -> (float, True), `Tensor` -> (None, False)."""
+    if annotation in _KINDS:
+        return annotation, False
+    options = [a for a in getattr(annotation, "__args__", ()) if a is not type(None)]
+    if len(options) == 1 and options[0] in _KINDS and type(None) in annotation.__args__:
+        return options[0], True
+    return None, False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One verifiable problem as a data source knows it, before any tokenizer."""
+
+    id: str
+    """Stable identity across runs, for example `countdown/1042`."""
+    text: str
+    """What the policy is asked."""
+    answer: str
+    """The gold answer that the reward compares with."""
+    origin: str = ""
+    """Where it was read, for messages: `problems.jsonl line 12`."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What else the reward needs, for example `{"numbers": (6, 12, 9), "level": 1}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A problem in the policy's tokens."""
+
+    problem: Problem
+    token_ids: tuple[int, ...]
+
+    @property
+    def id(self) -> str:
+        return self.problem.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sampling:
+    """How completions are drawn from the policy.
+
+    `top_p = 1`, `top_k = 0` and `min_p = 0` mean "off".
+
+    Raises:
+        FieldError: for a value outside its range.
+    """
+
+    max_new_tokens: int
+    temperature: float = 1.0
+    top_p: float = 1.0
+    top_k: int = 0
+    min_p: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            max_new_tokens=(1, math.inf),
+            temperature=(1e-3, 100.0),
+            top_p=(1e-6, 1.0),
+            top_k=(0, math.inf),
+            min_p=(0.0, 1.0),
+        )
+
+    @property
+    def truncates(self) -> bool:
+        """Whether some tokens can never be drawn, so that sampler and trainer disagree about the distribution."""
+        return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """One sampled continuation of a prompt."""
+
+    token_ids: tuple[int, ...]
+    """Sampled tokens, the stop token included when there is one."""
+    logprobs: Float[Tensor, " T"]
+    """The sampler's log-prob of each token, under the distribution it was drawn from."""
+    text: str
+    """The tokens decoded, without the stop token."""
+    finished: bool
+    """True when a stop token ended it, False when it ran into `max_new_tokens`."""
+    policy_version: int
+    """The number of publishes the sampled policy had seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The N completions of one prompt."""
+
+    prompt: Prompt
+    completions: tuple[Completion, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a reward says of one completion: objectives see `value`, pass@k and the solve rate see `correct`."""
+
+    value: float
+    correct: bool
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Components and diagnostics, for example `{"no_box": 1.0}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredGroup:
+    """A group with the verdict on each of its completions."""
+
+    group: Group
+    scores: tuple[Score, ...]
+
+    @property
+    def rewards(self) -> tuple[float, ...]:
+        return tuple(score.value for score in self.scores)
+
+    @property
+    def num_correct(self) -> int:
+        return sum(score.correct for score in self.scores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSequence:
+    """One prompt and completion with its advantage: what the packer packs."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    advantage: float
+    sampler_logprobs: Float[Tensor, " T"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackedRow:
+    """Sequences laid end to end, no padding: one micro-batch.
+
+    `target_index` points at the positions whose next token is a completion token, in row order; every per-token
+    tensor below is aligned with it (shape T, the loss tokens of this row).
+    """
+
+    token_ids: Int[Tensor, " S"]
+    position_ids: Int[Tensor, " S"]
+    lengths: tuple[int, ...]
+    """Tokens of each of the B sequences; they sum to S."""
+    target_index: Int[Tensor, " T"]
+    target_ids: Int[Tensor, " T"]
+    sequence_of_target: Int[Tensor, " T"]
+    """Which of the B sequences each loss token belongs to."""
+    advantages: Float[Tensor, " T"]
+    weights: Float[Tensor, " T"]
+    """Share of each token in the loss of the whole update: the aggregation, see `losses/aggregation.py`."""
+    sampler_logprobs: Float[Tensor, " T"]
+
+    @property
+    def num_loss_tokens(self) -> int:
+        return self.target_ids.numel()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateReport:
+    """What one optimiser update saw."""
+
+    loss: float
+    grad_norm: float
+    """Global l2 norm of the gradient before clipping."""
+    learning_rate: float
+    num_sequences: int
+    num_rows: int
+    loss_tokens: int
+    row_tokens: int
+    """All tokens of the rows, prompts included: what went through forward and backward."""
+    clip_fraction: float
+    """Share of loss tokens whose ratio was clipped away."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepReport:
+    """Everything that callbacks may see of one iteration. Built once, after the weights were published."""
+
+    iteration: int
+    """Iterations finished, this one included: 1, 2, ..., `iterations`."""
+    iterations: int
+    optimizer_steps: int
+    policy_version: int
+    train_set_size: int
+    groups: tuple[ScoredGroup, ...]
+    """All groups in prompt order, before any filter."""
+    dropped: tuple[str | None, ...]
+    """Why each group was dropped, or None where it was kept; aligned with `groups`."""
+    advantages: Float[Tensor, "P_kept N"]
+    updates: tuple[UpdateReport, ...]
+    entropy: float | None
+    """Mean entropy per trained token before the update; None when nothing was trained."""
+    logprob_gap: float | None
+    """Largest |trainer - sampler| log-prob over the trained tokens before the update; None when nothing was trained."""
+    seconds: Mapping[str, float]
+    """Wall time by stage."""
+
+    @property
+    def is_last(self) -> bool:
+        return self.iteration >= self.iterations

@@ -1,0 +1,36 @@
+"""Shared fixtures. Shapes and types of every public signature are checked while tests run."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from jaxtyping import install_import_hook
+
+install_import_hook("rsgrpo", "beartype.beartype")
+
+import pytest  # noqa: E402
+import torch  # noqa: E402
+
+from rsgrpo.models.policy import Policy  # noqa: E402
+from rsgrpo.models.tiny import build_model, build_tokenizer  # noqa: E402
+
+ROOT = Path(__file__).parent.parent
+SHARED = ROOT.parent / "shared"
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture
+def policy() -> Policy:
+    """A small policy with random weights, new for every test."""
+    tokenizer = build_tokenizer()
+    return Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material, which lies beside the checkout on some machines only."""
+    if not SHARED.is_dir():
+        pytest.skip(f"no reference material at {SHARED}")
+    return SHARED
