@@ -7,7 +7,9 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from jaxtyping import install_import_hook
 
-install_import_hook("rsgrpo", "beartype.beartype")
+import tests.typechecker  # noqa: F401  (the hook imports the package only)
+
+install_import_hook("rsgrpo", "tests.typechecker.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402

@@ -39,7 +39,8 @@ def read(file: Path) -> list[dict[str, Any]]:
     """All records of a JSON Lines file; none when there is no such file."""
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    with file.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
 
 
 def rewind(run: Path, iteration: int) -> None:

@@ -45,7 +45,7 @@ class JsonLines:
 
     def _read(self, path: Path, key: str) -> list[Problem]:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except FileNotFoundError:
             raise UserError(f"data.{key}={path}: no such file; name an existing JSON Lines file") from None
         except (OSError, UnicodeDecodeError) as error:

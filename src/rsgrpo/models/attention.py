@@ -32,7 +32,7 @@ class PackedLayout:
     """
 
     buckets: tuple[tuple[Int[Tensor, "b L"], Tensor], ...]
-    boundaries: Int[Tensor, " B+1"]
+    boundaries: Int[Tensor, " ends"]
     max_length: int
 
     @classmethod

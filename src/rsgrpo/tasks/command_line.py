@@ -21,14 +21,22 @@ USER_ERROR = 2
 
 
 def run_task(cfg: DictConfig) -> None:
-    """Call the function that `task=` names; a refused run leaves no folder behind."""
+    """Call the function that `task=` names; a refused run leaves no folder behind.
+
+    Raises:
+        SystemExit: with `USER_ERROR`, after saying what the mistake was. Hydra would add a line of its own to any
+            other exception.
+    """
     fresh = _empty(Path(HydraConfig.get().runtime.output_dir))
     try:
         get_method(cfg.task._target_)(cfg)
-    except UserError:
+    except UserError as error:
         if fresh is not None and _empty(fresh):
             fresh.rmdir()
-        raise
+        if _wants_traceback():
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(USER_ERROR) from None
 
 
 def start(main: Callable[[], None], conf: Path) -> int:
@@ -39,11 +47,15 @@ def start(main: Callable[[], None], conf: Path) -> int:
         sys.argv[1:] = with_settings_of_run(sys.argv[1:])
         main()
     except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        if os.environ.get("RSGRPO_TRACEBACK"):
+        if _wants_traceback():
             raise
         print(f"error: {explain(error, conf)}", file=sys.stderr)
         return USER_ERROR
     return 0
+
+
+def _wants_traceback() -> bool:
+    return bool(os.environ.get("RSGRPO_TRACEBACK"))
 
 
 def explain(error: Exception, conf: Path) -> str:

@@ -53,7 +53,7 @@ def train(cfg: DictConfig) -> None:
         data = PromptData(**{name: _prompts(source, name, policy, recipe) for name in ("train", "validation", "test")})
         engine = instantiate(cfg.rollout)(policy=policy)
         module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
-        trainer = _trainer(cfg, run, recipe)
+        trainer = _trainer(cfg, run, recipe, validates=bool(data.validation))
         _begin_run_folder(run, cfg, checkpoint)
     if checkpoint is None:
         with clock.stage("base_evaluation"):
@@ -86,7 +86,7 @@ def _prompts(source: DataSource, split: Any, policy: Policy, recipe: Recipe) -> 
     return prompts[: recipe.evaluation.validation_prompts] if split == "validation" else prompts
 
 
-def _trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Trainer:
+def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> lightning.Trainer:
     """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration."""
     settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
     loggers: list[Logger] = [MetricsFile(run), *([instantiate(cfg.logger)] if cfg.logger else [])]
@@ -97,6 +97,7 @@ def _trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Trainer:
         callbacks=[instantiate(callback) for callback in (cfg.get("callbacks") or {}).values() if callback],
         val_check_interval=recipe.evaluation.every,
         check_val_every_n_epoch=None,
+        limit_val_batches=1.0 if validates else 0,
         num_sanity_val_steps=0,
         log_every_n_steps=1,
         use_distributed_sampler=False,

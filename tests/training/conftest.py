@@ -1,0 +1,73 @@
+"""Real runs of the command line on a policy with random weights, which needs no pretraining."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import build_model, build_tokenizer
+
+ROOT = Path(__file__).parents[2]
+RunPy = Callable[..., Path]
+
+SETTINGS = (
+    "reward._target_=tests.training.parity_reward.ParityReward",
+    "objective.beta=4",
+    "iterations=6",
+    "batching.prompts_per_iteration=8",
+    "batching.completions_per_prompt=4",
+    "batching.prompts_per_update=4",
+    "optimizer.lr=1e-3",
+    "optimizer.warmup_steps=3",
+    "sampling.max_new_tokens=12",
+    "eval.every=2",
+    "eval.validation_prompts=4",
+    "eval.validation_completions=4",
+    "eval.test_completions=4",
+    "eval.k=[1,4]",
+    "data.levels=[2]",
+    "callbacks.checkpoint.every=1",
+)
+
+
+@pytest.fixture(scope="session")
+def random_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Hugging Face folder with random weights."""
+    folder = tmp_path_factory.mktemp("policy") / "random"
+    tokenizer = build_tokenizer()
+    Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def run_py(random_policy: Path) -> RunPy:
+    """`run_py(folder, *overrides)`: a run of `run.py` in `folder`, small settings first; returns the folder."""
+
+    def run(folder: Path, *overrides: str, settings: tuple[str, ...] = SETTINGS) -> Path:
+        start = () if any(o.startswith("ckpt=") for o in overrides) else (f"hydra.run.dir={folder}",)
+        base = () if any(o.startswith("ckpt=") for o in overrides) else (f"model.path={random_policy}", *settings)
+        command = [sys.executable, "run.py", *start, *base, *overrides]
+        environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+        finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+        assert finished.returncode == 0, finished.stdout + finished.stderr
+        (folder / "terminal.txt").write_text(finished.stdout + finished.stderr)
+        return folder
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def six_iterations(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One uninterrupted run of six iterations, two updates each."""
+    return run_py(tmp_path_factory.mktemp("runs") / "six")
+
+
+def records(file: Path) -> list[dict[str, Any]]:
+    """The records of a JSON Lines file."""
+    return [json.loads(line) for line in file.read_text().splitlines()]

@@ -1,0 +1,14 @@
+"""A reward that a policy with random weights earns half of the time."""
+
+from dataclasses import dataclass
+
+from rsgrpo.types import Problem, Score
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParityReward:
+    """1 when the completion holds an even number of the letter `1`, else 0."""
+
+    def __call__(self, problem: Problem, text: str) -> Score:
+        even = text.count("1") % 2 == 0
+        return Score(value=float(even), correct=even)

@@ -1,0 +1,186 @@
+"""One iteration in process: micro-batches, epochs and mini-batches add up to what they should."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+
+from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
+from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.data.countdown import Countdown
+from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.losses.clip import ClipLoss
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import build_model, build_tokenizer
+from rsgrpo.objectives.rs_grpo import RSGRPO
+from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.module import RLModule
+from rsgrpo.training.optimizer import AdamW
+from rsgrpo.training.recipe import Recipe
+from rsgrpo.types import PackedRow, Prompt, Sampling, ScoredGroup, StepReport
+from tests.training.parity_reward import ParityReward
+
+SAMPLING = Sampling(max_new_tokens=10)
+PLAN = BatchPlan(prompts_per_iteration=4, completions_per_prompt=4, prompts_per_update=4)
+RECIPE = Recipe(
+    objective=RSGRPO(beta=4.0),
+    loss=ClipLoss(),
+    filter=DropEqualRewards(),
+    reward=ParityReward(),
+    batching=PLAN,
+    sampling=SAMPLING,
+    optimizer=AdamW(lr=1e-3),
+    evaluation=EvaluationPlan(sampling=SAMPLING, validation_completions=4, test_completions=4, k=(1, 4)),
+    iterations=1,
+    seed=0,
+)
+
+
+class Reports(lightning.Callback):
+    """Keeps the reports of a run."""
+
+    def __init__(self) -> None:
+        self.reports: list[StepReport] = []
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.reports.append(outputs["report"])
+
+
+def train(folder: Path, recipe: Recipe) -> tuple[RLModule, list[StepReport]]:
+    """Train a new random policy by `recipe`."""
+    tokenizer = build_tokenizer()
+    policy = Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer)
+    problems = Countdown().split("train")[:16]
+    prompts = [Prompt(problem=p, token_ids=tuple(tokenizer(p.text).input_ids)) for p in problems]
+    module = RLModule(policy, HFEngine(policy=policy), recipe, train_set_size=len(prompts))
+    observer = Reports()
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        max_epochs=-1,
+        logger=False,
+        callbacks=[observer],
+        limit_val_batches=0,
+        enable_progress_bar=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    trainer.fit(module, datamodule=PromptData(prompts, [], []))
+    return module, observer.reports
+
+
+def gradients(module: RLModule) -> dict[str, torch.Tensor]:
+    """The gradient of the last update."""
+    return {name: p.grad for name, p in module.policy.named_parameters() if p.grad is not None}
+
+
+@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "sequence_sum"])
+def test_many_micro_batches_give_the_gradient_of_one_big_batch(tmp_path: Path, aggregation: Any) -> None:
+    recipe = replace(RECIPE, loss=ClipLoss(aggregation=aggregation))
+    whole, [report] = train(tmp_path, recipe)
+    parts, [report_parts] = train(tmp_path, replace(recipe, batching=replace(PLAN, row_tokens=40)))
+    assert report.updates[0].num_rows == 1
+    assert report_parts.updates[0].num_rows > 4
+    assert report_parts.updates[0].loss == pytest.approx(report.updates[0].loss, abs=1e-6)
+    assert report_parts.updates[0].loss_tokens == report.updates[0].loss_tokens
+    assert report_parts.entropy == pytest.approx(report.entropy, rel=1e-5)
+    big, small = gradients(whole), gradients(parts)
+    largest = max(g.abs().max() for g in big.values())
+    assert largest > 0
+    for name, gradient in big.items():
+        torch.testing.assert_close(small[name], gradient, atol=1e-5 * float(largest), rtol=0, msg=name)
+
+
+@pytest.mark.parametrize(("prompts_per_update", "passes"), [(4, 1), (2, 2)])
+def test_only_several_updates_need_a_forward_pass_for_old_logprobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, prompts_per_update: int, passes: int
+) -> None:
+    rows_seen: list[int] = []
+    forward = Policy.forward
+
+    def counted(self: Policy, row: PackedRow, temperature: float) -> Any:
+        rows_seen.append(id(row))
+        return forward(self, row, temperature)
+
+    monkeypatch.setattr(Policy, "forward", counted)
+    plan = replace(PLAN, prompts_per_update=prompts_per_update)
+    _, [report] = train(tmp_path, replace(RECIPE, batching=plan, filter=KeepAll()))
+    assert len(rows_seen) == passes * sum(update.num_rows for update in report.updates)
+
+
+def test_a_single_update_leaves_the_ratio_at_one(tmp_path: Path) -> None:
+    _, [report] = train(tmp_path, RECIPE)
+    assert report.updates[0].clip_fraction == 0
+    # rho = 1: the loss is minus the token-weighted mean advantage.
+    lengths = torch.tensor([[len(c.token_ids) for c in g.group.completions] for g in report.groups], dtype=torch.float)
+    kept = torch.tensor([reason is None for reason in report.dropped])
+    expected = -(report.advantages * lengths[kept]).sum() / lengths[kept].sum()
+    assert report.updates[0].loss == pytest.approx(float(expected), abs=1e-6)
+
+
+def test_one_update_moves_probability_towards_positive_advantages(tmp_path: Path) -> None:
+    module, [report] = train(tmp_path, replace(RECIPE, optimizer=AdamW(lr=1e-4)))
+    kept = [g for g, reason in zip(report.groups, report.dropped, strict=True) if reason is None]
+    gain = 0.0
+    for group, advantages in zip(kept, report.advantages, strict=True):
+        for completion, advantage in zip(group.group.completions, advantages, strict=True):
+            ids = torch.tensor([[*group.group.prompt.token_ids, *completion.token_ids]])
+            with torch.no_grad():
+                logits = module.policy.model(ids).logits[0, len(group.group.prompt.token_ids) - 1 : -1]
+            after = logits.log_softmax(-1).gather(-1, ids[0, -len(completion.token_ids) :, None]).sum()
+            gain += float(advantage * (after - completion.logprobs.sum()))
+    assert gain > 0
+
+
+def test_updates_and_epochs_are_counted_and_every_kept_token_is_trained_in_each_epoch(tmp_path: Path) -> None:
+    plan = replace(PLAN, prompts_per_update=2, epochs=3)
+    module, [report] = train(tmp_path, replace(RECIPE, batching=plan, filter=KeepAll()))
+    tokens = sum(len(c.token_ids) for g in report.groups for c in g.group.completions)
+    assert (len(report.updates), report.optimizer_steps, module.optimizer_steps) == (6, 6, 6)
+    assert sum(update.loss_tokens for update in report.updates) == 3 * tokens
+    assert sum(update.num_sequences for update in report.updates) == 3 * 16
+
+
+def test_the_second_epoch_clips_against_the_policy_that_was_sampled_from(tmp_path: Path) -> None:
+    plan = replace(PLAN, epochs=2)
+    narrow = ClipLoss(clip_low=0.001, clip_high=0.001)
+    _, [report] = train(tmp_path, replace(RECIPE, batching=plan, loss=narrow))
+    assert report.updates[0].clip_fraction == 0
+    assert report.updates[1].clip_fraction > 0.1
+
+
+def test_an_iteration_without_a_kept_group_changes_nothing(tmp_path: Path) -> None:
+    class DropAll(GroupFilter):
+        def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+            return ["unwanted"] * len(groups)
+
+    module, [report] = train(tmp_path, replace(RECIPE, filter=DropAll()))
+    before = build_model(build_tokenizer(), hidden_size=64, num_layers=2, seed=0)
+    assert (report.updates, report.entropy, report.logprob_gap) == ((), None, None)
+    assert (module.iteration, module.optimizer_steps) == (1, 0)
+    for name, tensor in before.state_dict().items():
+        assert torch.equal(tensor, module.policy.model.state_dict()[name]), name
+
+
+def test_completions_carry_the_version_of_the_policy_that_wrote_them(tmp_path: Path) -> None:
+    _, reports = train(tmp_path, replace(RECIPE, iterations=3))
+    versions = [{c.policy_version for g in report.groups for c in g.group.completions} for report in reports]
+    assert versions == [{0}, {1}, {2}]
+    assert [report.policy_version for report in reports] == [1, 2, 3]
+
+
+def test_fewer_kept_groups_than_updates_leave_some_updates_out(tmp_path: Path) -> None:
+    class KeepFirst(GroupFilter):
+        def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+            return [None, *["unwanted"] * (len(groups) - 1)]
+
+    plan = replace(PLAN, prompts_per_update=1)
+    _, [report] = train(tmp_path, replace(RECIPE, batching=plan, filter=KeepFirst()))
+    assert len(report.updates) == 1
