@@ -38,7 +38,6 @@ class HFEngine:
         """The live module already has the weights: only the version changes."""
         self.version = version
 
-    @torch.no_grad()
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, num_completions: int, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Group]]:
@@ -131,6 +130,7 @@ class _Batch:
         logits, mask, lengths = (x.repeat_interleave(self.n, dim=0) for x in (logits, mask.long(), lengths))
         return logits, cache, mask, lengths
 
+    @torch.no_grad()
     def _forward(self, token_ids: Tensor, mask: Tensor, position: Tensor, cache: DynamicCache) -> Float[Tensor, "A V"]:
         """Logits of the last position of each row."""
         model = self.policy.model
