@@ -21,7 +21,7 @@ USER_ERROR = 2
 
 
 def run_task(cfg: DictConfig) -> None:
-    """Call the function that `task=` names; a refused run leaves no folder behind.
+    """Call the function that `task=` names; a run that wrote nothing leaves no folder behind.
 
     Raises:
         SystemExit: with `USER_ERROR`, after saying what the mistake was. Hydra would add a line of its own to any
@@ -31,12 +31,13 @@ def run_task(cfg: DictConfig) -> None:
     try:
         get_method(cfg.task._target_)(cfg)
     except UserError as error:
-        if fresh is not None and _empty(fresh):
-            fresh.rmdir()
         if _wants_traceback():
             raise
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
+    finally:
+        if fresh is not None and _empty(fresh):
+            fresh.rmdir()
 
 
 def start(main: Callable[[], None], conf: Path) -> int:
