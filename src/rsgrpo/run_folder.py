@@ -5,9 +5,12 @@ readers in `analysis/` use nothing else.
 """
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from rsgrpo.types import UserError
 
 FORMAT = 1
 """Version of the layout and of the records, written to `run.json`."""
@@ -28,6 +31,46 @@ RECORDS = (METRICS, PROMPTS, ROLLOUTS, VALIDATION, TEST)
 """The JSON Lines files."""
 
 
+_CHECKPOINT = re.compile(r"iteration_(\d+)\.ckpt")
+
+
+def checkpoint(run: Path, iteration: int) -> Path:
+    """Where the checkpoint written after `iteration` lies."""
+    return run / CHECKPOINTS / f"iteration_{iteration:06d}.ckpt"
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """The whole checkpoints of a run, oldest first."""
+    return sorted(path for path in (run / CHECKPOINTS).glob("*.ckpt") if _CHECKPOINT.fullmatch(path.name))
+
+
+def iteration_of(path: Path) -> int:
+    """Iterations that were finished when the checkpoint at `path` was written."""
+    match = _CHECKPOINT.fullmatch(path.name)
+    assert match is not None, path
+    return int(match[1])
+
+
+def find_checkpoint(ckpt: str) -> tuple[Path, Path]:
+    """(run folder, checkpoint) of `ckpt=`: a run folder stands for its newest checkpoint, a file for itself.
+
+    Raises:
+        UserError: when there is none.
+    """
+    path = Path(ckpt).resolve()
+    if path.is_file() and _CHECKPOINT.fullmatch(path.name):
+        return path.parent.parent, path
+    if not path.is_dir():
+        raise UserError(f"ckpt={ckpt}: no such run folder or checkpoint; name a folder that a run has written")
+    found = checkpoints(path)
+    if not found:
+        raise UserError(
+            f"ckpt={ckpt}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
+            "(callbacks.checkpoint.every)"
+        )
+    return path, found[-1]
+
+
 def append(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
     """Append records to a JSON Lines file, making its folder on first use."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -36,27 +79,20 @@ def append(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read(file: Path) -> list[dict[str, Any]]:
-    """All records of a JSON Lines file; none when there is no such file."""
+    """All records of a JSON Lines file, without a last one that was cut short; none when there is no such file."""
     if not file.exists():
         return []
     with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines]
+        return [json.loads(line) for line in lines if line.endswith("\n")]
 
 
 def rewind(run: Path, iteration: int) -> None:
     """Drop every record made after `iteration`: a resumed run writes them again."""
     for file in (run / name for name in RECORDS):
         if file.exists():
-            kept = [line for line in file.read_bytes().splitlines(keepends=True) if _iteration(line) <= iteration]
+            whole = [line for line in file.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+            kept = [line for line in whole if json.loads(line)["iteration"] <= iteration]
             temporary = file.with_suffix(".rewound")
             temporary.write_bytes(b"".join(kept))
             temporary.replace(file)
     (run / DONE).unlink(missing_ok=True)
-
-
-def _iteration(line: bytes) -> float:
-    """The iteration of a record; infinity for a last line that a crash cut short."""
-    try:
-        return float(json.loads(line)["iteration"])
-    except ValueError:
-        return float("inf")

@@ -67,9 +67,8 @@ def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
         low, high = bounds.get(spec.name, (-math.inf, math.inf))
         if spec.name in bounds and not low <= value <= high:
             span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-            raise FieldError(
-                spec.name, value, f"must be {span}", f"try {spec.name}={low if low > -math.inf else high:g}"
-            )
+            nearest = low if value < low else high
+            raise FieldError(spec.name, value, f"must be {span}", f"try {spec.name}={nearest:g}")
 
 
 def _plain_type(annotation: Any) -> tuple[type | None, bool]:

@@ -11,7 +11,7 @@ from rsgrpo.types import PackedRow, TrainingSequence
 
 def pack(
     sequences: Sequence[TrainingSequence],
-    token_weights: Sequence[Float[Tensor, " T"]],
+    token_weights: Sequence[Float[Tensor, " _"]],
     *,
     row_tokens: int,
     device: torch.device,
@@ -45,7 +45,7 @@ def _length(sequence: TrainingSequence) -> int:
 
 
 def _row(
-    sequences: Sequence[TrainingSequence], token_weights: Sequence[Float[Tensor, " T"]], device: torch.device
+    sequences: Sequence[TrainingSequence], token_weights: Sequence[Float[Tensor, " _"]], device: torch.device
 ) -> PackedRow:
     lengths = torch.tensor([_length(s) for s in sequences])
     targets = torch.tensor([len(s.completion_ids) for s in sequences])

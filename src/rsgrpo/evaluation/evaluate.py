@@ -30,9 +30,10 @@ class EvaluationPlan:
         names = ("every", "validation_prompts", "validation_completions", "test_completions")
         check_fields(self, **{name: (1, math.inf) for name in names if getattr(self, name) is not None})
         fewest = min(self.validation_completions, self.test_completions)
-        if not self.k or not all(isinstance(k, int) and 1 <= k <= fewest for k in self.k):
-            cure = f"draw more with eval.validation_completions and eval.test_completions, or use k up to {fewest}"
-            raise FieldError("k", list(self.k), f"must lie between 1 and the {fewest} completions drawn", cure)
+        ks = self.k if isinstance(self.k, Sequence) and not isinstance(self.k, str) else ()
+        if not ks or not all(type(k) is int and 1 <= k <= fewest for k in ks):
+            cure = "try k=[1], or draw more with eval.validation_completions and eval.test_completions"
+            raise FieldError("k", self.k, f"must list whole numbers from 1 to the {fewest} completions drawn", cure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ AGGREGATIONS = get_args(Aggregation)
 
 def token_weights(
     lengths: Sequence[int], aggregation: Aggregation, *, max_new_tokens: int
-) -> list[Float[Tensor, " T"]]:
+) -> list[Float[Tensor, " _"]]:
     """The weight of each token of each sequence; the loss is the weighted sum of per-token losses.
 
     token_mean     1 / (all loss tokens): long completions count more (DAPO; the paper's).

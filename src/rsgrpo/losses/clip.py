@@ -9,6 +9,9 @@ from torch import Tensor
 from rsgrpo.losses.aggregation import AGGREGATIONS, Aggregation
 from rsgrpo.types import FieldError, check_fields
 
+LARGEST_LOG_RATIO = 20.0
+"""Keeps exp() finite; far outside any clip."""
+
 
 def clipped_surrogate(
     logprobs: Float[Tensor, " T"],
@@ -26,7 +29,7 @@ def clipped_surrogate(
     Returns:
         the per-token loss, and where the clip cut the gradient off.
     """
-    ratio = (logprobs - old_logprobs).exp()
+    ratio = (logprobs - old_logprobs).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO).exp()
     unclipped = ratio * advantages
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
     return -unclipped.minimum(clipped), clipped < unclipped

@@ -83,11 +83,9 @@ def _varlen_attention(
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
+    k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)  # torch 2.11 has no enable_gqa
     ends, longest = packed.boundaries, packed.max_length
-    if scaling is not None:  # varlen_attn takes no scale in torch 2.11: fold it into the query
-        q = q * (scaling * q.shape[-1] ** 0.5)
-    attended = varlen_attn(q, k, v, ends, ends, longest, longest, window_size=(-1, 0))
+    attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0))
     return cast(Tensor, attended)[None]
 
 

@@ -30,7 +30,7 @@ class Objective(ABC):
     """Base of all objectives. A subclass is final, frozen, and its constructor is its configuration.
 
     Laws, tested on every objective: advantages have the shape of the rewards and are finite; permuting the
-    completions of a group permutes its advantages; no gradient flows through the rewards; float32 agrees with float64.
+    completions of a group permutes its advantages; float32 agrees with float64. Rewards come without a gradient.
     """
 
     @abstractmethod

@@ -30,7 +30,10 @@ def std_normalized(rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
     See "DeepSeekMath" (Shao et al., 2024), Eq. 21, as verl computes it. Not the gradient of E[r]: as N grows it weighs
     a prompt of accuracy p by 1 / sqrt(p (1 - p)).
     """
-    return mean_baseline(rewards) / (rewards.std(dim=1, keepdim=True) + STD_EPSILON)
+    # Counted from the first reward, a group of equal rewards has a deviation of exactly 0, not a rounding error that
+    # would be divided by another one.
+    shifted = rewards - rewards[:, :1]
+    return mean_baseline(shifted) / (shifted.std(dim=1, keepdim=True) + STD_EPSILON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,9 @@ from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.grpo import mean_baseline
 from rsgrpo.types import check_fields
 
+NEGLIGIBLE_BETA = 1e-20
+"""Below this the formula differs from its limit by less than float64 can tell, and float32 would underflow."""
+
 
 def risk_sensitive(rewards: Float[Tensor, "P N"], beta: float) -> Float[Tensor, "P N"]:
     """A_i = (1/beta) (e_i / mean_j e_j - 1), e_i = exp(beta r_i); the mean baseline at beta = 0.
@@ -18,13 +21,13 @@ def risk_sensitive(rewards: Float[Tensor, "P N"], beta: float) -> Float[Tensor, 
     (beta -> inf) of the reward; beta < 0 is risk-averse. Biased at finite N, like a smaller |beta|.
 
     Computed as e = expm1(beta r - max(beta r)), A = (e - mean e) / (beta (1 + mean e)): never overflows, and keeps its
-    digits as beta -> 0, where exp(..) - 1 loses them all.
+    digits as beta -> 0, where exp(..) - 1 loses them all. Below |beta| = 1e-20 it is the mean baseline to the last bit.
 
     >>> import torch
     >>> risk_sensitive(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)
     tensor([[ 0.9225, -0.3075, -0.3075, -0.3075]])
     """
-    if beta == 0:
+    if abs(beta) < NEGLIGIBLE_BETA:
         return mean_baseline(rewards)
     tilted = beta * rewards
     e = (tilted - tilted.amax(dim=1, keepdim=True)).expm1()

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -77,7 +77,9 @@ class _Batch:
         waiting = set(range(len(self.prompts)))
         for step in range(self.sampling.max_new_tokens):
             uniform = uniforms.at(step, rows).to(logits.device)
-            token, logprob = draw(self.warp(self.token_ids[:0], logits.float() / self.sampling.temperature), uniform)
+            token, logprob = draw(
+                self.warp(cast(Any, self.token_ids[:0]), logits.float() / self.sampling.temperature), uniform
+            )
             self._record(rows, step, token, logprob)
             running = ~self.finished[rows]
             done = (

@@ -11,13 +11,31 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_method
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rsgrpo.tasks.machine import check_machine
 from rsgrpo.types import UserError
 
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
+
+LONGEST_NAME = 100
+"""Characters of a run folder's name that come from the command line."""
+
+
+def run_name(objective: str, overrides: str) -> str:
+    """The name of a run folder: its objective and what was set on the command line, `;` between the overrides.
+
+    >>> run_name("rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
+    'rs_grpo_beta=4_path=-tmp-a-b.jsonl_seed=1'
+    """
+    settings = [override.rsplit("=", 1) for override in overrides.split(";") if override]
+    words = [objective, *(f"{key.split('.')[-1]}={value}" for key, value in settings)]
+    return re.sub(r"[^\w.=+-]+", "-", "_".join(words))[:LONGEST_NAME]
+
+
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 
 
 def run_task(cfg: DictConfig) -> None:
@@ -29,6 +47,7 @@ def run_task(cfg: DictConfig) -> None:
     """
     fresh = _empty(Path(HydraConfig.get().runtime.output_dir))
     try:
+        check_machine(cfg)  # before the imports of a task, which take seconds
         get_method(cfg.task._target_)(cfg)
     except UserError as error:
         if _wants_traceback():

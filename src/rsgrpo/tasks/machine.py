@@ -1,14 +1,18 @@
 """What a configuration needs of this machine, checked before anything slow: GPU, weights, a writable run folder."""
 
-import os
+import threading
+import urllib.error
+import urllib.request
 from pathlib import Path
 
 import torch
+from huggingface_hub import constants, get_token, try_to_load_from_cache
 from omegaconf import DictConfig
 
 from rsgrpo.types import UserError
 
-HUB_TIMEOUT_S = 2.0
+HUB_DEADLINE_S = 1.5
+"""How long the hub may take to say whether it has the weights."""
 
 
 def check_machine(cfg: DictConfig) -> None:
@@ -17,7 +21,7 @@ def check_machine(cfg: DictConfig) -> None:
     Raises:
         UserError: naming everything that is missing, and the cure.
     """
-    missing = [problem for problem in (_missing_weights(cfg), _missing_gpu(cfg)) if problem]
+    missing = [problem for problem in (_missing_gpu(cfg), _missing_weights(cfg)) if problem]
     if missing:
         raise UserError("; ".join(missing))
 
@@ -52,29 +56,34 @@ def _missing_weights(cfg: DictConfig) -> str | None:
     cure = "give a Hugging Face folder with model.path=/path/to/folder"
     if Path(path).exists() or path.startswith(("/", ".", "~")) or path.count("/") != 1:
         return f"model.path={path} is not a Hugging Face folder (no config.json); {cure}"
-    reason = _unreachable(path)
-    return (
-        None
-        if reason is None
-        else f"model.path={path}: the weights are neither here nor in the hub cache, and {reason}; {cure}"
-    )
-
-
-def _unreachable(repo: str) -> str | None:
-    """Why the weights of a hub repository cannot be had, or None when they can."""
-    from huggingface_hub import HfApi, constants, try_to_load_from_cache
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
-
-    if isinstance(try_to_load_from_cache(repo, "config.json"), str):
+    if isinstance(try_to_load_from_cache(path, "config.json"), str):
         return None
-    if constants.is_offline_mode() or os.environ.get("TRANSFORMERS_OFFLINE"):
+    reason = _why_not_downloadable(path)
+    return None if reason is None else f"model.path={path}: the weights are not on this machine, and {reason}; {cure}"
+
+
+def _why_not_downloadable(repo: str) -> str | None:
+    """Why the hub will not give the weights of `repo`, or None when it will. Answers within `HUB_DEADLINE_S`."""
+    if constants.is_offline_mode():
         return "the hub is switched off (HF_HUB_OFFLINE)"
+    answer: list[str | None] = []
+    # A name server that does not answer has no time-out of its own, so the question is asked in a thread.
+    asking = threading.Thread(target=lambda: answer.append(_ask_hub(repo)), daemon=True)
+    asking.start()
+    asking.join(HUB_DEADLINE_S)
+    return answer[0] if answer else f"the hub did not answer within {HUB_DEADLINE_S:g} s"
+
+
+def _ask_hub(repo: str) -> str | None:
+    token = get_token()
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    request = urllib.request.Request(f"{constants.ENDPOINT}/{repo}/resolve/main/config.json", None, headers)
     try:
-        HfApi().model_info(repo, timeout=HUB_TIMEOUT_S)
-    except GatedRepoError:
-        return "the repository is gated: accept its licence on the hub and log in with `hf auth login`"
-    except RepositoryNotFoundError:
-        return "the hub has no such repository"
-    except (HfHubHTTPError, OSError, RuntimeError) as error:
-        return f"the hub cannot be reached ({type(error).__name__})"
-    return None
+        with urllib.request.urlopen(request, timeout=HUB_DEADLINE_S):
+            return None
+    except urllib.error.HTTPError as error:
+        if error.code in (401, 403):
+            return "the hub refuses access: accept the model's licence there and log in with `hf auth login`"
+        return f"the hub answered {error.code}"
+    except OSError as error:
+        return f"the hub cannot be reached ({error})"

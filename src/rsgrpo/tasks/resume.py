@@ -7,7 +7,6 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
-from rsgrpo.training import checkpoints
 from rsgrpo.types import UserError
 
 MAY_CHANGE = ("iterations", "ckpt", "task", "callbacks", "logger", "trainer", "model.cache_dir", "batching.row_tokens")
@@ -26,7 +25,7 @@ def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     if {"-m", "--multirun"} & set(arguments):
         raise UserError(f"ckpt={ckpt} resumes one run; leave out -m")
-    run, _ = checkpoints.find(ckpt)
+    run, _ = run_folder.find_checkpoint(ckpt)
     overrides = run / run_folder.OVERRIDES
     if not overrides.is_file():
         raise UserError(

@@ -11,7 +11,6 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -20,11 +19,10 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.summary import print_summary
 from rsgrpo.data.source import DataSource, tokenize
 from rsgrpo.models.policy import Policy
-from rsgrpo.tasks.compose import build, build_recipe
-from rsgrpo.tasks.machine import check_machine, check_writable
+from rsgrpo.tasks.compose import build, build_recipe, field_errors_name_their_key
+from rsgrpo.tasks.machine import check_writable
 from rsgrpo.tasks.policy import load_policy
 from rsgrpo.tasks.resume import check_same_run
-from rsgrpo.training import checkpoints
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.metrics_file import MetricsFile
@@ -43,7 +41,6 @@ def train(cfg: DictConfig) -> None:
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
         recipe, source = build_recipe(cfg), build(cfg, "data")
-        check_machine(cfg)
         check_writable(run)
         checkpoint = _checkpoint_to_resume(cfg)
         _quiet_lightning()
@@ -51,7 +48,8 @@ def train(cfg: DictConfig) -> None:
             torch.set_num_threads(cfg.trainer.threads)
         policy = load_policy(cfg)
         data = PromptData(**{name: _prompts(source, name, policy, recipe) for name in ("train", "validation", "test")})
-        engine = instantiate(cfg.rollout)(policy=policy)
+        with field_errors_name_their_key("rollout."):
+            engine = build(cfg, "rollout")(policy=policy)
         module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
         trainer = _trainer(cfg, run, recipe, validates=bool(data.validation))
         _begin_run_folder(run, cfg, checkpoint)
@@ -89,12 +87,12 @@ def _prompts(source: DataSource, split: Any, policy: Policy, recipe: Recipe) -> 
 def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> lightning.Trainer:
     """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration."""
     settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
-    loggers: list[Logger] = [MetricsFile(run), *([instantiate(cfg.logger)] if cfg.logger else [])]
+    loggers: list[Logger] = [MetricsFile(run), build(cfg, "logger")]
     return lightning.Trainer(
         **settings,
         max_epochs=-1,
         logger=loggers,
-        callbacks=[instantiate(callback) for callback in (cfg.get("callbacks") or {}).values() if callback],
+        callbacks=[build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback],
         val_check_interval=recipe.evaluation.every,
         check_val_every_n_epoch=None,
         limit_val_batches=1.0 if validates else 0,
@@ -119,9 +117,9 @@ def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *,
 def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     if cfg.ckpt is None:
         return None
-    run, checkpoint = checkpoints.find(cfg.ckpt)
+    run, checkpoint = run_folder.find_checkpoint(cfg.ckpt)
     check_same_run(run, cfg)
-    done = checkpoints.iteration_of(checkpoint)
+    done = run_folder.iteration_of(checkpoint)
     if done >= cfg.iterations:
         raise UserError(f"ckpt={cfg.ckpt} has finished {done} iterations already; extend it with iterations={2 * done}")
     return checkpoint
@@ -130,7 +128,7 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
 def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None) -> None:
     """What was asked for, with which versions; a resumed run first forgets what came after its checkpoint."""
     if checkpoint is not None:
-        run_folder.rewind(run, checkpoints.iteration_of(checkpoint))
+        run_folder.rewind(run, run_folder.iteration_of(checkpoint))
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
     packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")

@@ -1,0 +1,132 @@
+"""Packing: nothing is lost, doubled or shifted."""
+
+import itertools
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rsgrpo.batching.packing import pack
+from rsgrpo.types import PackedRow, TrainingSequence
+
+CPU = torch.device("cpu")
+SHAPES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), max_size=12)
+"""(prompt tokens, completion tokens) of each sequence."""
+
+
+def sequences_of(shapes: list[tuple[int, int]]) -> tuple[list[TrainingSequence], list[torch.Tensor]]:
+    """Sequences and weights in which every token id, log-prob, weight and advantage occurs once: traceable."""
+    token = itertools.count(100)
+    sequences, weights = [], []
+    for i, (prompt, completion) in enumerate(shapes):
+        prompt_ids = tuple(itertools.islice(token, prompt))
+        completion_ids = tuple(itertools.islice(token, completion))
+        sequences.append(
+            TrainingSequence(
+                prompt_ids=prompt_ids,
+                completion_ids=completion_ids,
+                advantage=float(i) - 2.5,
+                sampler_logprobs=-torch.tensor(completion_ids, dtype=torch.float32),
+            )
+        )
+        weights.append(torch.tensor(completion_ids, dtype=torch.float32) / 1024)
+    return sequences, weights
+
+
+def parts_of(row: PackedRow) -> list[list[int]]:
+    """The token ids of each sequence of a row."""
+    return [part.tolist() for part in row.token_ids.split(list(row.lengths))]
+
+
+def test_two_sequences_by_hand():
+    # Shortest first: (9 | 8) then (1 2 | 3 4 5). Positions 0..1 and 2..6; the completion tokens stand at 1 and 4, 5, 6
+    # and are predicted one position before.
+    sequences = [
+        TrainingSequence(
+            prompt_ids=(1, 2),
+            completion_ids=(3, 4, 5),
+            advantage=0.5,
+            sampler_logprobs=torch.tensor([-1.0, -2.0, -3.0]),
+        ),
+        TrainingSequence(prompt_ids=(9,), completion_ids=(8,), advantage=-1.5, sampler_logprobs=torch.tensor([-4.0])),
+    ]
+    weights = [torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.4])]
+    (row,) = pack(sequences, weights, row_tokens=7, device=CPU)
+    assert row.lengths == (2, 5)
+    assert row.token_ids.tolist() == [9, 8, 1, 2, 3, 4, 5]
+    assert row.position_ids.tolist() == [0, 1, 0, 1, 2, 3, 4]
+    assert row.target_index.tolist() == [0, 3, 4, 5]
+    assert row.target_ids.tolist() == [8, 3, 4, 5]
+    assert row.sequence_of_target.tolist() == [0, 1, 1, 1]
+    assert row.advantages.tolist() == [-1.5, 0.5, 0.5, 0.5]
+    assert row.weights.tolist() == pytest.approx([0.4, 0.1, 0.2, 0.3])
+    assert row.sampler_logprobs.tolist() == [-4.0, -1.0, -2.0, -3.0]
+    assert row.num_loss_tokens == 4
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES, row_tokens=st.integers(1, 40))
+def test_every_sequence_is_in_exactly_one_row_and_whole(shapes, row_tokens):
+    sequences, weights = sequences_of(shapes)
+    rows = pack(sequences, weights, row_tokens=row_tokens, device=CPU)
+    packed = sorted(part for row in rows for part in parts_of(row))
+    assert packed == sorted([*s.prompt_ids, *s.completion_ids] for s in sequences)
+    assert all(row.lengths for row in rows)
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES, row_tokens=st.integers(1, 40))
+def test_a_row_is_longer_than_row_tokens_only_when_it_holds_one_sequence(shapes, row_tokens):
+    rows = pack(*sequences_of(shapes), row_tokens=row_tokens, device=CPU)
+    for row in rows:
+        assert sum(row.lengths) == row.token_ids.numel()
+        assert sum(row.lengths) <= row_tokens or len(row.lengths) == 1
+    # A new row is opened only when the next sequence would not have fitted.
+    for row, following in itertools.pairwise(rows):
+        assert sum(row.lengths) + following.lengths[0] > row_tokens
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES, row_tokens=st.integers(1, 40))
+def test_sequences_lie_shortest_first(shapes, row_tokens):
+    rows = pack(*sequences_of(shapes), row_tokens=row_tokens, device=CPU)
+    lengths = [length for row in rows for length in row.lengths]
+    assert lengths == sorted(lengths)
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES, row_tokens=st.integers(1, 40))
+def test_positions_restart_with_every_sequence(shapes, row_tokens):
+    for row in pack(*sequences_of(shapes), row_tokens=row_tokens, device=CPU):
+        assert row.position_ids.tolist() == [p for length in row.lengths for p in range(length)]
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES, row_tokens=st.integers(1, 40))
+def test_targets_are_the_completion_tokens_predicted_one_position_before(shapes, row_tokens):
+    sequences, weights = sequences_of(shapes)
+    completion_of = {s.prompt_ids[0]: list(s.completion_ids) for s in sequences}
+    for row in pack(sequences, weights, row_tokens=row_tokens, device=CPU):
+        completions = [completion_of[part[0]] for part in parts_of(row)]
+        assert row.target_ids.tolist() == [token for completion in completions for token in completion]
+        assert row.token_ids[row.target_index + 1].equal(row.target_ids)
+        # The position that predicts belongs to the same sequence: none looks over the border.
+        owner = torch.arange(len(row.lengths)).repeat_interleave(torch.tensor(row.lengths))
+        assert owner[row.target_index].equal(row.sequence_of_target)
+
+
+@settings(deadline=None)
+@given(shapes=SHAPES, row_tokens=st.integers(1, 40))
+def test_what_belongs_to_a_token_stays_with_it(shapes, row_tokens):
+    sequences, weights = sequences_of(shapes)
+    advantage_of = {token: s.advantage for s in sequences for token in s.completion_ids}
+    for row in pack(sequences, weights, row_tokens=row_tokens, device=CPU):
+        targets = row.target_ids.tolist()
+        assert row.advantages.tolist() == [advantage_of[token] for token in targets]
+        assert row.weights.tolist() == [token / 1024 for token in targets]
+        assert row.sampler_logprobs.tolist() == [-float(token) for token in targets]
+
+
+def test_no_sequences_make_no_rows():
+    assert pack([], [], row_tokens=8, device=CPU) == []

@@ -1,0 +1,146 @@
+"""The numbers that callbacks write, on records small enough to count by hand."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import torch
+
+from rsgrpo.evaluation.statistics import (
+    SolveTracker,
+    group_statistics,
+    rollout_statistics,
+    throughput,
+    update_statistics,
+)
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score, ScoredGroup, StepReport, UpdateReport
+
+
+def group(name: str, rewards: Sequence[float], tokens: Sequence[int] = (), cut: int = 0) -> ScoredGroup:
+    """A group of completions of `tokens` tokens, correct where the reward is 1, the first `cut` of them unfinished."""
+    lengths = tokens or [1] * len(rewards)
+    completions = tuple(
+        Completion(token_ids=(5,) * length, logprobs=torch.zeros(length), text="", finished=i >= cut, policy_version=0)
+        for i, length in enumerate(lengths)
+    )
+    prompt = Prompt(problem=Problem(id=name, text="", answer=""), token_ids=(1,))
+    scores = tuple(Score(value=r, correct=r == 1) for r in rewards)
+    return ScoredGroup(group=Group(prompt=prompt, completions=completions), scores=scores)
+
+
+def update(**changes: Any) -> UpdateReport:
+    usual: dict[str, Any] = dict.fromkeys(("loss", "grad_norm", "learning_rate", "clip_fraction"), 0.0)
+    usual |= dict.fromkeys(("num_sequences", "num_rows", "loss_tokens", "row_tokens"), 1)
+    return UpdateReport(**{**usual, **changes})
+
+
+def report(**changes: Any) -> StepReport:
+    usual: dict[str, Any] = {
+        "iteration": 1,
+        "iterations": 2,
+        "optimizer_steps": 1,
+        "policy_version": 1,
+        "train_set_size": 10,
+        "groups": (),
+        "dropped": (),
+        "advantages": torch.zeros(0, 2),
+        "updates": (),
+        "entropy": None,
+        "logprob_gap": None,
+        "seconds": {},
+    }
+    return StepReport(**{**usual, **changes})
+
+
+def test_a_prompt_counts_as_solved_once_and_for_good():
+    tracker = SolveTracker()
+    tracker.add([group("a", [0.0, 1.0]), group("b", [0.0, 0.0])])
+    assert (tracker.rate(10), tracker.rate_of_visited()) == (0.1, 0.5)
+    # Failing later does not undo it, solving again does not count twice.
+    tracker.add([group("a", [0.0, 0.0]), group("c", [1.0, 1.0])])
+    tracker.add([group("a", [1.0, 1.0])])
+    assert tracker.solved == {"a", "c"}
+    assert tracker.visited == {"a", "b", "c"}
+    assert (tracker.rate(10), tracker.rate_of_visited()) == (0.2, pytest.approx(2 / 3))
+
+
+def test_nothing_visited_is_nothing_solved():
+    assert SolveTracker().rate(10) == 0
+    assert SolveTracker().rate_of_visited() == 0
+
+
+def test_solved_means_correct_and_not_rewarded():
+    tracker = SolveTracker()
+    tracker.add([group("a", [0.5, 0.9])])
+    assert not tracker.solved
+
+
+def test_rollout_statistics_are_means_over_completions():
+    # Five completions: rewards 1, 0, 0.5, 0.5, 1; tokens 2, 4, 1, 1, 7; one of the first group ran out of room.
+    groups = [group("a", [1.0, 0.0], [2, 4], cut=1), group("b", [0.5, 0.5, 1.0], [1, 1, 7])]
+    assert rollout_statistics(groups) == pytest.approx(
+        {"reward_mean": 0.6, "accuracy": 0.4, "completion_tokens_mean": 3.0, "truncated_fraction": 0.2}
+    )
+
+
+def test_group_statistics_count_before_and_after_the_filter():
+    groups = (group("a", [1.0, 1.0]), group("b", [0.0, 1.0]), group("c", [0.0, 0.0]), group("d", [0.5, 0.5]))
+    got = group_statistics(
+        report(
+            groups=groups,
+            dropped=("all_correct", None, "all_wrong", "equal_rewards"),
+            advantages=torch.tensor([[-3.0, 4.0]]),
+        )
+    )
+    # rms = sqrt((9 + 16) / 2); d has no correct completion, so half of the groups are all wrong.
+    assert got == pytest.approx(
+        {
+            "groups_kept": 1.0,
+            "groups_all_correct_fraction": 0.25,
+            "groups_all_wrong_fraction": 0.5,
+            "advantage_rms": 12.5**0.5,
+            "groups_dropped/all_correct": 1.0,
+            "groups_dropped/all_wrong": 1.0,
+            "groups_dropped/equal_rewards": 1.0,
+        }
+    )
+
+
+def test_group_statistics_of_an_iteration_without_training():
+    got = group_statistics(report(groups=(group("a", [1.0, 1.0]),), dropped=("all_correct",)))
+    assert got["groups_kept"] == 0
+    assert got["advantage_rms"] == 0
+    assert got["groups_dropped/all_wrong"] == 0
+
+
+def test_update_statistics_weigh_updates_by_their_loss_tokens():
+    updates = (
+        update(loss=1.0, grad_norm=4.0, clip_fraction=0.0, loss_tokens=30, learning_rate=1e-3),
+        update(loss=5.0, grad_norm=0.0, clip_fraction=0.4, loss_tokens=10, learning_rate=2e-3),
+    )
+    # (30 * 1 + 10 * 5) / 40, (30 * 4) / 40, (10 * 0.4) / 40; the learning rate is the last one.
+    assert update_statistics(report(updates=updates)) == pytest.approx(
+        {"loss": 2.0, "grad_norm": 3.0, "clip_fraction": 0.1, "learning_rate": 2e-3, "loss_tokens": 40.0}
+    )
+
+
+def test_no_updates_have_no_statistics():
+    assert update_statistics(report()) == {}
+
+
+def test_throughput_divides_tokens_by_the_time_of_their_stage():
+    got = throughput(
+        report(
+            groups=(group("a", [1.0, 0.0], [20, 30]), group("b", [1.0, 0.0], [10, 0])),
+            updates=(update(row_tokens=100), update(row_tokens=60)),
+            seconds={"rollout": 4.0, "update": 0.5, "reward": 9.0},
+        )
+    )
+    assert got == {"sampled_tokens_per_s": 15.0, "trained_tokens_per_s": 320.0}
+
+
+def test_a_stage_that_did_not_run_has_no_throughput():
+    groups = (group("a", [1.0, 1.0], [8, 8]),)
+    assert throughput(report(groups=groups, seconds={"rollout": 2.0})) == {"sampled_tokens_per_s": 8.0}
+    assert throughput(report(groups=groups, seconds={"rollout": 2.0, "update": 1.0})) == {"sampled_tokens_per_s": 8.0}
+    assert throughput(report()) == {}
