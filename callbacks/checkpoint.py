@@ -7,12 +7,14 @@ import lightning
 
 from rsgrpo.training import checkpoints
 from rsgrpo.training.module import RLModule
+from rsgrpo.types import check_at_least_one
 
 
 class Checkpoint(lightning.Callback):
     """Every `every` iterations, and at the last one, writes `checkpoints/iteration_NNNNNN.ckpt`; keeps the newest."""
 
     def __init__(self, every: int, keep: int) -> None:
+        check_at_least_one(every=every, keep=keep)
         self.every, self.keep = every, keep
 
     def on_train_batch_end(

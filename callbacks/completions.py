@@ -8,7 +8,7 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from rsgrpo import run_folder
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import StepReport
+from rsgrpo.types import StepReport, check_at_least_one
 
 LONGEST_SHOWN = 2000
 """Characters of a completion in the TensorBoard text; `rollouts.jsonl` has all of it."""
@@ -18,6 +18,7 @@ class SampledCompletions(lightning.Callback):
     """Every `every` iterations: some completions of some prompts, to `rollouts.jsonl` and as TensorBoard text."""
 
     def __init__(self, every: int, groups: int, completions: int) -> None:
+        check_at_least_one(every=every, groups=groups, completions=completions)
         self.every, self.groups, self.completions = every, groups, completions
 
     def on_train_batch_end(

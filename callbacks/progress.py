@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import StepReport
+from rsgrpo.types import StepReport, check_at_least_one
 
 SHOWN = {
     "reward": "train/reward_mean",
@@ -22,6 +22,7 @@ class ProgressLine(lightning.Callback):
     """Iteration, reward, cumulative solve rate, entropy and time left: live on a terminal, else a line now and then."""
 
     def __init__(self, every: int) -> None:
+        check_at_least_one(every=every)
         self.every = every
         self.console = Console(stderr=True)
         self.bar = Progress(

@@ -11,8 +11,8 @@ Log-probs and entropies are in nats. Every record is frozen: a stage makes a new
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
 from typing import Any
 
 from jaxtyping import Float, Int
@@ -61,14 +61,43 @@ def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
             continue
         types, meaning = _KINDS[kind]
         if not isinstance(value, types) or (kind is not bool and isinstance(value, bool)):
-            raise FieldError(spec.name, value, f"must be {meaning}", f"give {spec.name} {meaning}")
+            raise FieldError(spec.name, value, f"must be {meaning}", f"try {spec.name}={_example(spec)}")
         if kind is float and not math.isfinite(value):
-            raise FieldError(spec.name, value, "must be finite", f"give {spec.name} an ordinary number")
+            raise FieldError(spec.name, value, "must be a finite number", f"try {spec.name}={_example(spec)}")
         low, high = bounds.get(spec.name, (-math.inf, math.inf))
         if spec.name in bounds and not low <= value <= high:
             span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
             nearest = low if value < low else high
             raise FieldError(spec.name, value, f"must be {span}", f"try {spec.name}={nearest:g}")
+
+
+def check_at_least_one(**values: object) -> None:
+    """Refuse the first of `values` that is not a whole number of at least 1.
+
+    Raises:
+        FieldError: naming it.
+    """
+    for name, value in values.items():
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise FieldError(name, value, "must be a whole number of at least 1", f"try {name}=1")
+
+
+def check_numbers(name: str, values: object, count: int, span: str, *, example: Sequence[float]) -> None:
+    """Refuse `values` that are not a list of `count` numbers in the unit interval `span`: "[0, 1]", "[0, 1)", "(0, 1]".
+
+    Raises:
+        FieldError: naming the field.
+    """
+    numbers = list(values) if isinstance(values, Sequence) else []
+    ends = {end for end, open_end in ((0, span.startswith("(")), (1, span.endswith(")"))) if open_end}
+    right = [isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= 1 and v not in ends for v in numbers]
+    if len(numbers) != count or not all(right):
+        raise FieldError(name, values, f"must list {count} numbers in {span}", f"try {name}={list(example)}")
+
+
+def _example(spec: Field[Any]) -> object:
+    """A value that the field accepts: its default, or 1."""
+    return 1 if spec.default is MISSING or spec.default is None else spec.default
 
 
 def _plain_type(annotation: Any) -> tuple[type | None, bool]:

@@ -35,7 +35,7 @@ def test_updates_of_an_epoch():
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"completions_per_prompt": 1}, "completions_per_prompt=1 leaves a group without a baseline"),
+        ({"completions_per_prompt": 1}, "completions_per_prompt=1 must be at least 2, for a baseline"),
         ({"prompts_per_update": 24}, "prompts_per_update=24 exceeds prompts_per_iteration=12"),
         ({"prompts_per_update": 5}, "prompts_per_update=5 does not divide prompts_per_iteration=12"),
         ({"prompts_per_iteration": 0}, "prompts_per_iteration=0 must be at least 1"),

@@ -151,6 +151,7 @@ DIES_IN_SAVING = """
 def half(self, folder):
     folder.mkdir(parents=True)
     (folder / "model.safetensors").write_bytes(b"half a fi")
+    (folder / "stale.safetensors").write_bytes(b"half a fi")
     os._exit(9)
 Policy.save_pretrained = half
 cached_base(recipe, cache, lambda *_: None)
@@ -185,6 +186,7 @@ def test_what_a_killed_process_left_behind_does_not_count(tmp_path: Path, script
     assert len(progress.calls) == 3
     assert torch.equal(weights(Policy.from_pretrained(folder)), weights(pretrain(TINY, Counter())))
     assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
+    assert not (folder / "stale.safetensors").exists()
 
 
 @pytest.mark.slow

@@ -5,6 +5,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -82,9 +83,7 @@ def _throughput(metrics: list[dict[str, Any]]) -> str:
 
 
 def _ks(run: Path) -> list[int]:
-    from omegaconf import OmegaConf
-
-    return list(OmegaConf.load(run / run_folder.CONFIG).eval.k)
+    return yaml.safe_load((run / run_folder.CONFIG).read_text(encoding="utf-8"))["eval"]["k"]
 
 
 def _number(value: float | None) -> str:

@@ -37,22 +37,22 @@ class BatchPlan:
             raise FieldError(
                 "completions_per_prompt",
                 self.completions_per_prompt,
-                "leaves a group without a baseline",
-                "use at least 2 completions per prompt, the paper's is 16",
+                "must be at least 2, for a baseline",
+                "try completions_per_prompt=16, the paper's",
             )
         if self.prompts_per_update > self.prompts_per_iteration:
             raise FieldError(
                 "prompts_per_update",
                 self.prompts_per_update,
                 f"exceeds prompts_per_iteration={self.prompts_per_iteration}",
-                f"use at most prompts_per_update={self.prompts_per_iteration}",
+                f"try prompts_per_update={self.prompts_per_iteration}",
             )
         if self.prompts_per_iteration % self.prompts_per_update:
             raise FieldError(
                 "prompts_per_update",
                 self.prompts_per_update,
                 f"does not divide prompts_per_iteration={self.prompts_per_iteration}",
-                "use a divisor of it",
+                f"try prompts_per_update={math.gcd(self.prompts_per_iteration, self.prompts_per_update)}",
             )
 
     @property

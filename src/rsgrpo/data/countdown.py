@@ -8,13 +8,14 @@ divided by 1 (the moves that change nothing). A prompt reads `6 12 9 => 27 :`, a
 Enumeration finds every solvable problem. Its level says what it takes: 0 for + and - alone, 1 for *, 2 for /.
 """
 
+import math
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, permutations
 
-from rsgrpo.types import FieldError, Problem, check_fields
+from rsgrpo.types import FieldError, Problem, check_fields, check_numbers
 
 NUMBERS = range(1, 13)
 TARGETS = range(1, 61)
@@ -135,9 +136,9 @@ class Countdown:
     """Prompts with more tokens are dropped."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        levels = self.levels if isinstance(self.levels, Sequence) and not isinstance(self.levels, str) else None
-        if not levels or not set(levels) <= {0, 1, 2}:
+        check_fields(self, max_prompt_tokens=(1, math.inf))
+        levels = list(self.levels) if isinstance(self.levels, Sequence) else []
+        if not levels or not all(level in (0, 1, 2) for level in levels):
             raise FieldError("levels", self.levels, "must list levels out of 0, 1, 2", "try levels=[0,1,2]")
 
     def split(self, name: str) -> list[Problem]:
@@ -160,10 +161,8 @@ class Demonstrations:
     """Share of failed attempts at level 0, 1, 2."""
 
     def __post_init__(self) -> None:
-        for name, size in (("operator_weights", 4), ("failure_rates", 3)):
-            values = getattr(self, name)
-            if len(values) != size or not all(0 <= v <= 1 for v in values):
-                raise FieldError(name, values, f"must be {size} numbers between 0 and 1", f"give {size} numbers")
+        check_numbers("operator_weights", self.operator_weights, 4, "(0, 1]", example=[0.5, 0.3, 0.15, 0.05])
+        check_numbers("failure_rates", self.failure_rates, 3, "[0, 1]", example=[0.3, 0.8, 0.9])
 
     def draw(self, problem: Problem, rng: random.Random) -> str:
         """One demonstration for `problem`: its text, without the end-of-sequence token."""

@@ -1,6 +1,7 @@
 """Problems from JSON Lines files of one's own."""
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class JsonLines:
     """Prompts with more tokens are dropped."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_fields(self, max_prompt_tokens=(1, math.inf))
         if not self.path:
             raise FieldError("path", self.path, "is empty", "name a JSON Lines file")
 
@@ -45,7 +46,7 @@ class JsonLines:
 
     def _read(self, path: Path, key: str) -> list[Problem]:
         try:
-            lines = path.read_text(encoding="utf-8").split("\n")
+            lines = path.read_text(encoding="utf-8-sig").split("\n")
         except FileNotFoundError:
             raise UserError(f"data.{key}={path}: no such file; name an existing JSON Lines file") from None
         except (OSError, UnicodeDecodeError) as error:
@@ -53,6 +54,11 @@ class JsonLines:
                 f"data.{key}={path} cannot be read as UTF-8 text: {error}; name a JSON Lines file"
             ) from None
         problems = [self._problem(line, path, number) for number, line in enumerate(lines, 1) if line.strip()]
+        lines_of: dict[str, str] = {}
+        for problem in problems:
+            if problem.id in lines_of:
+                raise UserError(f"{problem.origin} has the id of {lines_of[problem.id]}; give every problem its own id")
+            lines_of[problem.id] = problem.origin
         if not problems:
             raise UserError(f"data.{key}={path} holds no problem; name a file with one JSON object a line")
         return problems
@@ -61,13 +67,14 @@ class JsonLines:
         where = f"data file {path} line {number}"
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{where} is not JSON ({error.msg}); write one JSON object a line") from None
+        except (ValueError, RecursionError) as error:
+            why = getattr(error, "msg", type(error).__name__)
+            raise UserError(f"{where} is not JSON ({why}); write one JSON object a line") from None
         if not isinstance(record, dict):
             raise UserError(f"{where} is not a JSON object; write {{'problem': ..., 'answer': ...}}")
         text = self._text(record, self.problem_field, "problem_field", where)
         answer = self._text(record, self.answer_field, "answer_field", where)
-        identity = str(record.get("id", number))
+        identity = number if record.get("id") is None else record["id"]
         return Problem(id=f"{path.stem}/{identity}", text=text + self.suffix, answer=answer, origin=where)
 
     def _text(self, record: dict[str, object], field: str, key: str, where: str) -> str:
@@ -77,6 +84,9 @@ class JsonLines:
         value = record[field]
         if isinstance(value, bool) or not isinstance(value, str | int | float):
             raise UserError(f"{where}: field {field!r} is {json.dumps(value)[:40]}; it must be text or a number")
-        if not str(value).strip():
+        text = str(value)
+        if not text.strip():
             raise UserError(f"{where}: field {field!r} is empty; fill it in or remove the line")
-        return str(value)
+        if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+            raise UserError(f"{where}: field {field!r} holds half a character (a lone surrogate); mend the text")
+        return text

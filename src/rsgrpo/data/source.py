@@ -46,6 +46,11 @@ def tokenize(
         if not ids:
             raise UserError(f"{where}: the prompt has no tokens; give it a text")
         if len(ids) + max_new_tokens > context:
+            if max_new_tokens >= context:
+                raise UserError(
+                    f"sampling.max_new_tokens={max_new_tokens} leaves no room for a prompt in the policy's context of "
+                    f"{context}; try sampling.max_new_tokens={context // 2}"
+                )
             raise UserError(
                 f"{where}: a prompt of {len(ids)} tokens and sampling.max_new_tokens={max_new_tokens} exceed the "
                 f"policy's context of {context}; drop longer prompts with data.max_prompt_tokens="

@@ -31,7 +31,7 @@ class PackedLayout:
     `keep` [b, L] leaves it out of the result.
     """
 
-    buckets: tuple[tuple[Int[Tensor, "b L"], Tensor], ...]
+    buckets: tuple[tuple[Int[Tensor, "_ _"], Tensor], ...]
     boundaries: Int[Tensor, " ends"]
     max_length: int
 

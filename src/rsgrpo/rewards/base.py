@@ -15,7 +15,7 @@ class Reward(Protocol):
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` of `text` with its braces matched, or None where none closes.
+    r"""The content of the last `\boxed{...}` of `text`, braces matched; None without one, or when it stays open.
 
     >>> last_boxed(r"\boxed{1} then \boxed{\frac{1}{2}}"), last_boxed(r"\boxed{1"), last_boxed("1")
     ('\\frac{1}{2}', None, None)

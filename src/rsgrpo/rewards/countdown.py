@@ -10,7 +10,7 @@ from rsgrpo.types import Problem, Score
 MAX_TOKENS = 64
 """Longest expression looked at; the longest right one has 11 tokens."""
 
-_TOKEN = re.compile(r"\s*(?:(\d{1,9})|([-+*/()]))")
+_TOKEN = re.compile(r"\s*(?:([0-9]{1,9})|([-+*/()]))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

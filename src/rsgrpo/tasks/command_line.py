@@ -1,9 +1,9 @@
 """From the shell to a task and back: a user's mistake is one sentence and exit code 2, a bug is a traceback."""
 
-import difflib
 import os
 import re
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rsgrpo.tasks.errors import explain
 from rsgrpo.tasks.machine import check_machine
 from rsgrpo.types import UserError
 
@@ -28,11 +29,12 @@ def run_name(objective: str, overrides: str) -> str:
     """The name of a run folder: its objective and what was set on the command line, `;` between the overrides.
 
     >>> run_name("rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
-    'rs_grpo_beta=4_path=-tmp-a-b.jsonl_seed=1'
+    'rs_grpo_beta4_path-tmp-a-b.jsonl_seed1'
     """
-    settings = [override.rsplit("=", 1) for override in overrides.split(";") if override]
-    words = [objective, *(f"{key.split('.')[-1]}={value}" for key, value in settings)]
-    return re.sub(r"[^\w.=+-]+", "-", "_".join(words))[:LONGEST_NAME]
+    settings = [override.split("=", 1) for override in overrides.split(";") if "=" in override]
+    words = [objective, *(f"{key.split('.')[-1]}{value}" for key, value in settings)]
+    # No character that the shell or Hydra's grammar would read as anything but itself.
+    return re.sub(r"[^\w.-]+", "-", "_".join(words))[:LONGEST_NAME].strip("-")
 
 
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
@@ -55,8 +57,20 @@ def run_task(cfg: DictConfig) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
     finally:
-        if fresh is not None and _empty(fresh):
-            fresh.rmdir()
+        _leave_nothing(fresh)
+
+
+def _leave_nothing(fresh: Path | None) -> None:
+    """Remove the folders that Hydra made for a run that wrote nothing."""
+    if fresh is None or not _empty(fresh):
+        return
+    fresh.rmdir()
+    sweep = fresh.parent / "multirun.yaml"
+    if list(fresh.parent.iterdir()) == [sweep]:
+        sweep.unlink()
+        fresh.parent.rmdir()
+    if _empty(Path("outputs")):
+        Path("outputs").rmdir()
 
 
 def start(main: Callable[[], None], conf: Path) -> int:
@@ -66,8 +80,8 @@ def start(main: Callable[[], None], conf: Path) -> int:
     try:
         sys.argv[1:] = with_settings_of_run(sys.argv[1:])
         main()
-    except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        if _wants_traceback():
+    except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError, OSError) as error:
+        if _wants_traceback() or (isinstance(error, OSError) and _from_task(error)):
             raise
         print(f"error: {explain(error, conf)}", file=sys.stderr)
         return USER_ERROR
@@ -78,37 +92,9 @@ def _wants_traceback() -> bool:
     return bool(os.environ.get("RSGRPO_TRACEBACK"))
 
 
-def explain(error: Exception, conf: Path) -> str:
-    """One clear sentence: the key and the cure."""
-    text = str(error)
-    if isinstance(error, UserError):
-        return text
-    unknown = re.search(r"(?:Could not override|Key) '([\w.@/]+)'", text)
-    if "Could not override" in text and unknown:
-        return _unknown_key(unknown[1], conf)
-    choice = re.search(r"Could not find '([\w/]+)'", text) or re.search(r"In '[\w/]+': Could not load '([\w/]+)'", text)
-    if choice and "/" in choice[1]:
-        group, name = choice[1].rsplit("/", 1)
-        known = sorted(p.relative_to(conf / group).with_suffix("").as_posix() for p in (conf / group).rglob("*.yaml"))
-        return f"{group}={name}: no such choice{_nearest(name, known)}; {group} is one of {', '.join(known)}"
-    group = re.search(r"Could not override '([\w/@.]+)'. No match in the defaults list", text)
-    if group:
-        return _unknown_key(group[1], conf)
-    return " ".join(text.split())
-
-
-def _unknown_key(key: str, conf: Path) -> str:
-    """A key that does not exist, with the one that was probably meant."""
-    keys = set(re.findall(r"^\s*(\w+):", "\n".join(p.read_text() for p in conf.rglob("*.yaml")), re.MULTILINE))
-    *parents, leaf = key.split(".")
-    near = difflib.get_close_matches(leaf, sorted(keys), n=1)
-    meant = f"; did you mean {'.'.join([*parents, near[0]])}?" if near and near[0] != leaf else ""
-    return f"{key}: no such key{meant} (a key that your own class takes is added with +{key}=...)"
-
-
-def _nearest(name: str, known: list[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f", did you mean {near[0]}?" if near else ""
+def _from_task(error: Exception) -> bool:
+    """Whether an error comes from the task itself, and not from what Hydra does before it."""
+    return any(frame.name == run_task.__name__ for frame in traceback.extract_tb(error.__traceback__))
 
 
 def _empty(folder: Path) -> Path | None:

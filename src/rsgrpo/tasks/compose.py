@@ -34,8 +34,7 @@ def build(cfg: DictConfig, key: str) -> Any:
     """
     missing = sorted(OmegaConf.missing_keys(cfg[key]))
     if missing:
-        name = missing[0].strip(".")
-        raise UserError(f"{key}.{name} is not set; give it on the command line: {key}.{name}=...")
+        raise UserError(f"{missing[0]} is not set; give it on the command line: {missing[0]}=...")
     try:
         return instantiate(cfg[key], _convert_="all")
     except InstantiationException as error:
@@ -48,7 +47,18 @@ def field_errors_name_their_key(prefix: str) -> Iterator[None]:
     try:
         yield
     except FieldError as error:
-        raise UserError(f"{prefix}{error}") from error
+        raise UserError(keyed(error, prefix)) from error
+
+
+def keyed(error: FieldError, prefix: str) -> str:
+    """The message of a refused field under the key that it was configured as, in the cure too.
+
+    >>> keyed(FieldError("beta", "abc", "must be a number", "try beta=2"), "objective")
+    'objective.beta=abc must be a number; try objective.beta=2'
+    """
+    start = f"{prefix}." if prefix else ""
+    cure = re.sub(rf"(?<![\w.]){error.name}=", f"{start}{error.name}=", error.cure)
+    return f"{start}{error.name}={error.value} {error.problem}; {cure}"
 
 
 def _explain(error: InstantiationException, key: str) -> str:
@@ -56,7 +66,7 @@ def _explain(error: InstantiationException, key: str) -> str:
     found = re.search(r"full_key: (\S+)", str(error))
     full_key, cause = found[1] if found else key, error.__cause__
     if isinstance(cause, FieldError):
-        return f"{full_key}.{cause}"
+        return keyed(cause, full_key)
     if isinstance(cause, UserError):
         return str(cause)
     unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(cause))

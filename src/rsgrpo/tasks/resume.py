@@ -25,14 +25,16 @@ def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
         return list(arguments)
     if {"-m", "--multirun"} & set(arguments):
         raise UserError(f"ckpt={ckpt} resumes one run; leave out -m")
-    run, _ = run_folder.find_checkpoint(ckpt)
+    run, _ = run_folder.find_checkpoint(ckpt.strip("\"'"))
     overrides = run / run_folder.OVERRIDES
     if not overrides.is_file():
         raise UserError(
             f"ckpt={ckpt}: {overrides} is missing, so the run's settings are unknown; name a whole run folder"
         )
     saved = [str(argument) for argument in OmegaConf.to_object(OmegaConf.load(overrides))]  # type: ignore[union-attr]
-    return [*(s for s in saved if _key(s) not in given), *arguments, f'hydra.run.dir="{run}"']
+    kept = [s for s in saved if _key(s) not in given and _key(s).split(".")[0] not in given]
+    now = [f"ckpt={_quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
+    return [*kept, *now, f"hydra.run.dir={_quoted(str(run))}"]
 
 
 def check_same_run(run: Path, cfg: DictConfig) -> None:
@@ -50,6 +52,13 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
             f"ckpt={cfg.ckpt}: {key} was {before.get(key)} and is {now.get(key)} now; leave it as it was, or start a "
             f"new run from the trained weights with model.path={run / run_folder.POLICY}"
         )
+
+
+def _quoted(value: str) -> str:
+    """A value that Hydra's grammar takes as it is, whatever characters it holds."""
+    bare = value.strip("\"'")
+    escaped = bare.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 def _key(override: str) -> str:

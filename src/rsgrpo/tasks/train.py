@@ -11,6 +11,7 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
@@ -48,7 +49,7 @@ def train(cfg: DictConfig) -> None:
             torch.set_num_threads(cfg.trainer.threads)
         policy = load_policy(cfg)
         data = PromptData(**{name: _prompts(source, name, policy, recipe) for name in ("train", "validation", "test")})
-        with field_errors_name_their_key("rollout."):
+        with field_errors_name_their_key("rollout"):
             engine = build(cfg, "rollout")(policy=policy)
         module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
         trainer = _trainer(cfg, run, recipe, validates=bool(data.validation))
@@ -88,11 +89,11 @@ def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> 
     """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration."""
     settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
     loggers: list[Logger] = [MetricsFile(run), build(cfg, "logger")]
-    return lightning.Trainer(
-        **settings,
+    callbacks = [build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback]
+    ours: dict[str, Any] = dict(
         max_epochs=-1,
         logger=loggers,
-        callbacks=[build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback],
+        callbacks=callbacks,
         val_check_interval=recipe.evaluation.every,
         check_val_every_n_epoch=None,
         limit_val_batches=1.0 if validates else 0,
@@ -104,6 +105,10 @@ def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> 
         enable_model_summary=False,
         default_root_dir=run,
     )
+    try:
+        return lightning.Trainer(**settings, **ours)
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise UserError(f"trainer: {error}") from error
 
 
 def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *, validation: bool) -> None:
@@ -148,6 +153,7 @@ def _quiet_lightning() -> None:
     import transformers
 
     transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     for message in (
         ".*does not have many workers.*",
         ".*Trying to infer the `batch_size`.*",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rsgrpo.types import FieldError, check_fields
+from rsgrpo.types import check_fields, check_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,7 @@ class AdamW:
         check_fields(
             self, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf), grad_clip=(1e-12, math.inf)
         )
-        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise FieldError("betas", list(self.betas), "must be two numbers in [0, 1)", "try betas=[0.9,0.95]")
+        check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.95])
 
     def build(
         self, parameters: Iterable[nn.Parameter]

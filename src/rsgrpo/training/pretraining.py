@@ -18,7 +18,7 @@ from rsgrpo.batching.packing import pack
 from rsgrpo.data.countdown import Demonstrations, splits
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import EOS, build_model, build_tokenizer
-from rsgrpo.types import FieldError, TrainingSequence, check_fields
+from rsgrpo.types import FieldError, TrainingSequence, check_fields, check_numbers
 
 Progress = Callable[[int, int, float], None]
 """Called after every step with (steps done, steps in all, loss)."""
@@ -53,6 +53,7 @@ class Pretraining:
         check_fields(self, **positive, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf))
         if self.hidden_size < 32 or self.hidden_size % 32:
             raise FieldError("hidden_size", self.hidden_size, "must be a multiple of 32", "try hidden_size=64")
+        check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.98])
         self.demonstrations()
 
     def demonstrations(self) -> Demonstrations:

@@ -1,0 +1,239 @@
+"""Who may import whom, where heavy names may appear, what things are called, and that the tests mirror the library."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+LIBRARY = ROOT / "src" / "rsgrpo"
+TESTS = ROOT / "tests"
+SOURCES = sorted([*LIBRARY.rglob("*.py"), *(ROOT / "callbacks").rglob("*.py"), ROOT / "run.py"])
+IDS = [file.relative_to(ROOT).as_posix() for file in SOURCES]
+
+LEVELS = (
+    ("types",),
+    ("seeds", "run_folder"),
+    ("objectives", "losses"),
+    ("rewards", "data", "models", "batching"),
+    ("rollouts",),
+    ("evaluation",),  # samples through an engine
+    ("training", "bandit", "analysis"),
+    ("tasks",),
+    ("callbacks", "run"),
+)
+"""The rooms from the ground up. A room may import itself and any room of a lower level: never a neighbour, never up."""
+
+APPLICATION = ("callbacks", "run")
+"""What is built on the library and lies outside it."""
+
+LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
+
+HOMES = {
+    "vllm": ("src/rsgrpo/rollouts/vllm.py",),
+    "torch.distributed": ("src/rsgrpo/training/",),
+    "lightning": ("src/rsgrpo/training/", "src/rsgrpo/tasks/", "callbacks/"),
+    "pytorch_lightning": (),  # the old name of lightning: the two do not mix
+    "hydra": ("src/rsgrpo/tasks/", "run.py"),
+    "matplotlib": ("src/rsgrpo/analysis/",),
+}
+"""Where a heavy package may be named; `import torch` alone loads torch.distributed, so only the source can tell."""
+
+INSIDE_FUNCTIONS_ONLY = ("matplotlib", "vllm")
+"""Not installed everywhere, or slow to import: whoever does not plot or serve must not notice."""
+
+SAYS_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager"}
+
+
+def tree_of(file: Path) -> ast.Module:
+    return ast.parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def imports(tree: ast.AST, file: Path) -> Iterator[tuple[str, int]]:
+    """(dotted name, line) of every import below `tree`: `from a import b` names `a` and `a.b`."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = ".".join([*_package_above(file, node.level), *([node.module] if node.module else [])])
+            yield module, node.lineno
+            yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def names(tree: ast.AST, file: Path) -> Iterator[tuple[str, int]]:
+    """(dotted name, line) of every import and of every attribute, such as `torch.distributed`."""
+    yield from imports(tree, file)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and (dotted := _dotted(node)):
+            yield dotted, node.lineno
+
+
+def _package_above(file: Path, level: int) -> tuple[str, ...]:
+    """The package that a relative import with `level` dots starts from."""
+    package = file.parent.relative_to(ROOT / "src" if LIBRARY in file.parents else ROOT).parts
+    return package[: len(package) - level + 1] if level else ()
+
+
+def _dotted(node: ast.expr) -> str | None:
+    if isinstance(node, ast.Name):
+        return node.id
+    if isinstance(node, ast.Attribute) and (owner := _dotted(node.value)):
+        return f"{owner}.{node.attr}"
+    return None
+
+
+def room_of(file: Path) -> str:
+    """The room that a source file stands in."""
+    inside = file.relative_to(LIBRARY if LIBRARY in file.parents else ROOT)
+    return inside.parts[0].removesuffix(".py")
+
+
+def rooms_imported(file: Path) -> Iterator[tuple[str, int]]:
+    """(room, line) of every import of the project's own code."""
+    for name, line in imports(tree_of(file), file):
+        parts = name.split(".")
+        if parts[0] == "rsgrpo" and len(parts) > 1:
+            yield parts[1], line
+        elif parts[0] in APPLICATION:
+            yield parts[0], line
+
+
+def mentions(name: str, package: str) -> bool:
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_the_sources_are_found() -> None:
+    """An empty glob would make every test below pass."""
+    rooms = {room_of(file) for file in SOURCES}
+    assert {"types", "objectives", "training", "tasks", "callbacks", "run"} <= rooms
+    assert ("training", "types") in {(room_of(file), room) for file in SOURCES for room, _ in rooms_imported(file)}
+
+
+def test_every_room_has_its_level() -> None:
+    """A new room says here what it may import."""
+    rooms = {room_of(file) for file in SOURCES} - {"__init__"}
+    assert rooms - LEVEL.keys() == set()
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=IDS)
+def test_a_room_imports_lower_rooms_only(file: Path) -> None:
+    room = room_of(file)
+    allowed = {other for other in LEVEL if LEVEL[other] < LEVEL.get(room, -1)} | {room}
+    assert [f"line {line}: {other}" for other, line in rooms_imported(file) if other not in allowed] == []
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    """`import rsgrpo.types` must not load the trainer."""
+    file = LIBRARY / "__init__.py"
+    assert list(imports(tree_of(file), file)) == []
+
+
+def test_the_library_never_imports_the_application() -> None:
+    """Neither with a statement nor by name at run time."""
+    library = [file for file in SOURCES if LIBRARY in file.parents]
+    statements = [(file.name, line) for file in library for room, line in rooms_imported(file) if room in APPLICATION]
+    calls = [
+        (file.name, call.lineno)
+        for file in library
+        for call in ast.walk(tree_of(file))
+        if isinstance(call, ast.Call) and (_dotted(call.func) or "").split(".")[-1] in ("import_module", "__import__")
+        if any(isinstance(a, ast.Constant) and str(a.value).split(".")[0] in APPLICATION for a in call.args)
+    ]
+    assert statements + calls == []
+
+
+@pytest.mark.parametrize("package", HOMES)
+def test_a_heavy_package_is_named_in_its_own_rooms_only(package: str) -> None:
+    strangers = {
+        f"{path}:{line}"
+        for file, path in zip(SOURCES, IDS, strict=True)
+        for name, line in names(tree_of(file), file)
+        if mentions(name, package) and not path.startswith(HOMES[package])
+    }
+    assert strangers == set()
+
+
+@pytest.mark.parametrize("package", ["lightning", "hydra"])
+def test_that_test_sees_what_is_there(package: str) -> None:
+    assert any(mentions(name, package) for file in SOURCES for name, _ in names(tree_of(file), file))
+
+
+@pytest.mark.parametrize("package", INSIDE_FUNCTIONS_ONLY)
+def test_an_optional_package_is_imported_where_it_is_used(package: str) -> None:
+    too_early = {
+        f"{path}:{line}"
+        for file, path in zip(SOURCES, IDS, strict=True)
+        for statement in _run_at_import(tree_of(file))
+        for name, line in imports(statement, file)
+        if mentions(name, package)
+    }
+    assert too_early == set()
+
+
+def _run_at_import(tree: ast.AST) -> Iterator[ast.AST]:
+    """The import statements outside functions; those under `if TYPE_CHECKING` never run."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield node
+        for_types = isinstance(node, ast.If) and (_dotted(node.test) or "").endswith("TYPE_CHECKING")
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not for_types:
+            yield from _run_at_import(node)
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=IDS)
+def test_a_name_says_what_is_inside(file: Path) -> None:
+    words = {word for part in file.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
+    assert words & SAYS_NOTHING == set()
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=IDS)
+def test_nothing_is_evaluated_from_text(file: Path) -> None:
+    calls = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
+    forbidden = {"eval", "exec", "builtins.eval", "builtins.exec"}
+    assert [call.lineno for call in calls if _dotted(call.func) in forbidden] == []
+
+
+@pytest.mark.parametrize("file", SOURCES, ids=IDS)
+def test_every_public_class_and_function_has_a_docstring(file: Path) -> None:
+    tree = tree_of(file)
+    public = [
+        node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_")
+    ]
+    without = [node.name for node in public if ast.get_docstring(node) is None]
+    if tree.body and ast.get_docstring(tree) is None:
+        without.insert(0, "the module")
+    if file == ROOT / "run.py":
+        without = [name for name in without if name != "main"]  # the module says what it does
+    assert without == []
+
+
+def test_the_tests_mirror_the_code() -> None:
+    """A folder of tests is named after a room of the library or a folder of the repository."""
+    folders = {file.parent.relative_to(TESTS).parts[0] for file in TESTS.glob("*/**/test_*.py")}
+    rooms = {room_of(file) for file in SOURCES if LIBRARY in file.parents}
+    assert folders - rooms - {path.name for path in ROOT.iterdir()} - {"architecture", "golden"} == set()
+
+
+def test_every_folder_of_tests_is_a_package() -> None:
+    """Otherwise pytest takes one of two files of the same name for the other."""
+    folders = {file.parent for file in TESTS.rglob("test_*.py")}
+    assert [folder.name for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+
+
+OBJECTIVES = sorted(file for file in (ROOT / "conf/objective").glob("*.yaml") if file.stem != "custom")
+
+
+def test_the_objectives_are_found() -> None:
+    assert {"grpo", "rs_grpo"} <= {file.stem for file in OBJECTIVES}
+
+
+@pytest.mark.parametrize("file", OBJECTIVES, ids=lambda file: file.stem)
+def test_an_objective_is_one_file_and_one_yaml_of_the_same_name(file: Path) -> None:
+    module, _, name = yaml.safe_load(file.read_text(encoding="utf-8"))["_target_"].rpartition(".")
+    assert module == f"rsgrpo.objectives.{file.stem}"
+    source = LIBRARY / "objectives" / f"{file.stem}.py"
+    assert name in {node.name for node in tree_of(source).body if isinstance(node, ast.ClassDef)}

@@ -1,0 +1,259 @@
+"""Every choice of every group composes and builds its object, the models carry the paper's numbers, and a yaml and its
+class cannot drift apart."""
+
+import inspect
+from collections.abc import Iterator
+from dataclasses import MISSING, fields, is_dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import lightning
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_class, get_method, instantiate
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+
+from rsgrpo.models.policy import Policy
+from rsgrpo.objectives.rs_grpo import RSGRPO
+from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.tasks.compose import RECIPE_GROUPS, build, build_recipe
+
+CONF = Path(__file__).parents[2] / "conf"
+
+CHOICES = sorted(
+    (file.parent.relative_to(CONF).as_posix(), file.stem)
+    for file in CONF.glob("*/**/*.yaml")
+    if file.parent.relative_to(CONF).as_posix() != "model/base"  # what the paper's models share, not a choice
+)
+
+NEEDS = {
+    ("objective", "custom"): ["objective._target_=rsgrpo.objectives.grpo.GRPO"],
+    ("data", "jsonl"): ["data.path=problems.jsonl"],
+}
+"""What a choice asks the user for."""
+
+OWN_VALUE = {
+    ("rsgrpo.data.jsonl.JsonLines", "suffix"): "the class appends nothing, the yaml the paper's instruction",
+}
+"""The only fields whose yaml deliberately says something else than the class."""
+
+GIVEN_LATER = {("rsgrpo.rollouts.hf.HFEngine", "policy")}
+"""Constructor arguments that are objects of the run, not configuration."""
+
+PAPER_MODELS = [
+    ("qwen3_4b", "Qwen/Qwen3-4B-Base", 8192),
+    ("qwen2_5_7b", "Qwen/Qwen2.5-7B", 8192),
+    ("llama3_1_8b_instruct", "meta-llama/Llama-3.1-8B-Instruct", 8192),
+    ("qwen2_5_math_1_5b", "Qwen/Qwen2.5-Math-1.5B", 3072),
+    ("qwen2_5_math_7b", "Qwen/Qwen2.5-Math-7B", 3072),
+]
+
+
+@pytest.fixture(autouse=True)
+def _no_run_left_behind() -> Iterator[None]:
+    yield
+    HydraConfig.instance().cfg = None
+
+
+def composed(*overrides: str) -> DictConfig:
+    """The configuration of a command line, with a run folder for those that interpolate it."""
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        cfg = compose("config", [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+    HydraConfig.instance().set_config(cfg)
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def composed_choice(group: str, choice: str) -> DictConfig:
+    return composed(f"{group}={choice}", *NEEDS.get((group, choice), []))
+
+
+def targets(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """(path, node) of every mapping below `node` that names a class or function."""
+    if isinstance(node, dict):
+        if isinstance(node.get("_target_"), str) and node["_target_"] != "???":
+            yield where or ".", node
+        for key, value in node.items():
+            yield from targets(value, f"{where}.{key}" if where else str(key))
+
+
+CONFIGURED = {
+    f"{file.relative_to(CONF).as_posix()}:{where}": node
+    for file in sorted(CONF.rglob("*.yaml"))
+    for where, node in targets(OmegaConf.to_container(OmegaConf.load(file)))
+    if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks") and "tasks" not in node["_target_"].split(".")
+}
+"""Every class of ours that a file of `conf/` configures, as the file alone has it."""
+
+
+def test_the_groups_are_found() -> None:
+    """An empty glob would make every test below pass."""
+    assert {"task", "model", "trainer", "callbacks", "logger", "experiment"} <= {group for group, _ in CHOICES}
+    assert {"objective", "loss", "filter", "reward", "data", "rollout", "eval"} <= {group for group, _ in CHOICES}
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_composes_with_no_value_missing(group: str, choice: str) -> None:
+    cfg = composed_choice(group, choice)
+    OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize(("group", "choice"), CHOICES)
+def test_every_choice_builds_its_object(
+    group: str, choice: str, policy: Policy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # loggers write below the run folder, which is relative here
+    cfg = composed_choice(group, choice)
+    if group == "task":
+        assert callable(get_method(cfg.task._target_))
+    elif group == "trainer":
+        known = {*inspect.signature(lightning.Trainer.__init__).parameters, "threads"}
+        assert set(cfg.trainer) <= known
+    elif group == "rollout":
+        assert isinstance(instantiate(cfg.rollout)(policy=policy), RolloutEngine)
+    elif group == "logger":
+        package = {"wandb": "wandb"}.get(choice)
+        if package and find_spec(package) is None:
+            pytest.skip(f"{package} is not installed")
+        assert isinstance(instantiate(cfg.logger), Logger)
+    elif group == "callbacks":
+        made = [instantiate(callback) for callback in (cfg.get("callbacks") or {}).values()]
+        assert all(isinstance(callback, lightning.Callback) for callback in made)
+        assert bool(made) == (choice != "none")
+    elif group in ("model", "experiment"):
+        assert build_recipe(cfg).iterations == cfg.iterations
+        if cfg.model.pretrain is not None:
+            assert isinstance(build(cfg.model, "pretrain"), get_class(cfg.model.pretrain._target_))
+    else:
+        assert isinstance(build(cfg, group), get_class(cfg[group]._target_))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_gpu_trainer_starts_on_a_gpu() -> None:
+    cfg = composed("trainer=gpu")
+    settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
+    assert lightning.Trainer(**settings, logger=False, enable_checkpointing=False).num_devices == 1
+
+
+def test_no_callbacks_and_all_callbacks_share_one_recipe() -> None:
+    with_all, without = composed("callbacks=default"), composed("callbacks=none")
+    assert not without.get("callbacks")
+    for group in (*RECIPE_GROUPS, "eval"):
+        assert with_all[group] == without[group]
+
+
+@pytest.mark.parametrize(("model", "weights", "response"), PAPER_MODELS, ids=[name for name, *_ in PAPER_MODELS])
+def test_a_model_of_the_paper_comes_with_the_papers_numbers(model: str, weights: str, response: int) -> None:
+    """Table 3; the learning rate, the prompt length and the optimiser are the DAPO recipe's, which the rest agrees
+    with."""
+    cfg = composed("objective=rs_grpo", "objective.beta=4", f"model={model}")
+    recipe = build_recipe(cfg)
+    assert recipe.objective == RSGRPO(beta=4.0)
+    assert (recipe.batching.prompts_per_iteration, recipe.batching.completions_per_prompt) == (512, 16)
+    assert (recipe.batching.prompts_per_update, recipe.batching.updates_per_epoch) == (32, 16)
+    assert recipe.batching.epochs == 1
+    assert recipe.sampling.max_new_tokens == response
+    assert recipe.evaluation.sampling.max_new_tokens == response
+    assert (recipe.sampling.temperature, recipe.sampling.truncates) == (1.0, False)
+    assert (recipe.loss.clip_low, recipe.loss.clip_high) == (0.2, 0.28)
+    assert recipe.loss.aggregation == "token_mean"
+    assert get_class(cfg.filter._target_).__name__ == "DropEqualRewards"
+    assert (recipe.optimizer.lr, cfg.data.max_prompt_tokens) == (1e-6, 1024)
+    assert cfg.model.path == weights
+    assert (cfg.model.pretrain, cfg.trainer.accelerator) == (None, "gpu")
+
+
+PRECEDENCE = [
+    pytest.param([], "optimizer.grad_clip", 1.0, id="config alone"),
+    pytest.param([], "iterations", 60, id="model beats config"),
+    pytest.param(["model=qwen3_4b"], "optimizer.betas", [0.9, 0.999], id="model beats a value of config"),
+    pytest.param(["model=qwen3_4b"], "batching.row_tokens", 16384, id="model beats a number of config"),
+    pytest.param(["model=qwen3_4b"], "rollout.max_rows", 32, id="model beats another group's file"),
+    pytest.param(["model=qwen3_4b"], "data.max_prompt_tokens", 1024, id="model beats the data file"),
+    pytest.param(["model=qwen3_4b"], "trainer.accelerator", "gpu", id="model beats a default choice"),
+    pytest.param(["model=qwen3_4b", "trainer=cpu"], "trainer.accelerator", "cpu", id="choice given beats model"),
+    pytest.param(["trainer=cpu", "model=qwen3_4b"], "trainer.accelerator", "cpu", id="in either order"),
+    pytest.param(["model=qwen3_4b", "iterations=7"], "iterations", 7, id="number given beats model"),
+    pytest.param(["rollout.max_rows=5", "model=qwen3_4b"], "rollout.max_rows", 5, id="number given first beats model"),
+    pytest.param(["iterations=9", "experiment=smoke"], "iterations", 9, id="number given beats experiment"),
+    pytest.param(
+        ["data=jsonl", "data.path=a"],
+        "reward._target_",
+        "rsgrpo.rewards.math_verify.MathVerifyReward",
+        id="data picks its reward",
+    ),
+    pytest.param(
+        ["data=jsonl", "data.path=a", "reward=countdown"],
+        "reward._target_",
+        "rsgrpo.rewards.countdown.CountdownReward",
+        id="reward given beats data",
+    ),
+]
+
+
+@pytest.mark.parametrize(("overrides", "key", "value"), PRECEDENCE)
+def test_the_command_line_beats_the_model_beats_the_config(overrides: list[str], key: str, value: object) -> None:
+    assert OmegaConf.select(composed(*overrides), key) == value
+
+
+EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("order", ["experiment first", "model first"])
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_an_experiment_has_its_way_whatever_the_model(experiment: str, order: str) -> None:
+    overrides = [f"experiment={experiment}", "model=qwen3_4b"]
+    cfg = composed(*(overrides if order == "experiment first" else reversed(overrides)))
+    said = OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")
+    assert isinstance(said, DictConfig)
+    said.pop("defaults", None)
+    assert OmegaConf.to_container(OmegaConf.merge(cfg, said)) == OmegaConf.to_container(cfg)
+    assert said
+
+
+@pytest.mark.parametrize("override", ["objective.betta=4", "betta=4", "objective=rsgrpo", "objectiv=grpo"])
+def test_what_no_file_knows_is_refused(override: str) -> None:
+    with pytest.raises(HydraException):
+        composed(override)
+
+
+@pytest.mark.parametrize("node", CONFIGURED.values(), ids=CONFIGURED)
+def test_a_yaml_names_exactly_the_arguments_of_its_class(node: dict[str, Any]) -> None:
+    """A key too many is refused at the start of a run; a field too few could not be set without a `+`."""
+    target = node["_target_"]
+    accepted = {name for name in inspect.signature(get_class(target)).parameters if (target, name) not in GIVEN_LATER}
+    assert {key for key in node if key not in ("_target_", "_partial_")} == accepted
+
+
+@pytest.mark.parametrize("node", CONFIGURED.values(), ids=CONFIGURED)
+def test_a_yaml_repeats_the_defaults_of_its_class(node: dict[str, Any]) -> None:
+    """The class used from Python and the class used from the command line are then one and the same."""
+    target = node["_target_"]
+    cls = get_class(target)
+    defaults = (
+        {spec.name: spec.default for spec in fields(cls) if spec.init and spec.default is not MISSING}
+        if is_dataclass(cls)
+        else {
+            name: parameter.default
+            for name, parameter in inspect.signature(cls).parameters.items()
+            if parameter.default is not inspect.Parameter.empty
+        }
+    )
+    expected = {name: value for name, value in defaults.items() if (target, name) not in OWN_VALUE}
+    said = {name: node[name] for name in expected}
+    assert {k: list(v) if isinstance(v, list | tuple) else v for k, v in expected.items()} == said
+
+
+@pytest.mark.parametrize(("target", "name"), OWN_VALUE)
+def test_an_exception_to_that_is_still_one(target: str, name: str) -> None:
+    (default,) = (spec.default for spec in fields(get_class(target)) if spec.name == name)
+    nodes = [node for node in CONFIGURED.values() if node["_target_"] == target]
+    assert nodes
+    assert all(node[name] != default for node in nodes)

@@ -1,0 +1,200 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from rsgrpo.data.jsonl import JsonLines
+from rsgrpo.types import FieldError, UserError
+
+
+def write(folder: Path, *lines: str, name: str = "own.jsonl") -> str:
+    path = folder / name
+    path.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+GOOD = '{"problem": "What is 1 + 1?", "answer": "2"}'
+
+
+def refusal(path: str) -> str:
+    with pytest.raises(UserError) as caught:
+        JsonLines(path=path).split("train")
+    return str(caught.value)
+
+
+def test_a_good_file_becomes_problems_that_know_their_line(tmp_path: Path):
+    path = write(tmp_path, GOOD, '{"problem": "2 + 2?", "answer": "4", "id": "b7", "level": 3}')
+    first, second = JsonLines(path=path).split("train")
+    assert (first.text, first.answer, first.id) == ("What is 1 + 1?", "2", "own/1")
+    assert (second.text, second.answer, second.id) == ("2 + 2?", "4", "own/b7")
+    assert first.origin.endswith("own.jsonl line 1")
+    assert second.origin.endswith("own.jsonl line 2")
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("70", "70"),
+        ('"073"', "073"),
+        ('"00"', "00"),
+        ("0", "0"),
+        ("-12", "-12"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ('"12345678901234567890123"', "12345678901234567890123"),
+        ("0.5", "0.5"),
+        ('"\\\\frac{1}{2}"', "\\frac{1}{2}"),
+        ('"Ünïcode √2"', "Ünïcode √2"),
+    ],
+)
+def test_an_answer_keeps_its_text(tmp_path: Path, written: str, read: str):
+    path = write(tmp_path, f'{{"problem": "x?", "answer": {written}}}')
+    assert JsonLines(path=path).split("train")[0].answer == read
+
+
+def test_fields_and_suffix_are_configurable(tmp_path: Path):
+    path = write(tmp_path, '{"question": "1 + 1?", "gold": 2, "problem": "another", "answer": "another"}')
+    source = JsonLines(path=path, problem_field="question", answer_field="gold", suffix="\nBox it.")
+    (problem,) = source.split("train")
+    assert (problem.text, problem.answer) == ("1 + 1?\nBox it.", "2")
+
+
+def test_each_split_is_read_from_its_own_file_and_is_empty_without_one(tmp_path: Path):
+    train = write(tmp_path, GOOD)
+    test = write(tmp_path, GOOD, GOOD, name="test.jsonl")
+    source = JsonLines(path=train, test_path=test)
+    assert [len(source.split(name)) for name in ("train", "validation", "test")] == [1, 0, 2]
+
+
+def test_blank_lines_are_skipped_and_line_numbers_stay_right(tmp_path: Path):
+    path = write(tmp_path, "", GOOD, "   ", "\t", GOOD, "")
+    assert [p.origin.rsplit(" ", 1)[1] for p in JsonLines(path=path).split("train")] == ["2", "5"]
+    message = refusal(write(tmp_path, GOOD, "", "", "not json"))
+    assert "line 4" in message
+
+
+def test_windows_line_ends_and_a_last_line_without_end_are_read(tmp_path: Path):
+    path = tmp_path / "crlf.jsonl"
+    path.write_bytes(f"{GOOD}\r\n{GOOD}\r\n{GOOD}".encode())
+    found = JsonLines(path=str(path)).split("train")
+    assert [(p.answer, p.origin.rsplit(" ", 1)[1]) for p in found] == [("2", "1"), ("2", "2"), ("2", "3")]
+
+
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085"])
+def test_line_separators_of_unicode_are_ordinary_characters_of_a_problem(tmp_path: Path, separator: str):
+    # JSON allows them unescaped inside a string, and only \n ends a line of JSON Lines.
+    line = json.dumps({"problem": f"one{separator}two", "answer": "2"}, ensure_ascii=False)
+    assert separator in line
+    found = JsonLines(path=write(tmp_path, line, GOOD)).split("train")
+    assert [p.text for p in found] == [f"one{separator}two", "What is 1 + 1?"]
+
+
+def test_a_missing_file_is_named_with_its_key(tmp_path: Path):
+    missing = str(tmp_path / "nowhere.jsonl")
+    message = refusal(missing)
+    assert f"data.path={missing}" in message
+    assert "no such file; name an existing" in message
+    path = write(tmp_path, GOOD)
+    with pytest.raises(UserError, match=r"data\.validation_path=.*nowhere.jsonl: no such file; name an existing"):
+        JsonLines(path=path, validation_path=missing).split("validation")
+
+
+def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
+    message = refusal(str(tmp_path))
+    assert f"data.path={tmp_path}" in message
+    assert "name a JSON Lines file" in message
+
+
+@pytest.mark.parametrize(
+    ("line", "problem", "cure"),
+    [
+        ('{"problem": "x?", "answer": ', "is not JSON", "write one JSON object a line"),
+        ("problem,answer", "is not JSON", "write one JSON object a line"),
+        ('["x?", "2"]', "is not a JSON object", "write {'problem': ..., 'answer': ...}"),
+        ('"x?"', "is not a JSON object", "write {'problem': ..., 'answer': ...}"),
+        ("null", "is not a JSON object", "write {'problem': ..., 'answer': ...}"),
+        (
+            '{"question": "x?", "answer": "2"}',
+            "has no field 'problem' (it has 'question', 'answer')",
+            "data.problem_field=",
+        ),
+        ('{"problem": "x?", "gold": "2"}', "has no field 'answer' (it has 'problem', 'gold')", "data.answer_field="),
+        ("{}", "has no field 'problem' (it has nothing)", "data.problem_field="),
+        ('{"problem": "x?", "answer": ""}', "field 'answer' is empty", "fill it in or remove the line"),
+        ('{"problem": "x?", "answer": "  "}', "field 'answer' is empty", "fill it in or remove the line"),
+        ('{"problem": "", "answer": "2"}', "field 'problem' is empty", "fill it in or remove the line"),
+        ('{"problem": "x?", "answer": null}', "field 'answer' is null", "must be text or a number"),
+        ('{"problem": "x?", "answer": true}', "field 'answer' is true", "must be text or a number"),
+        ('{"problem": "x?", "answer": ["2"]}', "field 'answer' is [\"2\"]", "must be text or a number"),
+        ('{"problem": {"a": 1}, "answer": "2"}', "field 'problem' is {\"a\": 1}", "must be text or a number"),
+    ],
+)
+def test_a_wrong_line_is_named_with_what_is_wrong_and_the_cure(tmp_path: Path, line: str, problem: str, cure: str):
+    path = write(tmp_path, GOOD, GOOD, line, GOOD)
+    message = refusal(path)
+    assert f"{path} line 3" in message
+    assert problem in message
+    assert cure in message
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        pytest.param('{"problem": "x?", "answer": ' + "7" * 5000 + "}", id="more digits than Python reads"),
+        pytest.param('{"problem": "x?", "answer": ' + "[" * 100_000 + "]" * 100_000 + "}", id="deeply nested"),
+    ],
+)
+def test_a_line_that_breaks_the_json_parser_is_refused_like_any_other(tmp_path: Path, line: str):
+    path = write(tmp_path, GOOD, line)
+    assert f"{path} line 2" in refusal(path)
+
+
+def test_a_file_without_problems_is_refused(tmp_path: Path):
+    for lines in ([], ["", "  "]):
+        message = refusal(path := write(tmp_path, *lines))
+        assert f"data.path={path} holds no problem" in message
+        assert "one JSON object a line" in message
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path):
+    path = tmp_path / "latin.jsonl"
+    path.write_bytes('{"problem": "größer?", "answer": "2"}\n'.encode("latin-1"))
+    message = refusal(str(path))
+    assert f"data.path={path}" in message
+    assert "UTF-8" in message
+    assert "name a JSON Lines file" in message
+
+
+def test_an_empty_path_is_refused():
+    with pytest.raises(FieldError, match=r"path=.*is empty; name a JSON Lines file"):
+        JsonLines(path="")
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [
+        ("math500", 500),
+        ("aime24", 30),
+        ("aime25", 30),
+        ("hmmt_feb_2024", 30),
+        ("hmmt_feb_2025", 30),
+        ("cmimc_2025", 40),
+        ("gsm8k_train", 7473),
+        ("gsm8k_test", 1319),
+        ("deepmath_sample", 4994),
+        ("dapo17k", 17917),
+    ],
+)
+def test_real_files_load_with_every_row_and_answer(shared: Path, name: str, rows: int):
+    path = shared / "data" / f"{name}.jsonl"
+    found = JsonLines(path=str(path)).split("train")
+    with path.open(encoding="utf-8") as file:
+        expected = [json.loads(line) for line in file]
+    assert len(found) == rows
+    assert [(p.text, p.answer) for p in found] == [(row["problem"], str(row["answer"])) for row in expected]
+
+
+def test_a_real_file_with_an_empty_gold_is_refused_with_the_line(shared: Path):
+    path = shared / "data" / "math12k_train.jsonl"
+    with path.open(encoding="utf-8") as file:
+        empty = next(number for number, line in enumerate(file, 1) if not json.loads(line)["answer"].strip())
+    assert f"math12k_train.jsonl line {empty}: field 'answer' is empty" in refusal(str(path))

@@ -1,0 +1,349 @@
+"""What every rollout engine must do, whatever it runs on. A further engine is one more entry of `ENGINES`."""
+
+from collections.abc import Callable, Generator, Sequence
+from typing import cast
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import AutoModelForCausalLM
+
+from rsgrpo.models.policy import Policy
+from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.types import Completion, Group, PackedRow, Problem, Prompt, Sampling
+
+MakeEngine = Callable[..., RolloutEngine]
+
+
+def hf(policy: Policy, side_by_side: int = 512) -> RolloutEngine:
+    return HFEngine(policy=policy, max_rows=side_by_side)
+
+
+ENGINES = {"hf": hf}
+"""By name: (policy, completions sampled side by side) -> engine."""
+
+
+@pytest.fixture(params=ENGINES)
+def engine(request: pytest.FixtureRequest) -> MakeEngine:
+    return ENGINES[request.param]
+
+
+@pytest.fixture
+def talker(policy: Policy) -> Policy:
+    """A policy that is sure of some tokens and ends after a dozen, so that completions differ in length."""
+    with torch.no_grad():
+        cast(nn.Embedding, policy.model.get_input_embeddings()).weight.mul_(5)
+    policy.model.generation_config.eos_token_id = list(range(1, len(policy.tokenizer), 17))
+    return policy
+
+
+TEXTS = (
+    "6 12 9 => 27 :",
+    "7",
+    "1 2 3 => 6 :",
+    " ".join(["11"] * 90),
+    "12 12 12 => 36 :",
+    "5 + 5",
+    " ".join(["3 4"] * 20),
+)
+"""Prompts of 1 to 90 tokens."""
+
+
+def prompts_for(policy: Policy, texts: Sequence[str] = TEXTS) -> list[Prompt]:
+    return [
+        Prompt(problem=Problem(id=f"p/{i}", text=text, answer="0"), token_ids=tuple(policy.tokenizer(text).input_ids))
+        for i, text in enumerate(texts)
+    ]
+
+
+def drawn(
+    engine: RolloutEngine, prompts: Sequence[Prompt], sampling: Sampling, n: int = 4, seeds: Sequence[int] | None = None
+) -> list[Group]:
+    """The groups in the order of the prompts, each of which must come exactly once."""
+    seeds = range(100, 100 + len(prompts)) if seeds is None else seeds
+    found = list(engine.generate(prompts, sampling, num_completions=n, seeds=list(seeds)))
+    assert sorted(index for index, _ in found) == list(range(len(prompts)))
+    return [group for _, group in sorted(found, key=lambda pair: pair[0])]
+
+
+def tokens(group: Group) -> list[tuple[int, ...]]:
+    return [completion.token_ids for completion in group.completions]
+
+
+def completions_of(groups: Sequence[Group]) -> list[tuple[Prompt, Completion]]:
+    return [(group.prompt, completion) for group in groups for completion in group.completions]
+
+
+def trainer_logprobs(policy: Policy, prompt: Prompt, completion: Completion, temperature: float) -> Tensor:
+    """Log-probs of the completion by the policy's own training entry, the sequence in a row of its own."""
+    ids = [*prompt.token_ids, *completion.token_ids]
+    num = len(completion.token_ids)
+    row = PackedRow(
+        token_ids=torch.tensor(ids),
+        position_ids=torch.arange(len(ids)),
+        lengths=(len(ids),),
+        target_index=torch.arange(len(ids) - num - 1, len(ids) - 1),
+        target_ids=torch.tensor(completion.token_ids),
+        sequence_of_target=torch.zeros(num, dtype=torch.long),
+        advantages=torch.zeros(num),
+        weights=torch.zeros(num),
+        sampler_logprobs=torch.zeros(num),
+    )
+    with torch.no_grad():
+        return policy(row, temperature).logprobs
+
+
+def distributions(policy: Policy, prompt: Prompt, completion: Completion, temperature: float) -> Tensor:
+    """Probabilities [T, V] before each token of the completion, by an ordinary transformers model, in float64."""
+    model = AutoModelForCausalLM.from_config(policy.model.config, attn_implementation="eager")
+    model.load_state_dict(policy.model.state_dict())
+    ids = [*prompt.token_ids, *completion.token_ids]
+    with torch.no_grad():
+        logits = model.eval()(torch.tensor([ids])).logits[0, len(prompt.token_ids) - 1 : -1]
+    return (logits.double() / temperature).softmax(-1)
+
+
+@pytest.mark.parametrize("side_by_side", [512, 8, 1])
+def test_every_prompt_gets_its_completions_once(engine: MakeEngine, talker: Policy, side_by_side: int):
+    prompts = prompts_for(talker)
+    groups = drawn(engine(talker, side_by_side), prompts, Sampling(max_new_tokens=20), n=5)
+    for prompt, group in zip(prompts, groups, strict=True):
+        assert group.prompt == prompt
+        assert len(group.completions) == 5
+        assert len(set(tokens(group))) == 5, "the completions of a group are drawn independently"
+
+
+def test_no_prompts_are_no_groups(engine: MakeEngine, talker: Policy):
+    assert drawn(engine(talker), [], Sampling(max_new_tokens=5)) == []
+
+
+def test_a_prompt_given_twice_is_completed_twice(engine: MakeEngine, talker: Policy):
+    prompts = prompts_for(talker)[:1] * 3
+    first, second, third = drawn(engine(talker), prompts, Sampling(max_new_tokens=20), seeds=[1, 2, 1])
+    assert tokens(first) == tokens(third) != tokens(second)
+
+
+def test_a_stop_token_ends_a_completion_and_is_its_last_token(engine: MakeEngine, talker: Policy):
+    limit = 12
+    stops = set(talker.stop_token_ids)
+    assert len(stops) > 10
+    outcomes = set()
+    for _, completion in completions_of(
+        drawn(engine(talker), prompts_for(talker), Sampling(max_new_tokens=limit), n=12)
+    ):
+        ids = completion.token_ids
+        assert 1 <= len(ids) <= limit
+        assert completion.logprobs.shape == (len(ids),)
+        assert completion.logprobs.dtype == torch.float32
+        assert not stops.intersection(ids[:-1])
+        assert completion.finished == (ids[-1] in stops)
+        assert completion.finished or len(ids) == limit
+        text_ids = ids[:-1] if completion.finished else ids
+        assert completion.text == talker.tokenizer.decode(list(text_ids))
+        outcomes.add((completion.finished, len(ids) == limit))
+    assert {(True, False), (False, True)} <= outcomes, "some ended, some ran into the limit"
+
+
+@pytest.mark.parametrize("limit", [1, 2, 65, 130])
+def test_no_completion_is_longer_than_allowed(engine: MakeEngine, policy: Policy, limit: int):
+    groups = drawn(engine(policy), prompts_for(policy)[:3], Sampling(max_new_tokens=limit), n=3)
+    lengths = [len(completion.token_ids) for _, completion in completions_of(groups)]
+    assert max(lengths) == limit
+    if limit == 1:
+        assert set(lengths) == {1}
+
+
+def test_a_completion_of_one_stop_token_has_no_text(engine: MakeEngine, talker: Policy):
+    talker.model.generation_config.eos_token_id = list(range(len(talker.tokenizer)))
+    for _, completion in completions_of(drawn(engine(talker), prompts_for(talker), Sampling(max_new_tokens=9))):
+        assert (len(completion.token_ids), completion.finished, completion.text) == (1, True, "")
+
+
+def test_the_same_seeds_draw_the_same_and_other_seeds_something_else(engine: MakeEngine, talker: Policy):
+    prompts, sampling = prompts_for(talker), Sampling(max_new_tokens=20)
+    first = drawn(engine(talker), prompts, sampling, seeds=range(7))
+    torch.manual_seed(123)
+    again = drawn(engine(talker), prompts, sampling, seeds=range(7))
+    other = drawn(engine(talker), prompts, sampling, seeds=[*range(6), 2**63 - 1])
+    assert [tokens(g) for g in first] == [tokens(g) for g in again]
+    for one, two in zip(completions_of(first), completions_of(again), strict=True):
+        assert torch.equal(one[1].logprobs, two[1].logprobs)
+    assert [tokens(g) for g in first[:6]] == [tokens(g) for g in other[:6]]
+    assert not set(tokens(first[6])) & set(tokens(other[6]))
+
+
+def test_a_longer_limit_continues_the_same_completions(engine: MakeEngine, talker: Policy):
+    prompts = prompts_for(talker)
+    short, long = (drawn(engine(talker), prompts, Sampling(max_new_tokens=limit)) for limit in (8, 90))
+    for (_, one), (_, two) in zip(completions_of(short), completions_of(long), strict=True):
+        assert one.token_ids == two.token_ids[:8]
+    assert max(len(c.token_ids) for _, c in completions_of(long)) > 64
+
+
+def test_more_completions_continue_the_same_group(engine: MakeEngine, talker: Policy):
+    prompts, sampling = prompts_for(talker), Sampling(max_new_tokens=20)
+    few, many = (drawn(engine(talker), prompts, sampling, n=n) for n in (3, 8))
+    assert [tokens(g) for g in few] == [tokens(g)[:3] for g in many]
+
+
+@pytest.mark.parametrize(
+    "sampling", [Sampling(max_new_tokens=80), Sampling(max_new_tokens=30, temperature=0.7, top_p=0.9)]
+)
+def test_a_group_does_not_depend_on_what_else_is_sampled(engine: MakeEngine, talker: Policy, sampling: Sampling):
+    # Exact: rounding depends on the batch, but only a draw within some 1e-6 of the boundary between two tokens would
+    # notice, and none of these is.
+    prompts = prompts_for(talker)
+    together = drawn(engine(talker), prompts, sampling)
+    in_parts = drawn(engine(talker, 8), prompts, sampling)
+    reversed_ = drawn(engine(talker), prompts[::-1], sampling, seeds=range(106, 99, -1))[::-1]
+    for i, prompt in enumerate(prompts):
+        (alone,) = drawn(engine(talker), [prompt], sampling, seeds=[100 + i])
+        for group in (together[i], in_parts[i], reversed_[i]):
+            assert tokens(group) == tokens(alone)
+            for one, two in zip(group.completions, alone.completions, strict=True):
+                torch.testing.assert_close(one.logprobs, two.logprobs, atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize("temperature", [1.0, 0.7, 1.5])
+def test_the_log_probs_are_those_of_the_trainer(engine: MakeEngine, talker: Policy, temperature: float):
+    sampling = Sampling(max_new_tokens=100, temperature=temperature)
+    pairs = completions_of(drawn(engine(talker), prompts_for(talker), sampling, n=6))
+    lengths = [len(completion.token_ids) for _, completion in pairs]
+    assert sum(length < 30 for length in lengths) > 0.12 * len(lengths), "rows ended, and left the batch,"
+    assert max(lengths) > 60, "long before the last"
+    for prompt, completion in pairs:
+        expected = trainer_logprobs(talker, prompt, completion, temperature)
+        torch.testing.assert_close(completion.logprobs, expected, atol=1e-4, rtol=0)
+
+
+def test_completions_carry_the_version_of_the_policy(engine: MakeEngine, talker: Policy):
+    sampler, prompts, sampling = engine(talker), prompts_for(talker)[:2], Sampling(max_new_tokens=3)
+    for version in (1, 2, 7):
+        sampler.load_policy(talker.model.state_dict().items(), version=version)
+        pairs = completions_of(drawn(sampler, prompts, sampling))
+        assert {completion.policy_version for _, completion in pairs} == {version}
+
+
+def test_after_an_update_the_new_policy_is_sampled(engine: MakeEngine, talker: Policy):
+    sampler, prompts, sampling = engine(talker), prompts_for(talker)[:2], Sampling(max_new_tokens=10)
+    before = drawn(sampler, prompts, sampling)
+    with torch.no_grad():
+        for parameter in talker.parameters():
+            parameter.add_(0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1)))
+    sampler.load_policy(talker.model.state_dict().items(), version=1)
+    after = drawn(sampler, prompts, sampling)
+    assert [tokens(g) for g in before] != [tokens(g) for g in after]
+    for prompt, completion in completions_of(after):
+        expected = trainer_logprobs(talker, prompt, completion, 1.0)
+        torch.testing.assert_close(completion.logprobs, expected, atol=1e-4, rtol=0)
+
+
+def test_the_best_token_alone_is_greedy_decoding(engine: MakeEngine, talker: Policy):
+    sampling = Sampling(max_new_tokens=15, top_k=1)
+    for prompt, completion in completions_of(drawn(engine(talker), prompts_for(talker), sampling, n=3)):
+        best = distributions(talker, prompt, completion, 1.0).argmax(-1)
+        assert completion.token_ids == tuple(best.tolist())
+        assert torch.equal(completion.logprobs, torch.zeros(len(completion.token_ids)))
+
+
+def truncated(probabilities: Tensor, sampling: Sampling) -> Tensor:
+    """The distribution [V] that top-k, then top-p, then min-p leave, written out token by token."""
+    kept = probabilities.clone()
+    by_size = probabilities.argsort(descending=True).tolist()
+    if sampling.top_k:
+        kept[by_size[sampling.top_k :]] = 0
+    if sampling.top_p < 1:
+        total, mass = float(kept.sum()), 0.0
+        for token in by_size:
+            if mass >= sampling.top_p * total:
+                kept[token] = 0
+            mass += float(kept[token])
+    kept[kept < sampling.min_p * kept.max()] = 0
+    return kept / kept.sum()
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(max_new_tokens=12, top_k=5),
+        Sampling(max_new_tokens=12, top_p=0.5),
+        Sampling(max_new_tokens=12, top_p=0.9),
+        Sampling(max_new_tokens=12, min_p=0.3),
+        Sampling(max_new_tokens=12, temperature=0.6, top_p=0.8),
+        Sampling(max_new_tokens=12, temperature=1.4, top_k=20, top_p=0.7, min_p=0.1),
+        Sampling(max_new_tokens=12, top_p=1e-6),
+        Sampling(max_new_tokens=12, min_p=1.0),
+        Sampling(max_new_tokens=12, top_k=10**6),
+    ],
+    ids=lambda s: f"t{s.temperature}-k{s.top_k}-p{s.top_p}-m{s.min_p}",
+)
+def test_truncated_sampling_draws_allowed_tokens_with_their_renormalised_log_probs(
+    engine: MakeEngine, talker: Policy, sampling: Sampling
+):
+    for prompt, completion in completions_of(drawn(engine(talker), prompts_for(talker)[:4], sampling, n=4)):
+        full = distributions(talker, prompt, completion, sampling.temperature)
+        for token, logprob, probabilities in zip(completion.token_ids, completion.logprobs.tolist(), full, strict=True):
+            allowed = truncated(probabilities, sampling)
+            assert allowed[token] > 0
+            assert logprob == pytest.approx(float(allowed[token].log()), abs=1e-4)
+
+
+def test_tokens_come_as_often_as_the_policy_says(engine: MakeEngine, talker: Policy):
+    n = 4000
+    prompt = prompts_for(talker)[0]
+    (group,) = drawn(engine(talker, n), [prompt], Sampling(max_new_tokens=1), n=n)
+    (expected,) = distributions(talker, prompt, group.completions[0], 1.0) * n
+    counts = torch.bincount(torch.tensor([c.token_ids[0] for c in group.completions]), minlength=len(expected))
+    # Rare tokens share one cell, as the test wants at least five expected draws in each.
+    rare = expected < 5
+    observed = torch.cat([counts[~rare], counts[rare].sum()[None]]).double()
+    expected = torch.cat([expected[~rare], expected[rare].sum()[None]])
+    freedom = len(expected) - 1
+    assert freedom > 20
+    statistic = float(((observed - expected) ** 2 / expected).sum())
+    assert abs(statistic - freedom) < 4 * (2 * freedom) ** 0.5
+
+
+def numpy_state() -> tuple[int, bytes]:
+    """Position and words of numpy's global generator."""
+    state = cast(tuple, np.random.get_state())  # noqa: NPY002
+    return state[2], state[1].tobytes()
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_policy_comes_back_in_the_mode_it_was_in(engine: MakeEngine, talker: Policy, training: bool):
+    talker.train(training)
+    sampler = engine(talker, 4)
+    drawn(sampler, prompts_for(talker), Sampling(max_new_tokens=5))
+    assert all(module.training == training for module in talker.modules())
+    abandoned = iter(
+        sampler.generate(prompts_for(talker), Sampling(max_new_tokens=5), num_completions=4, seeds=range(7))
+    )
+    next(abandoned)
+    cast(Generator, abandoned).close()
+    assert all(module.training == training for module in talker.modules())
+
+
+def test_sampling_leaves_gradients_weights_and_global_generators_alone(engine: MakeEngine, talker: Policy):
+    # Python's own generator is left out: the type checker of the tests draws from it.
+    np.random.seed(1)  # noqa: NPY002
+    torch.manual_seed(1)
+    weights = {name: parameter.clone() for name, parameter in talker.named_parameters()}
+    states = torch.get_rng_state(), numpy_state()
+    for _ in engine(talker).generate(
+        prompts_for(talker), Sampling(max_new_tokens=9), num_completions=2, seeds=range(7)
+    ):
+        # The consumer may train between two groups.
+        assert torch.is_grad_enabled()
+    assert torch.equal(torch.get_rng_state(), states[0])
+    assert numpy_state() == states[1]
+    for name, parameter in talker.named_parameters():
+        assert torch.equal(parameter, weights[name])
+        assert parameter.grad is None
+        assert parameter.requires_grad
+
+
+def test_it_is_a_rollout_engine(engine: MakeEngine, talker: Policy):
+    assert isinstance(engine(talker), RolloutEngine)

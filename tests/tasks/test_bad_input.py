@@ -1,0 +1,298 @@
+"""A mistake on the command line costs seconds: exit code 2, one line that names the key and a cure, nothing is left.
+
+Every case is a real `python run.py`, started in an empty folder of its own, two at a time.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import build_model, build_tokenizer
+
+RUN = Path(__file__).parents[2] / "run.py"
+ONLINE = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "", "HF_ENDPOINT": "http://127.0.0.1:9"}
+"""A hub that does not answer; port 9 (discard) refuses at once."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A command line with one mistake. `{tmp}` is its empty folder, `{model}` a loadable Hugging Face folder."""
+
+    name: str
+    arguments: str
+    says: tuple[str, ...]
+    """Patterns that the error line must hold, each from the start of a key or word: the key or file, then the cure."""
+    slow: bool = True
+    files: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    where: str = "model.path={model} hydra.run.dir={tmp}/run"
+
+
+def one_problem(**changed: object) -> str:
+    record = {"problem": "1 + 1 =", "answer": "2"} | changed
+    return "{" + ", ".join(f'"{key}": "{value}"' for key, value in record.items()) + "}\n"
+
+
+def case(name: str, arguments: str, *says: str, **more: object) -> Case:
+    return Case(name, arguments, says, **more)  # type: ignore[arg-type]
+
+
+TINY_DATA = "data=jsonl data.path={tmp}/data.jsonl"
+ELSEWHERE = "hydra.run.dir={tmp}/run"
+
+CASES = [
+    # keys and choices
+    case("unknown key", "objective.betta=4", r"objective\.betta", r"mean objective\.beta\b", slow=False),
+    case("unknown key in another group", "batching.prompts_per_updat=4", r"mean batching\.prompts_per_update\b"),
+    case("unknown top-level key", "learning_rate=1e-3", r"learning_rate: no such key", r"--cfg job"),
+    case("misspelt top-level key", "iteration=3", r"iteration: no such key", r"mean iterations\b"),
+    case("unknown choice", "objective=rsgrpo", r"objective=rsgrpo", r"mean rs_grpo\?", "grpo, rs_grpo", slow=False),
+    case("unknown group", "objectives=grpo", r"objectives: no such key", r"mean objective\b"),
+    case("unknown task", "task=nope", r"task=nope", r"one of .*train"),
+    case("key the class does not take", "+objective.tau=1", r"objective\.tau", r"remove|takes no"),
+    case("broken syntax", "objective.beta=[", r"objective\.beta"),
+    # values
+    case("text for a number", "objective.beta=abc", r"objective\.beta=abc", "a number", slow=False),
+    case("not a number", "objective.beta=nan", r"objective\.beta=nan", "finite"),
+    case("text for a whole number", "iterations=many", r"iterations=many", "a whole number"),
+    case("fraction for a whole number", "batching.epochs=1.5", r"batching\.epochs=1\.5", "a whole number"),
+    case("no iteration", "iterations=0", r"iterations=0", "at least 1"),
+    case("negative seed", "seed=-1", r"seed=-1", "at least 0"),
+    case(
+        "group of one",
+        "batching.completions_per_prompt=1",
+        r"batching\.completions_per_prompt=1\b",
+        "at least 2",
+        slow=False,
+    ),
+    case(
+        "mini-batch larger than the batch",
+        "batching.prompts_per_iteration=8 batching.prompts_per_update=16",
+        r"batching\.prompts_per_update=16",
+        r"try batching\.prompts_per_update=8",
+    ),
+    case(
+        "mini-batch that does not divide the batch",
+        "batching.prompts_per_iteration=8 batching.prompts_per_update=3",
+        r"batching\.prompts_per_update=3",
+        r"try batching\.prompts_per_update=1\b",
+    ),
+    case("k beyond the completions", "eval.k=[1,64]", r"eval\.k=\[1, 64\]", r"from 1 to the 32"),
+    case("k that is no list", "eval.k=5", r"eval\.k=5", r"list|\["),
+    case("betas that are no list", "optimizer.betas=0.9", r"optimizer\.betas=0\.9", "2 numbers"),
+    case("truncated sampling in training", "sampling.top_p=0.9", r"top_p=0\.9", r"sampling\.top_p=1"),
+    case("unknown aggregation", "loss.aggregation=foo", r"loss\.aggregation=foo", "token_mean, sequence_mean"),
+    case("engine without rows", "rollout.max_rows=0", r"rollout\.max_rows=0", "at least 1"),
+    case(
+        "schedule that never comes",
+        "callbacks.checkpoint.every=0 experiment=smoke iterations=1",
+        r"callbacks\.checkpoint\.every=0",
+        "at least 1",
+    ),
+    case("unknown precision", "trainer.precision=lots", r"trainer", "precision"),
+    # classes of one's own
+    case(
+        "custom objective without a class",
+        "objective=custom",
+        r"objective\._target_ is not set",
+        r"objective\._target_=",
+    ),
+    case(
+        "class that cannot be imported",
+        "objective=custom objective._target_=no_such_module.Mine",
+        r"objective\._target_=no_such_module\.Mine",
+        "PYTHONPATH",
+    ),
+    # data
+    case("data without a path", "data=jsonl", r"data\.path is not set", r"data\.path="),
+    case("missing data file", "data=jsonl data.path={tmp}/no.jsonl", r"data\.path=\S+/no\.jsonl", "no such file"),
+    case(
+        "malformed data line",
+        TINY_DATA,
+        r"data\.jsonl line 2\b",
+        "one JSON object a line",
+        files={"data.jsonl": one_problem() + "{oops\n"},
+        slow=False,
+    ),
+    case(
+        "line without an answer field",
+        TINY_DATA,
+        r"data\.jsonl line 1\b",
+        r"data\.answer_field",
+        files={"data.jsonl": '{"problem": "1 + 1", "solution": "2"}\n'},
+    ),
+    case(
+        "empty gold answer",
+        TINY_DATA,
+        r"data\.jsonl line 2\b",
+        "'answer' is empty",
+        "fill it in",
+        files={"data.jsonl": one_problem() + one_problem(answer=" ")},
+    ),
+    case("empty data file", TINY_DATA, r"data\.path=\S+/data\.jsonl", "no problem", files={"data.jsonl": "\n"}),
+    case(
+        "missing validation file",
+        f"{TINY_DATA} data.validation_path={{tmp}}/no.jsonl",
+        r"data\.validation_path=\S+/no\.jsonl",
+        "no such file",
+        files={"data.jsonl": one_problem()},
+    ),
+    case(
+        "prompt longer than the context",
+        TINY_DATA,
+        r"data\.jsonl line 2\b",
+        "context of 2048",
+        r"data\.max_prompt_tokens=",
+        files={"data.jsonl": one_problem() + one_problem(problem="1 " * 2048)},
+    ),
+    case("every prompt too long", "data.max_prompt_tokens=1", r"data\.max_prompt_tokens", "empty"),
+    # machine
+    case(
+        "run folder below a file",
+        "",
+        r"\{tmp\}/file/run",
+        r"hydra\.run\.dir=",
+        files={"file": "not a folder"},
+        where="model.path={model} hydra.run.dir={tmp}/file/run",
+    ),
+    case(
+        "weights and GPU missing, hub unreachable",
+        "model=qwen3_4b",
+        r"model\.path=Qwen/Qwen3-4B-Base",
+        r"model\.path=/path",
+        environment=ONLINE,
+        where=ELSEWHERE,
+    ),
+    case(
+        "weights and GPU missing, hub switched off",
+        "model=qwen3_4b",
+        r"model\.path=Qwen/Qwen3-4B-Base",
+        "HF_HUB_OFFLINE",
+        environment={"HF_HUB_OFFLINE": "1"},
+        where=ELSEWHERE,
+    ),
+    case("GPU missing", "trainer=gpu", "trainer=gpu", "trainer=cpu", environment={"CUDA_VISIBLE_DEVICES": ""}),
+    case(
+        "weights that do not exist",
+        "model.path=/nonexistent",
+        r"model\.path=/nonexistent",
+        "Hugging Face folder",
+        where=ELSEWHERE,
+    ),
+    case(
+        "folder that is no model",
+        "model.path={tmp}",
+        r"model\.path=\{tmp\}",
+        "Hugging Face folder",
+        where=ELSEWHERE,
+    ),
+    # resuming
+    case("checkpoint that does not exist", "ckpt=/nonexistent", "ckpt=/nonexistent", "name a folder"),
+    case(
+        "run without a checkpoint",
+        "ckpt={tmp}/old",
+        r"ckpt=\{tmp\}/old",
+        r"callbacks\.checkpoint\.every",
+        files={"old/overrides.yaml": "[]\n"},
+    ),
+    case(
+        "resumed sweep",
+        "-m seed=0,1 ckpt={tmp}/old",
+        r"ckpt=\{tmp\}/old",
+        "leave out -m",
+        files={"old/overrides.yaml": "[]\n", "old/checkpoints/iteration_000001.ckpt": ""},
+    ),
+    case("pretraining a given model", "task=pretrain", r"task=pretrain", "model=tiny"),
+    # where runs go when nothing is said
+    case("first run ever, refused", "objective.beta=abc", r"objective\.beta=abc", where="model.path={model}"),
+    case("sweep of mistakes", "-m objective.beta=abc,def", r"objective\.beta=abc", where="model.path={model}"),
+]
+
+
+def parametrized() -> list[object]:
+    return [pytest.param(c, id=c.name, marks=[pytest.mark.slow] if c.slow else []) for c in CASES]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a finished command left: its exit code, its words, and the names in its folder before and after."""
+
+    code: int
+    out: str
+    err: str
+    before: set[str]
+    after: set[str]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model with random weights, so that nothing pretrains."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tokenizer = build_tokenizer()
+    Policy(build_model(tokenizer, hidden_size=32, num_layers=1, seed=0), tokenizer).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def outcomes(
+    request: pytest.FixtureRequest, model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, Future[Outcome]]]:
+    """The outcome of every selected case, by name. All are started here, two at a time, since each costs seconds."""
+    items = (item for item in request.session.items if item.path == request.path)
+    selected = [getattr(item, "callspec", None) for item in items]
+    chosen = [spec.params["case"] for spec in selected if spec and "case" in spec.params]
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        yield {
+            chosen_case.name: pool.submit(_run, chosen_case, model, tmp_path_factory.mktemp("case"))
+            for chosen_case in chosen
+        }
+        pool.shutdown(cancel_futures=True)
+
+
+def _run(chosen: Case, model: Path, tmp: Path) -> Outcome:
+    for name, content in chosen.files.items():
+        (tmp / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp / name).write_text(content)
+    words = f"{chosen.arguments} {chosen.where}".format(tmp=tmp, model=model).split()
+    before = _names(tmp)
+    done = subprocess.run(
+        [sys.executable, str(RUN), *words],
+        cwd=tmp,
+        env=os.environ | {"RSGRPO_CACHE": str(tmp / "cache")} | chosen.environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    out, err = (text.replace(str(tmp), "{tmp}") for text in (done.stdout, done.stderr))
+    return Outcome(done.returncode, out, err, before, _names(tmp))
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
+@pytest.mark.parametrize("case", parametrized())
+def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(case: Case, outcomes: dict[str, Future[Outcome]]) -> None:
+    outcome = outcomes[case.name].result()
+    said = f"\n--- stdout\n{outcome.out}\n--- stderr\n{outcome.err}"
+    assert "Traceback" not in outcome.out + outcome.err, said
+    assert outcome.code == 2, said
+    errors = [line for line in (outcome.out + outcome.err).splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, said
+    missing = [pattern for pattern in case.says if not re.search(rf"(?<![\w.])(?:{pattern})", errors[0])]
+    assert not missing, f"not said: {missing}\n{errors[0]}"
+    assert outcome.after == outcome.before, f"left behind: {sorted(outcome.after - outcome.before)}{said}"
+
+
+def test_the_table_names_each_case_once() -> None:
+    names = [c.name for c in CASES]
+    assert len(set(names)) == len(names)
