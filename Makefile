@@ -6,7 +6,8 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
-# Without an NVIDIA GPU, PyTorch's own index offers a build without CUDA: a tenth of the size. Nothing depends on it.
+# Without an NVIDIA GPU, PyTorch's own index offers a build without CUDA: a tenth of the size. It is asked for that one
+# package only, and where it cannot be reached the ordinary index serves.
 CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
 
@@ -36,7 +37,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "installing into $(VENV) (a few minutes on first use)"
-	@$(PIP) $(TORCH_INDEX) torch
+	@echo "installing PyTorch into $(VENV)"
+	@$(PIP) --quiet --no-deps $(TORCH_INDEX) torch
+	@echo "installing the other packages into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]'
 	@touch $@
