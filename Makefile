@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test lint check gpu clean
+.PHONY: help train test lint check golden gpu clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -26,6 +26,9 @@ lint: $(VENV)/.installed  ## Style and format
 
 check: lint test  ## Lint, types and the default tests
 	$(BIN)/pyright
+
+golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (say why in the CHANGELOG)
+	WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
 
 gpu: TORCH_INDEX :=
 gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch

@@ -16,6 +16,7 @@ import torch  # noqa: E402
 
 from rsgrpo.models.policy import Policy  # noqa: E402
 from rsgrpo.models.tiny import build_model, build_tokenizer  # noqa: E402
+from tests.runs import random_policy, run_py, six_iterations  # noqa: E402, F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
-from tests.training.conftest import ROOT, records
+from tests.runs import ROOT, records
 
 
 def run(folder: Path, cache: Path, *overrides: str) -> str:

@@ -10,7 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rsgrpo.data.countdown import Countdown
-from tests.training.conftest import SETTINGS, RunPy, records
+from tests.runs import SETTINGS, RunPy, records
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:

@@ -1,0 +1,1 @@
+"""Finished runs -> tables. Reads run folders and nothing else."""

@@ -1,0 +1,1 @@
+"""pass@k, solve rate and the other numbers that callbacks write."""

@@ -1,0 +1,1 @@
+"""Completion text -> score. One reward per file; `base.py` says what each must be."""

@@ -1,0 +1,1 @@
+"""Sampling engines behind the one protocol of `engine.py`."""

@@ -1,0 +1,1 @@
+"""The composition root: what `python run.py task=...` calls."""

@@ -31,6 +31,9 @@ from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Prompt, UserError
 
+PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
+"""float16 needs a loss scale, which gradient clipping does not undo."""
+
 
 def train(cfg: DictConfig) -> None:
     """Check everything, evaluate the base, train, evaluate again, and leave a run folder behind.
@@ -105,6 +108,8 @@ def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> 
         enable_model_summary=False,
         default_root_dir=run,
     )
+    if settings["precision"] not in PRECISIONS:
+        raise UserError(f"trainer.precision={settings['precision']} is not one of {', '.join(PRECISIONS)}; choose one")
     try:
         return lightning.Trainer(**settings, **ours)
     except (ValueError, TypeError, MisconfigurationException) as error:

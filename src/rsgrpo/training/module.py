@@ -49,7 +49,7 @@ class RLModule(lightning.LightningModule):
         kept = [group for group, reason in zip(groups, dropped, strict=True) if reason is None]
         advantages = self.advantages(kept)
         updates = self.pack(kept, advantages)
-        behaviour = self.behaviour(updates)
+        behaviour = self.old_logprobs(updates)
         reports = [self.update(rows, behaviour) for _ in range(self.recipe.batching.epochs) for rows in updates if rows]
         self.publish()
         return {"report": self.report(groups, dropped, advantages, reports, behaviour)}
@@ -105,7 +105,7 @@ class RLModule(lightning.LightningModule):
         return updates
 
     @stage("old_logprobs")
-    def behaviour(self, updates: Sequence[Sequence[PackedRow]]) -> BehaviourStatistics:
+    def old_logprobs(self, updates: Sequence[Sequence[PackedRow]]) -> BehaviourStatistics:
         """What the policy that was sampled from says of every row.
 
         With several updates this takes a forward pass of its own, over the same rows as the updates. With a single

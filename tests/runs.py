@@ -13,7 +13,7 @@ import pytest
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 RunPy = Callable[..., Path]
 
 SETTINGS = (
