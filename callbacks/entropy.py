@@ -18,4 +18,4 @@ class Entropy(lightning.Callback):
     ) -> None:
         report = outputs["report"]
         if report.entropy is not None:
-            pl_module.log_at(report.iteration, {"train/entropy": report.entropy})
+            pl_module.log_metrics({"train/entropy": report.entropy})

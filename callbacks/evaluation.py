@@ -39,7 +39,7 @@ class PassAtK(lightning.Callback):
     def _write(self, trainer: lightning.Trainer, module: RLModule, split: str, file: str) -> None:
         results, self.results = self.results, []
         passed = mean_pass_at_k([(result.n, result.correct) for result in results], self.k)
-        module.log_at(module.iteration, {f"eval/{split}/{name}": value for name, value in passed.items()})
+        module.log_metrics({f"eval/{split}/{name}": value for name, value in passed.items()})
         if trainer.is_global_zero:
             records = [{"iteration": module.iteration, **asdict(result)} for result in results]
             run_folder.append(Path(trainer.default_root_dir) / file, records)

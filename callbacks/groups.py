@@ -16,4 +16,4 @@ class GroupStatistics(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        pl_module.log_at(report.iteration, {f"train/{k}": v for k, v in group_statistics(report).items()})
+        pl_module.log_metrics({f"train/{k}": v for k, v in group_statistics(report).items()})

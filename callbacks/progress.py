@@ -7,15 +7,12 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from rsgrpo.evaluation.statistics import rollout_statistics
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import StepReport, check_at_least_one
 
-SHOWN = {
-    "reward": "train/reward_mean",
-    "solved": "train/cumulative_solve_rate",
-    "entropy": "train/entropy",
-}
-"""What the line shows, of what other callbacks have logged."""
+TRUNCATED = 0.9
+"""Share of cut-off completions from which the limit is named."""
 
 
 class ProgressLine(lightning.Callback):
@@ -24,6 +21,7 @@ class ProgressLine(lightning.Callback):
     def __init__(self, every: int) -> None:
         check_at_least_one(every=every)
         self.every = every
+        self.warned = False
         self.console = Console(stderr=True)
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, auto_refresh=False
@@ -39,7 +37,9 @@ class ProgressLine(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        line = self._line(report, {name: trainer.callback_metrics.get(key) for name, key in SHOWN.items()})
+        rollouts = rollout_statistics(report.groups)
+        solved = trainer.callback_metrics.get("train/cumulative_solve_rate")
+        line = self._line(report, {"reward": rollouts["reward_mean"], "solved": solved, "entropy": report.entropy})
         if self.console.is_terminal:
             self.bar.update(self.task, completed=report.iteration, description=line, refresh=True)
         elif report.iteration % self.every == 0 or report.is_last or report.iteration == self.first + 1:
@@ -47,6 +47,13 @@ class ProgressLine(lightning.Callback):
         if not report.updates:
             self.console.print(
                 f"iteration {report.iteration}: every group was dropped, nothing to train on", soft_wrap=True
+            )
+
+        if rollouts["truncated_fraction"] >= TRUNCATED and not self.warned:
+            self.warned = True
+            limit = pl_module.recipe.sampling.max_new_tokens
+            self.console.print(
+                f"nearly all completions were cut off at sampling.max_new_tokens={limit}; try a larger one"
             )
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:

@@ -16,4 +16,4 @@ class Reward(lightning.Callback):
     ) -> None:
         report = outputs["report"]
         statistics = rollout_statistics(report.groups)
-        pl_module.log_at(report.iteration, {f"train/{name}": value for name, value in statistics.items()})
+        pl_module.log_metrics({f"train/{name}": value for name, value in statistics.items()})

@@ -22,8 +22,7 @@ class CumulativeSolveRate(lightning.Callback):
     ) -> None:
         report = outputs["report"]
         self.tracker.add(report.groups)
-        pl_module.log_at(
-            report.iteration,
+        pl_module.log_metrics(
             {
                 "train/cumulative_solve_rate": self.tracker.rate(report.train_set_size),
                 "train/cumulative_solve_rate_visited": self.tracker.rate_of_visited(),

@@ -17,4 +17,4 @@ class StageTimes(lightning.Callback):
         report = outputs["report"]
         seconds = {f"time/{name}_s": value for name, value in report.seconds.items()}
         rates = {f"time/{name}": value for name, value in throughput(report).items()}
-        pl_module.log_at(report.iteration, seconds | rates)
+        pl_module.log_metrics(seconds | rates)

@@ -20,4 +20,4 @@ class UpdateStatistics(lightning.Callback):
         if report.logprob_gap is not None:
             metrics["train/logprob_gap"] = report.logprob_gap
         counters = {"train/iteration": report.iteration, "train/optimizer_steps": report.optimizer_steps}
-        pl_module.log_at(report.iteration, metrics | counters)
+        pl_module.log_metrics(metrics | counters)

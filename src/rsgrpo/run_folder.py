@@ -66,7 +66,7 @@ def find_checkpoint(ckpt: str) -> tuple[Path, Path]:
     if not found:
         raise UserError(
             f"ckpt={ckpt}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
-            "(callbacks.checkpoint.every)"
+            "(callbacks.checkpoint.every), or start again"
         )
     return path, found[-1]
 

@@ -97,7 +97,18 @@ CASES = [
         r"callbacks\.checkpoint\.every=0",
         "at least 1",
     ),
-    case("unknown precision", "trainer.precision=lots", r"trainer", "precision"),
+    case("unknown precision", "trainer.precision=lots", r"trainer\.precision=lots", "bf16-mixed"),
+    case("no threads", "trainer.threads=0", r"trainer\.threads=0", r"trainer\.threads=1"),
+    case("key of another choice", "objective=grpo objective.beta=4", r"objective\.beta", "leave it out"),
+    case("key without its group", "beta=3", r"beta: no such key", r"objective\.beta\?"),
+    case("misspelt callback to remove", "~callbacks.timming", r"callbacks\.timming", r"mean callbacks\.timing\?"),
+    case("sweep without -m", "optimizer.lr=1e-4,2e-4", r"optimizer\.lr", "-m"),
+    case(
+        "class without the method",
+        "objective=custom objective._target_=builtins.dict",
+        r"objective\._target_=builtins\.dict",
+        "advantages",
+    ),
     # classes of one's own
     case(
         "custom objective without a class",

@@ -9,6 +9,10 @@ import lightning
 import pytest
 import torch
 
+from callbacks.entropy import Entropy
+from callbacks.solve_rate import CumulativeSolveRate
+from callbacks.timing import StageTimes
+from callbacks.updates import UpdateStatistics
 from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.data.countdown import Countdown
@@ -16,13 +20,16 @@ from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
+from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import PackedRow, Prompt, Sampling, ScoredGroup, StepReport
+from rsgrpo.types import PackedRow, Prompt, Sampling, ScoredGroup, StepReport, UserError
+from tests.runs import records
 from tests.training.parity_reward import ParityReward
 
 SAMPLING = Sampling(max_new_tokens=10)
@@ -53,7 +60,9 @@ class Reports(lightning.Callback):
         self.reports.append(outputs["report"])
 
 
-def train(folder: Path, recipe: Recipe) -> tuple[RLModule, list[StepReport]]:
+def train(
+    folder: Path, recipe: Recipe, logger: Any = False, callbacks: Sequence[lightning.Callback] = ()
+) -> tuple[RLModule, list[StepReport]]:
     """Train a new random policy by `recipe`."""
     tokenizer = build_tokenizer()
     policy = Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer)
@@ -64,8 +73,9 @@ def train(folder: Path, recipe: Recipe) -> tuple[RLModule, list[StepReport]]:
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=-1,
-        logger=False,
-        callbacks=[observer],
+        logger=logger,
+        log_every_n_steps=1,
+        callbacks=[observer, *callbacks],
         limit_val_batches=0,
         enable_progress_bar=False,
         enable_checkpointing=False,
@@ -167,6 +177,50 @@ def test_an_iteration_without_a_kept_group_changes_nothing(tmp_path: Path) -> No
     assert (module.iteration, module.optimizer_steps) == (1, 0)
     for name, tensor in before.state_dict().items():
         assert torch.equal(tensor, module.policy.model.state_dict()[name]), name
+
+
+def test_an_iteration_that_trained_nothing_repeats_no_number_of_the_one_before(tmp_path: Path) -> None:
+    class DropSecondIteration(GroupFilter):
+        calls = 0
+
+        def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+            self.calls += 1
+            return ["unwanted" if self.calls == 2 else None] * len(groups)
+
+    observers = [Entropy(), UpdateStatistics(), StageTimes(), CumulativeSolveRate()]
+    recipe = replace(RECIPE, iterations=3, filter=DropSecondIteration())
+    _, reports = train(tmp_path, recipe, logger=MetricsFile(tmp_path), callbacks=observers)
+    written = records(tmp_path / "metrics.jsonl")
+    assert [record["iteration"] for record in written] == [1, 2, 3]
+    assert [record.get("train/entropy") for record in written] == [report.entropy for report in reports]
+    only_when_trained = {"train/entropy", "train/loss", "train/grad_norm", "train/logprob_gap", "time/update_s"}
+    assert [only_when_trained <= record.keys() for record in written] == [True, False, True]
+    assert not only_when_trained & written[1].keys()
+    assert written[1]["train/cumulative_solve_rate"] > 0
+
+
+class Wrong(Objective):
+    """An objective of somebody who is still trying."""
+
+    def __init__(self, result: Any) -> None:
+        self.result = result
+
+    def advantages(self, rewards: torch.Tensor, context: AdvantageContext) -> Any:
+        return self.result(rewards)
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (lambda rewards: rewards.mean(dim=1), r"Wrong.advantages returned \[4\].*shape \[4, 4\]"),
+        (lambda rewards: rewards.tolist(), r"Wrong.advantages returned list"),
+        (lambda rewards: rewards / 0, r"Wrong.advantages returned a value that is not finite"),
+    ],
+    ids=["wrong shape", "no tensor", "not finite"],
+)
+def test_an_objective_that_returns_something_else_is_named(tmp_path: Path, result: Any, says: str) -> None:
+    with pytest.raises(UserError, match=says):
+        train(tmp_path, replace(RECIPE, objective=Wrong(result), filter=KeepAll()))
 
 
 def test_completions_carry_the_version_of_the_policy_that_wrote_them(tmp_path: Path) -> None:

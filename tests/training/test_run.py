@@ -1,5 +1,10 @@
 """Whole runs: resumed == uninterrupted, observed == unobserved, and the run folder says what happened."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +14,11 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rsgrpo import run_folder
 from rsgrpo.data.countdown import Countdown
-from tests.runs import SETTINGS, RunPy, records
+from rsgrpo.tasks.machine import claim_run_folder
+from rsgrpo.types import UserError
+from tests.runs import ROOT, SETTINGS, RunPy, records
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -150,6 +158,42 @@ def test_an_iteration_whose_groups_are_all_dropped_is_reported_and_survived(
     assert [r["dropped"] for r in records(run / "prompts.jsonl")] == ["all_wrong"] * 8
     assert_same_weights(run, _folder_as_run(random_policy, tmp_path))
     assert "every group was dropped" in (run / "terminal.txt").read_text()
+
+
+def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(random_policy: Path, tmp_path: Path) -> None:
+    (tmp_path / "metrics.jsonl").write_text("mine\n")
+    command = [sys.executable, "run.py", f"hydra.run.dir={tmp_path}", f"model.path={random_policy}"]
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert finished.returncode == 2
+    assert "is not empty" in finished.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
+
+
+def test_only_one_run_can_claim_a_folder(tmp_path: Path) -> None:
+    claim_run_folder(tmp_path)
+    with pytest.raises(UserError, match="taken by another run"):
+        claim_run_folder(tmp_path)
+
+
+def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(run_py: RunPy, random_policy: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    settings = [s for s in SETTINGS if not s.startswith("iterations")]
+    command = [sys.executable, "run.py", f"hydra.run.dir={run}", f"model.path={random_policy}", *settings]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [*command, "iterations=100000"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+    )
+    deadline = time.monotonic() + 120
+    while not run_folder.checkpoints(run) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert f"python run.py ckpt={run}" in said
+    last = run_folder.iteration_of(run_folder.checkpoints(run)[-1])
+    run_py(run, f"ckpt={run}", f"iterations={last + 1}")
+    visited = [r["iteration"] for r in records(run / "prompts.jsonl")]
+    assert visited == [i for i in range(1, last + 2) for _ in range(8)]
 
 
 def _folder_as_run(policy: Path, tmp_path: Path) -> Path:

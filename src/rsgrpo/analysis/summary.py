@@ -44,7 +44,7 @@ def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
             _number(at.get("train/entropy")),
         )
     if not counts:
-        table.caption = "no test split was evaluated"
+        table.caption = "no test on record: there is no test split, or callbacks.evaluation is off"
     return table
 
 
@@ -67,7 +67,7 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
         if name in phases:
             label = "validation, checkpoints, logging" if name == "training" else name.replace("_", " ")
             table.add_row(label, f"{phases[name] - (step if name == 'training' else 0):.1f}", "")
-    table.add_row("this run", f"{phases['step']:.1f}", "")
+    table.add_row("this run", f"{phases['total']:.1f}", "")
     table.caption = _throughput(metrics)
     return table
 

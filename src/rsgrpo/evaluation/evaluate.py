@@ -1,8 +1,9 @@
 """Sampling a split and counting what is right: behind validation, the test and later every benchmark."""
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rollouts.engine import RolloutEngine
@@ -46,6 +47,8 @@ class ProblemResult:
     mean_tokens: float
     truncated: int
     """Completions that ran into `max_new_tokens`."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """What the data source knows of the problem, its level for example."""
 
 
 def score_group(reward: Reward, group: Group) -> ScoredGroup:
@@ -75,5 +78,6 @@ def evaluate(
             correct=score_group(reward, group).num_correct,
             mean_tokens=sum(len(c.token_ids) for c in completions) / len(completions),
             truncated=sum(not c.finished for c in completions),
+            facts=dict(group.prompt.problem.facts),
         )
     return [results[index] for index in range(len(prompts))]

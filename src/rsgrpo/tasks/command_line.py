@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 import sys
 import traceback
 from collections.abc import Callable
@@ -29,10 +30,11 @@ def run_name(objective: str, overrides: str) -> str:
     """The name of a run folder: its objective and what was set on the command line, `;` between the overrides.
 
     >>> run_name("rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
-    'rs_grpo_beta4_path-tmp-a-b.jsonl_seed1'
+    'rs_grpo_beta4_seed1'
     """
     settings = [override.split("=", 1) for override in overrides.split(";") if "=" in override]
-    words = [objective, *(f"{key.split('.')[-1]}{value}" for key, value in settings)]
+    named = [(key.split(".")[-1], value) for key, value in settings if "/" not in value and "_target_" not in key]
+    words = [objective, *(f"{key}{value}" if value[:1].isdigit() else f"{key}-{value}" for key, value in named)]
     # No character that the shell or Hydra's grammar would read as anything but itself.
     return re.sub(r"[^\w.-]+", "-", "_".join(words))[:LONGEST_NAME].strip("-")
 
@@ -85,6 +87,9 @@ def start(main: Callable[[], None], conf: Path) -> int:
             raise
         print(f"error: {explain(error, conf)}", file=sys.stderr)
         return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
     return 0
 
 

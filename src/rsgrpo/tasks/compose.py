@@ -22,6 +22,11 @@ def build_recipe(cfg: DictConfig) -> Recipe:
         UserError: naming the key that is wrong and the cure.
     """
     parts = {name: build(cfg, name) for name in RECIPE_GROUPS}
+    if not callable(getattr(parts["objective"], "advantages", None)):
+        raise UserError(
+            f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
+            "inherit from rsgrpo.objectives.base.Objective"
+        )
     with field_errors_name_their_key(""):
         return Recipe(**parts, evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed)
 

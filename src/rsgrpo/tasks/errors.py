@@ -17,14 +17,21 @@ def explain(error: Exception, conf: Path) -> str:
     if isinstance(error, UserError):
         return text
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; write key=value, with special characters in quotes: 'key=\"[a b\"'"
+        return f"{error.override}: cannot be read; write key=value without spaces, special characters in quotes"
     if not isinstance(error, HydraException) and isinstance(error, OSError):
         return f"run folder {error.filename} cannot be made ({error.strerror}); choose another: hydra.run.dir=..."
     choice = re.search(r"Could not find '([\w/]+)'", text) or re.search(r"In '[\w/]+': Could not load '([\w/]+)'", text)
     if choice and "/" in choice[1]:
         group, name = choice[1].rsplit("/", 1)
         return _unknown_choice(group, name, conf)
-    unknown = re.search(r"Could not override '([\w/@.]+)'", text) or re.search(r"Key '([\w.]+)' is not in struct", text)
+    several = re.search(r"Ambiguous value for argument '([^']+)'", text)
+    if several:
+        return f"{several[1]}: several values make a sweep, which needs -m; for one value that holds commas, quote it"
+    unknown = (
+        re.search(r"Could not override '([\w/@.]+)'", text)
+        or re.search(r"Could not delete from config. '([\w/@.]+)' does not exist", text)
+        or re.search(r"Key '([\w.]+)' is not in struct", text)
+    )
     if unknown:
         return _unknown_key(unknown[1], conf)
     return " ".join(text.split())
@@ -41,7 +48,13 @@ def _unknown_choice(group: str, name: str, conf: Path) -> str:
 def _unknown_key(key: str, conf: Path) -> str:
     """A key that does not exist, with the one that was probably meant."""
     parent, _, leaf = key.rpartition(".")
-    siblings = {known.rpartition(".")[2]: known for known in _known_keys(conf) if known.rpartition(".")[0] == parent}
+    all_keys = _known_keys(conf)
+    if key in all_keys:
+        return f"{key}: another choice of {key.split('.')[0]} has this key, the chosen one has not; leave it out"
+    siblings = {known.rpartition(".")[2]: known for known in all_keys if known.rpartition(".")[0] == parent}
+    elsewhere = {known.rpartition(".")[2]: known for known in sorted(all_keys)} if not parent else {}
+    if leaf in elsewhere:
+        return f"{key}: no such key; did you mean {elsewhere[leaf]}?"
     near = difflib.get_close_matches(leaf, sorted(siblings), n=1)
     if near:
         return f"{key}: no such key; did you mean {siblings[near[0]]}?"

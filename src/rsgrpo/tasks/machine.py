@@ -9,7 +9,10 @@ import torch
 from huggingface_hub import constants, get_token, try_to_load_from_cache
 from omegaconf import DictConfig
 
+from rsgrpo import run_folder
 from rsgrpo.types import UserError
+
+_ANOTHER_FOLDER = "choose another with hydra.run.dir=..."
 
 HUB_DEADLINE_S = 1.5
 """How long the hub may take to say whether it has the weights."""
@@ -26,8 +29,8 @@ def check_machine(cfg: DictConfig) -> None:
         raise UserError("; ".join(missing))
 
 
-def check_writable(run: Path) -> None:
-    """Refuse a run folder that cannot be written, before any work is done for it.
+def check_run_folder(run: Path, *, resumes: bool) -> None:
+    """Refuse a run folder that cannot be written, or that holds something else, before any work is done for it.
 
     Raises:
         UserError: naming the folder and the cure.
@@ -38,9 +41,35 @@ def check_writable(run: Path) -> None:
         probe.touch()
         probe.unlink()
     except OSError as error:
-        raise UserError(
-            f"run folder {run} cannot be written ({error.strerror}); choose another: hydra.run.dir=..."
-        ) from None
+        raise UserError(f"run folder {run} cannot be written ({error.strerror}); {_ANOTHER_FOLDER}") from None
+    if not resumes and any(run.iterdir()):
+        raise UserError(f"run folder {run} is not empty; {_ANOTHER_FOLDER}, or resume the run in it with ckpt={run}")
+
+
+def claim_run_folder(run: Path) -> None:
+    """Make a new run folder this run's own, also against a run that was started in the same second.
+
+    Raises:
+        UserError: when another run was faster.
+    """
+    try:
+        (run / run_folder.RUN).touch(exist_ok=False)
+    except FileExistsError:
+        raise UserError(f"run folder {run} was taken by another run; start again, or {_ANOTHER_FOLDER}") from None
+
+
+def set_threads(cfg: DictConfig) -> None:
+    """Compute with `trainer.threads` threads; null leaves PyTorch's own choice.
+
+    Raises:
+        UserError: when it is not a whole number of at least 1.
+    """
+    threads = cfg.trainer.threads
+    if threads is None:
+        return
+    if type(threads) is not int or threads < 1:
+        raise UserError(f"trainer.threads={threads} must be a whole number of at least 1; try trainer.threads=1")
+    torch.set_num_threads(threads)
 
 
 def _missing_gpu(cfg: DictConfig) -> str | None:
@@ -54,6 +83,8 @@ def _missing_weights(cfg: DictConfig) -> str | None:
     if path is None or (Path(path) / "config.json").is_file():
         return None
     cure = "give a Hugging Face folder with model.path=/path/to/folder"
+    if (Path(path) / run_folder.POLICY / "config.json").is_file():
+        return f"model.path={path} is a run folder; its policy is model.path={Path(path) / run_folder.POLICY}"
     if Path(path).exists() or path.startswith(("/", ".", "~")) or path.count("/") != 1:
         return f"model.path={path} is not a Hugging Face folder (no config.json); {cure}"
     if isinstance(try_to_load_from_cache(path, "config.json"), str):

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import transformers
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
@@ -26,6 +27,8 @@ def policy_folder(cfg: DictConfig) -> str | Path:
     Raises:
         UserError: when neither is set.
     """
+    transformers.utils.logging.disable_progress_bar()
+    transformers.utils.logging.set_verbosity_error()
     if cfg.model.path is not None:
         return cfg.model.path
     if cfg.model.pretrain is None:

@@ -1,9 +1,9 @@
 """`python run.py task=pretrain`: make the base model of `model=tiny`; training does it by itself on first use."""
 
-import torch
 from omegaconf import DictConfig
 from rich.console import Console
 
+from rsgrpo.tasks.machine import set_threads
 from rsgrpo.tasks.policy import policy_folder
 from rsgrpo.types import UserError
 
@@ -16,6 +16,5 @@ def pretrain(cfg: DictConfig) -> None:
     """
     if cfg.model.pretrain is None or cfg.model.path is not None:
         raise UserError(f"task=pretrain: the base is model.path={cfg.model.path}, not pretrained here; use model=tiny")
-    if cfg.trainer.threads is not None:
-        torch.set_num_threads(cfg.trainer.threads)
+    set_threads(cfg)
     Console().print(f"base model: {policy_folder(cfg)}", soft_wrap=True)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import signal
 import warnings
 from collections.abc import Mapping
 from importlib.metadata import version
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
@@ -21,7 +21,7 @@ from rsgrpo.analysis.summary import print_summary
 from rsgrpo.data.source import DataSource, tokenize
 from rsgrpo.models.policy import Policy
 from rsgrpo.tasks.compose import build, build_recipe, field_errors_name_their_key
-from rsgrpo.tasks.machine import check_writable
+from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
 from rsgrpo.tasks.policy import load_policy
 from rsgrpo.tasks.resume import check_same_run
 from rsgrpo.training.clock import StageClock
@@ -45,11 +45,10 @@ def train(cfg: DictConfig) -> None:
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
         recipe, source = build_recipe(cfg), build(cfg, "data")
-        check_writable(run)
         checkpoint = _checkpoint_to_resume(cfg)
+        check_run_folder(run, resumes=checkpoint is not None)
         _quiet_lightning()
-        if cfg.trainer.threads is not None:
-            torch.set_num_threads(cfg.trainer.threads)
+        set_threads(cfg)
         policy = load_policy(cfg)
         data = PromptData(**{name: _prompts(source, name, policy, recipe) for name in ("train", "validation", "test")})
         with field_errors_name_their_key("rollout"):
@@ -61,13 +60,34 @@ def train(cfg: DictConfig) -> None:
         with clock.stage("base_evaluation"):
             _evaluate(trainer, module, data, validation=True)
     with clock.stage("training"):
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+        _fit(trainer, module, data, run, checkpoint)
     with clock.stage("final_evaluation"):
         _evaluate(trainer, module, data, validation=False)
     with clock.stage("export"):
         policy.save_pretrained(run / run_folder.POLICY)
-    _write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": clock.read()})
+    seconds = clock.read()
+    seconds["total"] = seconds.pop("step")
+    _write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": seconds})
     print_summary(run, Console())
+
+
+def _fit(trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path, checkpoint: Path | None) -> None:
+    """Train; when Ctrl-C ends it, say how to go on.
+
+    Raises:
+        SystemExit: 128 + SIGINT after Ctrl-C.
+    """
+    try:
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
+    except SystemExit:  # this is how Lightning leaves after Ctrl-C
+        saved = run_folder.checkpoints(run)
+        go_on = (
+            f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
+            if saved
+            else "no checkpoint was saved yet (callbacks.checkpoint.every), so start it again"
+        )
+        Console(stderr=True).print(f"interrupted after iteration {module.iteration}; {go_on}", soft_wrap=True)
+        raise SystemExit(128 + signal.SIGINT) from None
 
 
 def _prompts(source: DataSource, split: Any, policy: Policy, recipe: Recipe) -> list[Prompt]:
@@ -137,8 +157,14 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
 
 def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None) -> None:
     """What was asked for, with which versions; a resumed run first forgets what came after its checkpoint."""
-    if checkpoint is not None:
-        run_folder.rewind(run, run_folder.iteration_of(checkpoint))
+    console = Console(stderr=True)
+    if checkpoint is None:
+        claim_run_folder(run)
+        console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
+    else:
+        done = run_folder.iteration_of(checkpoint)
+        console.print(f"resuming {run} after iteration {done}; later records are written anew", soft_wrap=True)
+        run_folder.rewind(run, done)
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
     packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
@@ -155,10 +181,6 @@ def _quiet_lightning() -> None:
     """Silence what Lightning and transformers say about choices that are made on purpose here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    import transformers
-
-    transformers.utils.logging.disable_progress_bar()
-    transformers.utils.logging.set_verbosity_error()
     for message in (
         ".*does not have many workers.*",
         ".*Trying to infer the `batch_size`.*",

@@ -15,13 +15,13 @@ from rsgrpo.batching.plan import deal
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate, score_group
 from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
-from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.update import BehaviourStatistics, UpdateTotals
-from rsgrpo.types import Group, PackedRow, Prompt, ScoredGroup, StepReport, TrainingSequence, UpdateReport
+from rsgrpo.types import Group, PackedRow, Prompt, ScoredGroup, StepReport, TrainingSequence, UpdateReport, UserError
 
 
 class RLModule(lightning.LightningModule):
@@ -40,6 +40,7 @@ class RLModule(lightning.LightningModule):
         self.iteration = 0
         self.optimizer_steps = 0
         self.clock = StageClock()
+        self.pending_metrics: dict[str, float] = {}
 
     def training_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, StepReport]:
         """One iteration."""
@@ -86,7 +87,8 @@ class RLModule(lightning.LightningModule):
                 len(groups), -1
             ),
         )
-        return self.recipe.objective.advantages(torch.tensor([group.rewards for group in groups]), context)
+        rewards = torch.tensor([group.rewards for group in groups])
+        return _checked(self.recipe.objective.advantages(rewards, context), rewards, self.recipe.objective)
 
     @stage("pack")
     def pack(self, groups: Sequence[ScoredGroup], advantages: Float[Tensor, "P N"]) -> list[list[PackedRow]]:
@@ -132,9 +134,11 @@ class RLModule(lightning.LightningModule):
             loss = (row.weights * loss_per_token).sum()
             self.manual_backward(loss)
             totals.add(row, loss.detach(), clipped)
-        grad_norm = torch.nn.utils.clip_grad_norm_(
-            self.policy.parameters(), self.recipe.optimizer.grad_clip, error_if_nonfinite=True
-        )
+        grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.optimizer.grad_clip)
+        if not grad_norm.isfinite():
+            raise UserError(
+                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try a smaller optimizer.lr"
+            )
         learning_rate = optimizer.param_groups[0]["lr"]
         optimizer.step()
         schedule.step()
@@ -171,14 +175,33 @@ class RLModule(lightning.LightningModule):
             seconds=self.clock.read(),
         )
 
-    def log_at(self, iteration: int, metrics: Mapping[str, float]) -> None:
-        """Log for a callback: Lightning merges what all of them log into one record, at `iteration`."""
-        self.log_dict({**metrics, "step": float(iteration)})
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Log for a callback. What all of them log becomes one record at the current iteration.
+
+        Lightning's own `log` repeats the last value of a metric that an iteration does not have (the entropy of an
+        iteration that trained nothing), so it only gets the metrics for what monitors them, such as early stopping.
+        """
+        self.pending_metrics |= metrics
+        self.log_dict(dict(metrics), logger=False)
+
+    def _write_metrics(self) -> None:
+        """Hand the collected record to every logger: called in the module's hooks, which follow the callbacks'."""
+        metrics, self.pending_metrics = self.pending_metrics, {}
+        for logger in self.loggers if metrics else ():
+            logger.log_metrics(metrics, step=self.iteration)
+            logger.save()
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after its last iteration; a resumed run may have more of them."""
+        self._write_metrics()
         if self.iteration >= self.recipe.iterations:
             self.trainer.should_stop = True
+
+    def on_validation_epoch_end(self) -> None:
+        self._write_metrics()
+
+    def on_test_epoch_end(self) -> None:
+        self._write_metrics()
 
     def validation_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, list[ProblemResult]]:
         """Sample the validation problems; the same random numbers at every iteration, so that curves compare."""
@@ -212,6 +235,23 @@ class RLModule(lightning.LightningModule):
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.iteration = checkpoint["rsgrpo"]["iteration"]
         self.optimizer_steps = checkpoint["rsgrpo"]["optimizer_steps"]
+
+
+def _checked(advantages: object, rewards: Float[Tensor, "P N"], objective: Objective) -> Tensor:
+    """The advantages, when they are what an objective must return.
+
+    Raises:
+        UserError: naming the objective's class and what is wrong with its result.
+    """
+    name = type(objective).__name__
+    if not isinstance(advantages, Tensor) or advantages.shape != rewards.shape:
+        what = list(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__
+        raise UserError(
+            f"objective: {name}.advantages returned {what}; return a tensor of the rewards' shape {list(rewards.shape)}"
+        )
+    if not advantages.isfinite().all():
+        raise UserError(f"objective: {name}.advantages returned a value that is not finite; check its divisions")
+    return advantages
 
 
 def _sequences(group: Group, advantages: Sequence[float]) -> list[TrainingSequence]:
