@@ -181,7 +181,12 @@ def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(run_py: RunPy, random_poli
     command = [sys.executable, "run.py", f"hydra.run.dir={run}", f"model.path={random_policy}", *settings]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     process = subprocess.Popen(
-        [*command, "iterations=100000"], cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True
+        [*command, "iterations=100000"],
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=listen_to_ctrl_c,
     )
     deadline = time.monotonic() + 120
     while not run_folder.checkpoints(run) and time.monotonic() < deadline:
@@ -194,6 +199,11 @@ def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(run_py: RunPy, random_poli
     run_py(run, f"ckpt={run}", f"iterations={last + 1}")
     visited = [r["iteration"] for r in records(run / "prompts.jsonl")]
     assert visited == [i for i in range(1, last + 2) for _ in range(8)]
+
+
+def listen_to_ctrl_c() -> None:
+    """Tests that run in the background inherit a SIGINT that is ignored."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _folder_as_run(policy: Path, tmp_path: Path) -> Path:

@@ -74,21 +74,20 @@ class _Batch:
         uniforms = UniformStreams([(seed, sample) for seed in seeds for sample in range(self.n)])
         logits, cache, mask, position = self._prefill()
         rows = torch.arange(len(self.token_ids), device=logits.device)
-        waiting = set(range(len(self.prompts)))
+        waiting = list(range(len(self.prompts)))
         for step in range(self.sampling.max_new_tokens):
             uniform = uniforms.at(step, rows).to(logits.device)
             token, logprob = draw(
                 self.warp(cast(Any, self.token_ids[:0]), logits.float() / self.sampling.temperature), uniform
             )
             self._record(rows, step, token, logprob)
-            running = ~self.finished[rows]
-            done = (
-                {j for j in waiting if not self._group_runs(j)} if step + 1 < self.sampling.max_new_tokens else waiting
-            )
-            yield from sorted(done)
-            waiting = waiting - done
+            ended = self.finished.view(-1, self.n).all(dim=1).tolist()
+            done = [j for j in waiting if ended[j] or step + 1 == self.sampling.max_new_tokens]
+            yield from done
+            waiting = [j for j in waiting if j not in done]
             if not waiting:
                 return
+            running = ~self.finished[rows]
             if running.float().mean() < COMPACT_BELOW:
                 keep = running.nonzero()[:, 0]
                 cache.batch_select_indices(keep)
@@ -98,24 +97,22 @@ class _Batch:
 
     def group(self, j: int, version: int) -> Group:
         """The finished group of prompt j."""
-        rows = range(j * self.n, (j + 1) * self.n)
-        lengths, finished = (
-            self.lengths[rows.start : rows.stop].tolist(),
-            self.finished[rows.start : rows.stop].tolist(),
-        )
-        ids = [self.token_ids[row, :length].tolist() for row, length in zip(rows, lengths, strict=True)]
+        rows = slice(j * self.n, (j + 1) * self.n)
+        lengths, finished = self.lengths[rows].tolist(), self.finished[rows].tolist()
+        ids = [row[:length] for row, length in zip(self.token_ids[rows].tolist(), lengths, strict=True)]
+        logprobs = self.logprobs[rows].cpu()
         texts = self.policy.tokenizer.batch_decode(
             [row[:-1] if stopped else row for row, stopped in zip(ids, finished, strict=True)]
         )
         completions = tuple(
             Completion(
                 token_ids=tuple(ids[i]),
-                logprobs=self.logprobs[row, : lengths[i]].cpu(),
+                logprobs=logprobs[i, : lengths[i]].clone(),
                 text=texts[i],
                 finished=finished[i],
                 policy_version=version,
             )
-            for i, row in enumerate(rows)
+            for i in range(self.n)
         )
         return Group(prompt=self.prompts[j], completions=completions)
 
@@ -148,9 +145,6 @@ class _Batch:
         self.logprobs[rows[live], step] = logprob[live]
         self.lengths[rows[live]] = step + 1
         self.finished[rows] |= torch.isin(token, self.stop_ids)
-
-    def _group_runs(self, j: int) -> bool:
-        return not bool(self.finished[j * self.n : (j + 1) * self.n].all())
 
 
 class UniformStreams:
