@@ -48,13 +48,11 @@ class ProgressLine(lightning.Callback):
             self.console.print(
                 f"iteration {report.iteration}: every group was dropped, nothing to train on", soft_wrap=True
             )
-
         if rollouts["truncated_fraction"] >= TRUNCATED and not self.warned:
             self.warned = True
             limit = pl_module.recipe.sampling.max_new_tokens
-            self.console.print(
-                f"nearly all completions were cut off at sampling.max_new_tokens={limit}; try a larger one"
-            )
+            cure = f"sampling.max_new_tokens={limit} cuts off nearly all completions; try a larger one"
+            self.console.print(cure, soft_wrap=True, highlight=False)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         if self.console.is_terminal:
