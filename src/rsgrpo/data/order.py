@@ -12,8 +12,7 @@ class PromptOrder:
     """An endless stream of batches: one permutation of the train set per epoch, laid end to end.
 
     The batch of an iteration depends on (seed, iteration) alone, so a resumed or extended run neither replays nor
-    skips a prompt. A batch that straddles two epochs may hold a prompt twice only when it is longer than what is left
-    of one epoch.
+    skips a prompt. A batch that straddles two epochs may hold a prompt twice; each of its groups has a seed of its own.
     """
 
     def __init__(self, prompts: Sequence[Prompt], *, prompts_per_iteration: int, seed: int, start: int = 0) -> None:
