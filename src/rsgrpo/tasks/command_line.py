@@ -17,6 +17,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rsgrpo.tasks.errors import explain
 from rsgrpo.tasks.machine import check_machine
+from rsgrpo.tasks.resume import with_settings_of_run
 from rsgrpo.types import UserError
 
 USER_ERROR = 2
@@ -49,7 +50,8 @@ def run_task(cfg: DictConfig) -> None:
         SystemExit: with `USER_ERROR`, after saying what the mistake was. Hydra would add a line of its own to any
             other exception.
     """
-    fresh = _empty(Path(HydraConfig.get().runtime.output_dir))
+    run = Path(HydraConfig.get().runtime.output_dir)
+    fresh = _is_empty(run)
     try:
         check_machine(cfg)  # before the imports of a task, which take seconds
         get_method(cfg.task._target_)(cfg)
@@ -59,26 +61,23 @@ def run_task(cfg: DictConfig) -> None:
         print(f"error: {error}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
     finally:
-        _leave_nothing(fresh)
+        if fresh and _is_empty(run):
+            _leave_nothing(run)
 
 
-def _leave_nothing(fresh: Path | None) -> None:
-    """Remove the folders that Hydra made for a run that wrote nothing."""
-    if fresh is None or not _empty(fresh):
-        return
-    fresh.rmdir()
-    sweep = fresh.parent / "multirun.yaml"
-    if list(fresh.parent.iterdir()) == [sweep]:
+def _leave_nothing(run: Path) -> None:
+    """Remove the empty folder that Hydra made for a run, and those above it that hold nothing else."""
+    run.rmdir()
+    sweep = run.parent / "multirun.yaml"
+    if list(run.parent.iterdir()) == [sweep]:
         sweep.unlink()
-        fresh.parent.rmdir()
-    if _empty(Path("outputs")):
+        run.parent.rmdir()
+    if _is_empty(Path("outputs")):
         Path("outputs").rmdir()
 
 
 def start(main: Callable[[], None], conf: Path) -> int:
     """Run a Hydra main function with the settings of a resumed run put in; returns the exit code."""
-    from rsgrpo.tasks.resume import with_settings_of_run
-
     try:
         sys.argv[1:] = with_settings_of_run(sys.argv[1:])
         main()
@@ -102,6 +101,6 @@ def _from_task(error: Exception) -> bool:
     return any(frame.name == run_task.__name__ for frame in traceback.extract_tb(error.__traceback__))
 
 
-def _empty(folder: Path) -> Path | None:
-    """The folder, when it exists and holds nothing."""
-    return folder if folder.is_dir() and not any(folder.iterdir()) else None
+def _is_empty(folder: Path) -> bool:
+    """Whether the folder exists and holds nothing."""
+    return folder.is_dir() and not any(folder.iterdir())

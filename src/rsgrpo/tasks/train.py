@@ -80,6 +80,8 @@ def _fit(trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Pa
     try:
         trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
     except SystemExit:  # this is how Lightning leaves after Ctrl-C
+        if not trainer.interrupted:
+            raise
         saved = run_folder.checkpoints(run)
         go_on = (
             f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
@@ -178,7 +180,7 @@ def _write_json(file: Path, content: Mapping[str, Any]) -> None:
 
 
 def _quiet_lightning() -> None:
-    """Silence what Lightning and transformers say about choices that are made on purpose here."""
+    """Silence what Lightning says about choices that are made on purpose here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (
