@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rsgrpo.data.countdown import Demonstrations, problems
-from rsgrpo.models.tiny import EOS, MAX_NUMBER, PAD, SYMBOLS, build_model, build_tokenizer, save
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import EOS, MAX_NUMBER, PAD, SYMBOLS, build_model, build_tokenizer
 from rsgrpo.types import Problem
 
 TOKENIZER = build_tokenizer()
@@ -77,7 +78,7 @@ def test_the_end_token_is_one_token_and_differs_from_padding():
 
 def test_a_saved_policy_is_loaded_by_transformers_with_the_same_tokens_and_logits(tmp_path: Path):
     model = build_model(TOKENIZER, hidden_size=64, num_layers=2, seed=3)
-    save(model, TOKENIZER, tmp_path)
+    Policy(model, TOKENIZER).save_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
     sample: list[Problem] = list(problems()[::50])
