@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test lint check golden gpu clean
+.PHONY: help train test lint check golden figures gpu clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -29,6 +29,12 @@ check: lint test  ## Lint, types and the default tests
 
 golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (say why in the CHANGELOG)
 	WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
+
+figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
+	rm -rf outputs/figures
+	$(BIN)/python run.py task=audit hydra.run.dir=outputs/figures
+	mkdir -p docs/figures
+	cp outputs/figures/figures/*.png docs/figures/
 
 gpu: TORCH_INDEX :=
 gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch

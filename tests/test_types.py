@@ -2,10 +2,12 @@
 
 import math
 from dataclasses import FrozenInstanceError, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 import torch
+from jaxtyping import Float, Int
+from torch import Tensor
 
 from rsgrpo.types import (
     Completion,
@@ -17,7 +19,10 @@ from rsgrpo.types import (
     Score,
     ScoredGroup,
     StepReport,
+    UserError,
     check_fields,
+    field_errors_name_their_key,
+    keyed,
 )
 
 
@@ -102,6 +107,102 @@ def test_a_cure_is_something_that_works():
     assert Settings(count=int(value)).count == 1
 
 
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """The other annotations: one of a few words, and a number that may be one for each prompt."""
+
+    estimator: Literal["plain", "loo"] = "plain"
+    level: Literal[1, 2] = 1
+    beta: float | Float[Tensor, "P 1"] = 2.0
+    k: int | Int[Tensor, "P 1"] = 4
+    tilt: float | Float[Tensor, "P 1"] | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self, k=(1, math.inf), beta=(-9.0, 9.0))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"estimator": "loo", "level": 2},
+        {"beta": -2, "k": 1},
+        {"beta": torch.tensor([[2.0], [0.0]]), "k": torch.tensor([[4], [1]])},
+        {"beta": torch.tensor([[50.0]])},  # bounds are of numbers: a schedule checks what it makes
+        {"tilt": torch.zeros(3, 1)},
+        {"tilt": 0.5},
+        {"tilt": None},
+    ],
+    ids=str,
+)
+def test_words_of_the_list_and_numbers_for_each_prompt_are_taken(values):
+    assert Objective(**values)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "problem"),
+    [
+        ("estimator", "pluggin", "is unknown"),
+        ("estimator", None, "is unknown"),
+        ("estimator", "LOO", "is unknown"),
+        ("level", 3, "is unknown"),
+        ("beta", "abc", "must be a number"),
+        ("beta", None, "must be a number"),
+        ("beta", [2.0], "must be a number"),
+        ("beta", True, "must be a number"),
+        ("beta", math.nan, "must be a finite number"),
+        ("beta", -math.inf, "must be a finite number"),
+        ("beta", 9.5, "must be between -9 and 9"),
+        ("k", 2.0, "must be a whole number"),
+        ("k", "4", "must be a whole number"),
+        ("k", 0, "must be at least 1"),
+        ("tilt", "null", "must be a number"),
+        ("tilt", math.nan, "must be a finite number"),
+    ],
+)
+def test_other_words_and_values_are_refused(name, value, problem):
+    with pytest.raises(FieldError) as error:
+        Objective(**{name: value})
+    assert (error.value.name, error.value.problem) == (name, problem)
+
+
+def test_an_unknown_word_is_answered_with_the_list():
+    with pytest.raises(FieldError, match="estimator=std is unknown; choose one of plain, loo"):
+        Objective(estimator="std")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "message"),
+    [
+        ("objective", "objective.k=9 is too large; try objective.k=8, or a larger batching.k=3 than k"),
+        ("", "k=9 is too large; try k=8, or a larger batching.k=3 than k"),
+        ("a.b", "a.b.k=9 is too large; try a.b.k=8, or a larger batching.k=3 than k"),
+    ],
+)
+def test_a_refused_field_is_named_by_its_key_in_the_cure_too(prefix, message):
+    # Keys of others, which have a prefix or a longer name, stay as they are.
+    error = FieldError("k", 9, "is too large", "try k=8, or a larger batching.k=3 than k")
+    assert keyed(error, prefix) == message
+
+
+def test_a_key_that_ends_like_the_field_is_another_key():
+    error = FieldError("k", 9, "is too large", "try k=8 or rank=2")
+    assert keyed(error, "objective") == "objective.k=9 is too large; try objective.k=8 or rank=2"
+
+
+def test_a_field_error_becomes_the_user_error_of_its_key():
+    message = r"^objective\.k=0 must be at least 1; try objective\.k=1$"
+    with pytest.raises(UserError, match=message) as error, field_errors_name_their_key("objective"):
+        Objective(k=0)
+    assert isinstance(error.value.__cause__, FieldError)
+
+
+@pytest.mark.parametrize("mistake", [UserError("already clear"), ValueError("of a programmer"), KeyError("k")])
+def test_other_errors_pass_as_they_are(mistake):
+    with pytest.raises(type(mistake)) as error, field_errors_name_their_key("objective"):
+        raise mistake
+    assert error.value is mistake
+
+
 def test_a_field_error_is_a_value_error():
     assert isinstance(refused(count=0), ValueError)
 
@@ -153,6 +254,7 @@ def test_the_last_step_knows_that_it_is_the_last(iteration, is_last):
         groups=(),
         dropped=(),
         advantages=torch.zeros(0, 4),
+        in_force={},
         updates=(),
         entropy=None,
         logprob_gap=None,

@@ -26,6 +26,10 @@ TEST = "eval/test.jsonl"
 CHECKPOINTS = "checkpoints"
 POLICY = "policy"
 DONE = "done.json"
+AUDIT = "audit.json"
+BANDIT = "bandit.json"
+LEMMAS = "lemmas.json"
+FIGURES = "figures"
 
 RECORDS = (METRICS, PROMPTS, ROLLOUTS, VALIDATION, TEST)
 """The JSON Lines files."""

@@ -11,11 +11,14 @@ Log-probs and entropies are in nats. Every record is frozen: a stage makes a new
 """
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
 
-from jaxtyping import Float, Int
+from jaxtyping import AbstractArray, Float, Int
 from torch import Tensor
 
 
@@ -34,6 +37,26 @@ class FieldError(ValueError):
     def __init__(self, name: str, value: object, problem: str, cure: str) -> None:
         self.name, self.value, self.problem, self.cure = name, value, problem, cure
         super().__init__(f"{name}={value} {problem}; {cure}")
+
+
+def keyed(error: FieldError, prefix: str) -> str:
+    """The message of a refused field under the key that it was configured as, in the cure too.
+
+    >>> keyed(FieldError("beta", "abc", "must be a number", "try beta=2"), "objective")
+    'objective.beta=abc must be a number; try objective.beta=2'
+    """
+    start = f"{prefix}." if prefix else ""
+    cure = re.sub(rf"(?<![\w.]){error.name}=", f"{start}{error.name}=", error.cure)
+    return f"{start}{error.name}={error.value} {error.problem}; {cure}"
+
+
+@contextmanager
+def field_errors_name_their_key(prefix: str) -> Iterator[None]:
+    """Turn the `FieldError` of a class into the `UserError` of the key it was configured under."""
+    try:
+        yield
+    except FieldError as error:
+        raise UserError(keyed(error, prefix)) from error
 
 
 _KINDS: dict[type, tuple[tuple[type, ...], str]] = {
@@ -56,8 +79,12 @@ def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
     """
     for spec in fields(record):
         value = getattr(record, spec.name)
+        if get_origin(spec.type) is Literal and value not in get_args(spec.type):
+            raise FieldError(
+                spec.name, value, "is unknown", f"choose one of {', '.join(map(str, get_args(spec.type)))}"
+            )
         kind, optional = _plain_type(spec.type)
-        if kind is None or (optional and value is None):
+        if kind is None or (optional and value is None) or isinstance(value, Tensor):
             continue
         types, meaning = _KINDS[kind]
         if not isinstance(value, types) or (kind is not bool and isinstance(value, bool)):
@@ -101,13 +128,23 @@ def _example(spec: Field[Any]) -> object:
 
 
 def _plain_type(annotation: Any) -> tuple[type | None, bool]:
-    """(plain type, may be None) of an annotation: `float | None` -> (float, True), `Tensor` -> (None, False)."""
+    """(plain type, may be None) of an annotation: `float | None` -> (float, True), `Tensor` -> (None, False).
+
+    What else a union allows, a shaped tensor, is left out: `float | Float[Tensor, "P 1"]` -> (float, False).
+    """
     if annotation in _KINDS:
         return annotation, False
-    options = [a for a in getattr(annotation, "__args__", ()) if a is not type(None)]
-    if len(options) == 1 and options[0] in _KINDS and type(None) in annotation.__args__:
-        return options[0], True
+    if get_origin(annotation) not in (Union, UnionType):
+        return None, False
+    options = [a for a in get_args(annotation) if not _is_array(a)]
+    plain = [a for a in options if a is not type(None)]
+    if len(plain) == 1 and plain[0] in _KINDS:
+        return plain[0], type(None) in options
     return None, False
+
+
+def _is_array(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, AbstractArray)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -219,6 +256,11 @@ class ScoredGroup:
     def num_correct(self) -> int:
         return sum(score.correct for score in self.scores)
 
+    @property
+    def accuracy(self) -> float:
+        """Share of the completions that are correct."""
+        return self.num_correct / len(self.scores)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingSequence:
@@ -288,6 +330,8 @@ class StepReport:
     dropped: tuple[str | None, ...]
     """Why each group was dropped, or None where it was kept; aligned with `groups`."""
     advantages: Float[Tensor, "P_kept N"]
+    in_force: Mapping[str, float]
+    """What the schedule set: `beta` or `k`, with `_min` and `_max` where it differs from prompt to prompt."""
     updates: tuple[UpdateReport, ...]
     entropy: float | None
     """Mean entropy per trained token before the update; None when nothing was trained."""

@@ -3,6 +3,7 @@
 import ast
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,7 +18,7 @@ LEVELS = (
     ("types",),
     ("seeds", "run_folder"),
     ("objectives", "losses"),
-    ("rewards", "data", "models", "batching"),
+    ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts",),
     ("evaluation",),  # samples through an engine
     ("training", "bandit", "analysis"),
@@ -231,9 +232,36 @@ def test_the_objectives_are_found() -> None:
     assert {"grpo", "rs_grpo"} <= {file.stem for file in OBJECTIVES}
 
 
-@pytest.mark.parametrize("file", OBJECTIVES, ids=lambda file: file.stem)
+def settings_of(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
+
+
+ALIASES = [file for file in OBJECTIVES if "_target_" not in settings_of(file)]
+"""A yaml that only sets values of another objective, such as dr_grpo of grpo."""
+
+
+@pytest.mark.parametrize("file", [file for file in OBJECTIVES if file not in ALIASES], ids=lambda file: file.stem)
 def test_an_objective_is_one_file_and_one_yaml_of_the_same_name(file: Path) -> None:
-    module, _, name = yaml.safe_load(file.read_text(encoding="utf-8"))["_target_"].rpartition(".")
+    module, _, name = settings_of(file)["_target_"].rpartition(".")
     assert module == f"rsgrpo.objectives.{file.stem}"
     source = LIBRARY / "objectives" / f"{file.stem}.py"
     assert name in {node.name for node in tree_of(source).body if isinstance(node, ast.ClassDef)}
+    assert "defaults" not in settings_of(file)
+
+
+def test_aliases_are_found() -> None:
+    assert {"dr_grpo", "psr", "nsr"} <= {file.stem for file in ALIASES}
+
+
+@pytest.mark.parametrize("file", ALIASES, ids=lambda file: file.stem)
+def test_a_yaml_without_a_class_sets_values_of_one_objective_that_has_a_file(file: Path) -> None:
+    settings = settings_of(file)
+    defaults = [default for default in settings.pop("defaults") if default != "_self_"]
+    assert len(defaults) == 1
+    base = file.with_name(f"{defaults[0]}.yaml")
+    assert base in OBJECTIVES
+    assert base not in ALIASES
+    assert (LIBRARY / "objectives" / f"{base.stem}.py").is_file()
+    assert not (LIBRARY / "objectives" / f"{file.stem}.py").exists()
+    assert settings.keys() <= settings_of(base).keys() - {"_target_"}
+    assert settings != {}

@@ -44,6 +44,7 @@ def report(**changes: Any) -> StepReport:
         "groups": (),
         "dropped": (),
         "advantages": torch.zeros(0, 2),
+        "in_force": {},
         "updates": (),
         "entropy": None,
         "logprob_gap": None,

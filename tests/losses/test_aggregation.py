@@ -1,12 +1,14 @@
 """Token weights: their values, their sums, and that splitting an update into rows changes nothing."""
 
+from typing import get_args
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsgrpo.batching.packing import pack
-from rsgrpo.losses.aggregation import AGGREGATIONS, token_weights
+from rsgrpo.losses.aggregation import Aggregation, token_weights
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.types import TrainingSequence
 
@@ -55,11 +57,11 @@ def test_sequence_sum_does_not_depend_on_the_other_lengths(lengths):
 
 
 def test_no_sequences_have_no_weights():
-    for aggregation in AGGREGATIONS:
+    for aggregation in get_args(Aggregation):
         assert token_weights([], aggregation, max_new_tokens=8) == []
 
 
-@pytest.mark.parametrize("aggregation", AGGREGATIONS)
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
 @pytest.mark.parametrize("row_tokens", [1, 7, 12, 1000])
 def test_the_loss_of_many_rows_is_the_loss_of_one_row(aggregation, row_tokens):
     # A policy without context: log-softmax of one logit vector. Completions of 1, 4 and 2 tokens behind prompts of

@@ -1,47 +1,26 @@
 """GRPO's advantages: values by hand, and what they estimate by exact enumeration."""
 
-import itertools
-import json
 import math
-from collections.abc import Iterator
 
-import jaxtyping
 import pytest
 import torch
 
-from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.grpo import GRPO, mean_baseline, std_normalized
-from rsgrpo.types import FieldError
+from rsgrpo.types import FieldError, UserError
+from tests.objectives.cases import advantages_of, composed
+from tests.objectives.enumeration import (
+    BINARY,
+    CONTINUOUS,
+    cosine,
+    expected_gradient,
+    gradient,
+    mean_reward,
+    scale,
+    weight_of_large_groups,
+)
 
-# A softmax policy over M = 4 actions, each with a reward of its own.
-POLICY = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
-CONTINUOUS = torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64)
-BINARY = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
-
-
-@pytest.fixture
-def unchecked() -> Iterator[None]:
-    """No runtime type checks, as in a real run: the class itself has to refuse a value of the wrong kind."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
-
-
-def expected_gradient(estimator, rewards, n=4):
-    """E[(1/N) sum_i A_i grad log pi(y_i)] over all M^N groups, by the logits: grad log pi = onehot - pi."""
-    groups = torch.tensor(list(itertools.product(range(len(POLICY)), repeat=n)))
-    chances = POLICY[groups].prod(dim=1)
-    scores = (torch.eye(len(POLICY), dtype=torch.float64) - POLICY)[groups]
-    return torch.einsum("g,gi,gij->j", chances, estimator(rewards[groups]), scores) / n
-
-
-def true_gradient(rewards):
-    """grad E[r]: the derivative of sum_y pi_y r_y by logit y is pi_y (r_y - E r)."""
-    return POLICY * (rewards - (POLICY * rewards).sum())
-
-
-def cosine(a, b):
-    return (a @ b / (a.norm() * b.norm())).item()
+STD = GRPO(normalize_std=True)
+LONE_SUCCESS = torch.tensor([0.0, 0.0, 1.0, 0.0], dtype=torch.float64)  # the action of probability .15
 
 
 def test_mean_baseline_by_hand():
@@ -51,18 +30,38 @@ def test_mean_baseline_by_hand():
 
 
 def test_std_normalized_by_hand():
-    # (3, 1, 1, 3): mean 2, deviations all 1, unbiased variance 4/3, so A = +-sqrt(3)/2 up to the epsilon:
-    # 1 / (2/sqrt(3) + 1e-6) = 0.8660254 (1 - 0.866e-6). The biased variance (1) would give +-1.
-    a = 1 / (2 / math.sqrt(3) + 1e-6)
-    got = std_normalized(torch.tensor([[3.0, 1.0, 1.0, 3.0]], dtype=torch.float64))
-    torch.testing.assert_close(got, torch.tensor([[a, -a, -a, a]], dtype=torch.float64), atol=1e-15, rtol=0)
+    # (3, 1, 1, 3): mean 2, deviations all 1, unbiased variance 4/3 and that of the group 1.
+    rewards = torch.tensor([[3.0, 1.0, 1.0, 3.0]], dtype=torch.float64)
+    for ddof, deviation in ((1, 2 / math.sqrt(3)), (0, 1.0)):
+        for eps in (0.0, 1e-6, 0.5):
+            a = 1 / (deviation + eps)
+            got = std_normalized(rewards, ddof=ddof, eps=eps)[0].tolist()
+            assert got == pytest.approx([a, -a, -a, a], abs=1e-15), (ddof, eps)
 
 
-def test_normalize_std_chooses_the_advantage():
-    rewards = torch.tensor([[3.0, 1.0, 1.0, 3.0]])
-    context = AdvantageContext(iteration=1, prompt_ids=["a"], sampler_logprobs=torch.zeros(1, 4))
-    assert GRPO().advantages(rewards, context).tolist() == [[1.0, -1.0, -1.0, 1.0]]
-    assert GRPO(normalize_std=True).advantages(rewards, context)[0, 0].item() == pytest.approx(0.8660246, abs=1e-6)
+def test_the_fields_choose_the_advantage():
+    rewards = [3.0, 1.0, 1.0, 3.0]
+    assert advantages_of(GRPO(), rewards).tolist() == [1.0, -1.0, -1.0, 1.0]
+    assert advantages_of(STD, rewards)[0].item() == pytest.approx(math.sqrt(3) / 2, abs=1e-15)
+    assert advantages_of(GRPO(normalize_std=True, ddof=0, eps=1.0), rewards).tolist() == [0.5, -0.5, -0.5, 0.5]
+    # Both are of the standard deviation: nothing without it.
+    assert advantages_of(GRPO(ddof=0, eps=1.0), rewards).tolist() == [1.0, -1.0, -1.0, 1.0]
+
+
+def test_dr_grpo_is_grpo_without_the_standard_deviation():
+    assert composed("dr_grpo") == GRPO(normalize_std=False)
+
+
+@pytest.mark.parametrize("fields", [{"ddof": 2}, {"ddof": -1}, {"eps": -1e-6}, {"eps": math.inf}])
+def test_values_out_of_range_are_refused(fields):
+    with pytest.raises(FieldError, match=next(iter(fields))):
+        GRPO(**fields)
+
+
+@pytest.mark.parametrize("objective", [GRPO(), STD])
+def test_a_group_of_one_is_refused(objective):
+    with pytest.raises(UserError, match=r"objective grpo .*completions_per_prompt=1 .*objective=reinforce"):
+        advantages_of(objective, [1.0])
 
 
 def test_normalize_std_must_be_true_or_false(unchecked):
@@ -74,7 +73,13 @@ def test_normalize_std_must_be_true_or_false(unchecked):
 @pytest.mark.parametrize("completions", [7, 16])
 def test_equal_rewards_give_zero_advantage_with_the_standard_deviation_too(reward, completions):
     # The rounding of the mean must not be divided by a standard deviation that is rounding itself.
-    assert std_normalized(torch.full((1, completions), reward)).abs().max().item() < 1e-6
+    assert std_normalized(torch.full((1, completions), reward)).eq(0).all()
+
+
+def test_large_rewards_do_not_overflow_in_float32():
+    # Their squares, 1e60, are no float32. (1e30, 0, 0, 0): mean 1/4, unbiased deviation 1/2.
+    got = std_normalized(torch.tensor([[1e30, 0.0, 0.0, 0.0]]))
+    assert got[0].tolist() == pytest.approx([1.5, -0.5, -0.5, -0.5], rel=1e-6)
 
 
 @pytest.mark.parametrize("normalized", [False, True])
@@ -84,41 +89,27 @@ def test_advantages_of_a_group_sum_to_zero(normalized):
     assert sums.abs().max().item() < 1e-14
 
 
-@pytest.mark.parametrize(
-    ("name", "estimator"), [("mean_baseline", mean_baseline), ("grpo_std_ddof1_eps1e-6", std_normalized)]
-)
-def test_reference_vectors(shared, name, estimator):
-    reference = json.loads((shared / "reference" / "vectors.json").read_text())
-    for case, expected in reference["values"][name].items():
-        rewards = torch.tensor([reference["inputs"][case]], dtype=torch.float64)
-        assert estimator(rewards)[0].tolist() == pytest.approx(expected, abs=1e-11), case
-
-
 @pytest.mark.parametrize("rewards", [CONTINUOUS, BINARY], ids=["continuous", "binary"])
 @pytest.mark.parametrize("n", [2, 3, 4])
 def test_mean_baseline_estimates_exactly_n_minus_1_over_n_of_the_true_gradient(rewards, n):
     # The baseline holds r_i / N, so 1/N of the gradient is subtracted; the others' rewards cost nothing.
-    expected = (n - 1) / n * true_gradient(rewards)
-    torch.testing.assert_close(expected_gradient(mean_baseline, rewards, n), expected, atol=1e-15, rtol=1e-13)
+    expected = (n - 1) / n * gradient(mean_reward, rewards, n)
+    torch.testing.assert_close(expected_gradient(GRPO(), rewards, n), expected, atol=1e-15, rtol=1e-10)
 
 
-def test_std_normalized_points_elsewhere_for_continuous_rewards():
-    estimate, truth = expected_gradient(std_normalized, CONTINUOUS), true_gradient(CONTINUOUS)
-    assert cosine(estimate, truth) == pytest.approx(0.980, abs=5e-4)
-    assert (estimate @ truth / (truth @ truth)).item() == pytest.approx(2.53, abs=5e-3)
-
-
-def test_std_normalized_has_the_right_direction_and_a_wrong_scale_for_binary_rewards():
-    estimate, truth = expected_gradient(std_normalized, BINARY), true_gradient(BINARY)
-    assert cosine(estimate, truth) == pytest.approx(1, abs=1e-12)
-    assert (estimate.norm() / truth.norm()).item() > 1.4
+@pytest.mark.parametrize(
+    ("rewards", "size", "direction"),
+    [(CONTINUOUS, 2.53, 0.980), (LONE_SUCCESS, 1.45, 1.0)],
+    ids=["continuous", "binary, p = .15"],
+)
+def test_with_the_standard_deviation_it_is_biased_by_the_documented_numbers(rewards, size, direction):
+    estimate, truth = expected_gradient(STD, rewards, 4), gradient(mean_reward, rewards, 4)
+    assert scale(estimate, truth) == pytest.approx(size, abs=5e-3)
+    assert cosine(estimate, truth) == pytest.approx(direction, abs=5e-4 if direction < 1 else 1e-12)
 
 
 @pytest.mark.parametrize("p", [0.05, 0.25, 0.5, 0.9])
 def test_std_normalized_weighs_a_prompt_by_its_reward_deviation_as_groups_grow(p):
     # A group of 1000 with exactly a share p correct: A+ - A- is the weight of grad p, 1 / sqrt(p (1 - p)) at N -> inf;
     # with the unbiased deviation it is sqrt(999/1000) of that.
-    n = 1000
-    rewards = (torch.arange(n, dtype=torch.float64) < p * n).double()[None]
-    a = std_normalized(rewards)[0]
-    assert (a[0] - a[-1]).item() == pytest.approx(math.sqrt(0.999 / (p * (1 - p))), rel=1e-5)
+    assert weight_of_large_groups(STD, p) == pytest.approx(math.sqrt(0.999 / (p * (1 - p))), rel=1e-12)

@@ -1,8 +1,7 @@
-"""RS-GRPO's plug-in estimator: values, Theorem 1, limits, float32, and its bias, each against an oracle of its own."""
+"""RS-GRPO's three estimators: values, Theorem 1, limits, float32, and their bias, each against an oracle of its own."""
 
 import decimal
 import itertools
-import json
 import math
 from decimal import Decimal
 
@@ -11,13 +10,25 @@ import torch
 
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.grpo import mean_baseline
+from rsgrpo.objectives.rloo import RLOO
 from rsgrpo.objectives.rs_grpo import RSGRPO, risk_sensitive
-from rsgrpo.types import FieldError
-
-# A softmax policy over M = 4 actions, each with a reward of its own.
-POLICY = torch.tensor([0.5, 0.3, 0.15, 0.05], dtype=torch.float64)
-CONTINUOUS = torch.tensor([0.0, 0.3, 0.7, 1.0], dtype=torch.float64)
-BINARY = torch.tensor([0.0, 1.0, 0.0, 1.0], dtype=torch.float64)
+from rsgrpo.types import FieldError, UserError
+from tests.objectives import enumeration
+from tests.objectives.cases import advantages_of, binary_group
+from tests.objectives.enumeration import (
+    BINARY,
+    CONTINUOUS,
+    POLICY,
+    REWARDS,
+    cosine,
+    gradient,
+    moments,
+    ordered_groups,
+    scale,
+    utility,
+    utility_of_group,
+    weight,
+)
 
 
 def exact(rewards: list[float], beta: float) -> list[float]:
@@ -26,11 +37,6 @@ def exact(rewards: list[float], beta: float) -> list[float]:
         e = [(Decimal(beta) * Decimal(r)).exp() for r in rewards]
         mean = sum(e, Decimal(0)) / len(e)
         return [float((x / mean - 1) / Decimal(beta)) for x in e]
-
-
-def binary_group(correct: int, n: int) -> torch.Tensor:
-    """One group of n completions, the correct ones first."""
-    return (torch.arange(n, dtype=torch.float64) < correct).double()[None]
 
 
 def true_weight(beta: float, p: float) -> float:
@@ -53,18 +59,13 @@ def estimated_weight(n: int, beta: float, p: float) -> float:
 
 
 def expected_gradient(rewards, beta, n=4):
-    """E[(1/N) sum_i A_i grad log pi(y_i)] over all M^N groups, by the logits: grad log pi = onehot - pi."""
-    groups = torch.tensor(list(itertools.product(range(len(POLICY)), repeat=n)))
-    chances = POLICY[groups].prod(dim=1)
-    scores = (torch.eye(len(POLICY), dtype=torch.float64) - POLICY)[groups]
-    return torch.einsum("g,gi,gij->j", chances, risk_sensitive(rewards[groups], beta), scores) / n
+    """E[(1/N) sum_i A_i grad log pi(y_i)] over all M^N groups."""
+    return enumeration.expected_gradient(lambda r: risk_sensitive(r, beta), rewards, n)
 
 
-def gradient_of_objective(policy, rewards, beta):
+def gradient_of_objective(rewards, beta):
     """Autograd of J_beta = (1/beta) log E[exp(beta r)] by the logits."""
-    logits = policy.log().requires_grad_()
-    objective = (logits.softmax(0) * (beta * rewards).exp()).sum().log() / beta
-    return torch.autograd.grad(objective, logits)[0]
+    return gradient(utility(beta), rewards, 4)
 
 
 def test_one_success_of_four_by_hand():
@@ -90,22 +91,6 @@ def test_binary_closed_form(beta, correct):
     a = risk_sensitive(binary_group(correct, 16), beta)[0]
     assert a[0].item() == pytest.approx((1 - p) * unit, rel=1e-12)
     assert a[-1].item() == pytest.approx(-p * unit, rel=1e-12)
-
-
-@pytest.mark.parametrize("beta", [-4, -2, 0, 0.5, 1, 2, 4, 8, 64])
-def test_reference_vectors(shared, beta):
-    reference = json.loads((shared / "reference" / "vectors.json").read_text())
-    for case, expected in reference["values"][f"rs_plugin_beta{beta}"].items():
-        rewards = torch.tensor([reference["inputs"][case]], dtype=torch.float64)
-        assert risk_sensitive(rewards, float(beta))[0].tolist() == pytest.approx(expected, abs=1e-11), case
-
-
-@pytest.mark.parametrize("beta", [0, 1, 2, 4, 8])
-def test_reference_advantages_by_number_correct(shared, beta):
-    reference = json.loads((shared / "reference" / "vectors.json").read_text())["fig2b_N16_pos_neg_by_c"]
-    for correct in range(1, 16):
-        a = risk_sensitive(binary_group(correct, 16), float(beta))[0]
-        assert [a[0].item(), a[-1].item()] == pytest.approx(reference[f"rs_beta{beta}"][correct], abs=1e-9), correct
 
 
 def test_beta_of_the_objective_is_used():
@@ -134,19 +119,19 @@ def test_theorem_1_autograd_of_the_objective_is_the_tilted_policy_gradient(beta)
     group = torch.arange(4).repeat_interleave(torch.tensor([10, 6, 3, 1]))
     scores = (torch.eye(4, dtype=torch.float64) - POLICY)[group]
     estimate = (risk_sensitive(CONTINUOUS[group][None], beta)[0][:, None] * scores).mean(dim=0)
-    truth = gradient_of_objective(POLICY, CONTINUOUS, beta)
+    truth = gradient_of_objective(CONTINUOUS, beta)
     torch.testing.assert_close(estimate, truth, atol=1e-15, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
-    ("beta", "scale", "cosine"),
+    ("beta", "size", "direction"),
     [(1.0, 0.711, 0.9973), (2.0, 0.658, 0.9843), (4.0, 0.536, 0.9054), (8.0, 0.348, 0.6711), (-2.0, 0.789, 0.9971)],
 )
-def test_groups_of_four_are_biased_in_direction_for_continuous_rewards(beta, scale, cosine):
+def test_groups_of_four_are_biased_in_direction_for_continuous_rewards(beta, size, direction):
     # Scale is the estimate's component along the truth, as a share of it. An unbiased estimator has 1 and 1.
-    estimate, truth = expected_gradient(CONTINUOUS, beta), gradient_of_objective(POLICY, CONTINUOUS, beta)
-    assert (estimate @ truth / (truth @ truth)).item() == pytest.approx(scale, abs=6e-4)
-    assert (estimate @ truth / (estimate.norm() * truth.norm())).item() == pytest.approx(cosine, abs=6e-5)
+    estimate, truth = expected_gradient(CONTINUOUS, beta), gradient_of_objective(CONTINUOUS, beta)
+    assert scale(estimate, truth) == pytest.approx(size, abs=6e-4)
+    assert cosine(estimate, truth) == pytest.approx(direction, abs=6e-5)
 
 
 @pytest.mark.parametrize("beta", [1.0, 2.0, 8.0, -2.0])
@@ -163,7 +148,7 @@ def test_the_bias_is_that_of_dividing_by_a_mean_that_holds_the_sample_itself(bet
 
 @pytest.mark.parametrize("beta", [1.0, 4.0, -2.0])
 def test_groups_of_four_have_the_right_direction_and_a_smaller_scale_for_binary_rewards(beta):
-    estimate, truth = expected_gradient(BINARY, beta), gradient_of_objective(POLICY, BINARY, beta)
+    estimate, truth = expected_gradient(BINARY, beta), gradient_of_objective(BINARY, beta)
     ratio = estimate / truth
     torch.testing.assert_close(ratio, ratio[0].expand(4), atol=0, rtol=1e-11)
     # 0.35 is the policy's chance of a reward.
@@ -291,3 +276,175 @@ def test_extreme_betas_do_not_overflow(beta):
     got = risk_sensitive(torch.tensor([[0.0, 0.2, 0.5, 1.0]]), beta)[0].tolist()
     expected = [-1e-6, -1e-6, -1e-6, 3e-6] if beta > 0 else [-3e-6, 1e-6, 1e-6, 1e-6]
     assert got == pytest.approx(expected, rel=1e-6)
+
+
+# --- the other two estimators
+
+
+def exact_others(rewards: list[float], beta: float) -> dict[str, list[float]]:
+    """Both definitions in 60 decimal digits; the others are summed without i, so that nothing cancels."""
+    with decimal.localcontext(decimal.Context(prec=60, Emax=decimal.MAX_EMAX, Emin=decimal.MIN_EMIN)):
+        b, n = Decimal(beta), len(rewards)
+        e = [(b * Decimal(r)).exp() for r in rewards]
+        mean = sum(e, Decimal(0)) / n
+        others = [sum(e[:i] + e[i + 1 :], Decimal(0)) / (n - 1) for i in range(n)]
+        return {
+            "loo": [float((x / o - 1) / b) for x, o in zip(e, others, strict=True)],
+            "vimco": [float(n / b * (mean / o).ln()) for o in others],
+        }
+
+
+RISKY = {
+    "spread": [0.0, 0.2, 0.5, 1.0],
+    "one success": [1.0, 0.0, 0.0, 0.0],
+    "one failure": [1.0, 1.0, 0.0, 1.0, 1.0],
+    "two nearly best": [1.0, 1.0 - 2**-20, 0.0, 0.1, 0.3],
+    "negative": [-0.3, 0.9, 0.1, 0.4],
+}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", RISKY)
+@pytest.mark.parametrize(
+    ("estimator", "beta"),
+    [(e, b) for e in ("loo", "vimco") for b in (1e-8, -1e-8, 1e-4, 2.0, -2.0, 64.0, -64.0)]
+    + [("vimco", 1e4), ("vimco", -1e4)],
+)
+def test_they_keep_their_digits(estimator, beta, name, dtype):
+    single = torch.tensor([RISKY[name]], dtype=dtype)  # what is in float32 is exact in float64
+    objective = RSGRPO(beta=beta, estimator=estimator)
+    context = AdvantageContext(iteration=1, prompt_ids=["a"], sampler_logprobs=torch.zeros_like(single))
+    truth = exact_others(single[0].tolist(), beta)[estimator]
+    # Each advantage by itself: one success may have e^64 where a failure has 1/64. Near 0 nothing is finer than the
+    # group's typical size.
+    relative = 1e-7 if dtype == torch.float32 else 1e-11
+    typical = sorted(map(abs, truth))[len(truth) // 2]
+    got = objective.advantages(single, context)[0].tolist()
+    assert got == pytest.approx(truth, rel=relative, abs=relative * typical)
+
+
+def test_they_are_by_hand():
+    # beta = ln 3: e = (3, 1, 1, 1), mean 3/2; without the first it is 1, without another 5/3.
+    beta, rewards = math.log(3), [1.0, 0.0, 0.0, 0.0]
+    loo = [2 / beta] + [(3 / 5 - 1) / beta] * 3
+    assert advantages_of(RSGRPO(beta=beta, estimator="loo"), rewards).tolist() == pytest.approx(loo, abs=1e-14)
+    vimco = [4 * math.log(3 / 2) / beta] + [4 * math.log(9 / 10) / beta] * 3
+    assert advantages_of(RSGRPO(beta=beta, estimator="vimco"), rewards).tolist() == pytest.approx(vimco, abs=1e-14)
+
+
+@pytest.mark.parametrize("estimator", ["loo", "vimco"])
+def test_at_beta_zero_they_are_rloo(estimator):
+    rewards = torch.tensor([0.0, 0.2, 0.5, 1.0], dtype=torch.float64)
+    expected = advantages_of(RLOO(), rewards)
+    for beta in (0.0, 1e-30, 1e-13):
+        got = advantages_of(RSGRPO(beta=beta, estimator=estimator), rewards)
+        torch.testing.assert_close(got, expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("estimator", ["loo", "vimco"])
+@pytest.mark.parametrize("beta", [2.0, -2.0])
+def test_a_constant_changes_nothing_but_they_are_not_centred(estimator, beta):
+    rewards = torch.tensor([0.0, 0.25, 0.5, 1.0], dtype=torch.float64)
+    a = advantages_of(RSGRPO(beta=beta, estimator=estimator), rewards)
+    assert abs(a.sum().item()) > 0.1
+    shifted = advantages_of(RSGRPO(beta=beta, estimator=estimator), rewards + 8)
+    torch.testing.assert_close(shifted, a, atol=1e-13, rtol=0)
+
+
+@pytest.mark.parametrize("kind", REWARDS)
+@pytest.mark.parametrize("beta", [1.0, 2.0, 4.0, -2.0])
+def test_loo_has_exactly_the_right_direction_and_a_scale_of_its_own(kind, beta):
+    # A_i holds e_i and, independently of it, the others' mean: E[g] = grad J times Z E[1 / mean of N - 1 e's] >= 1.
+    e = (beta * REWARDS[kind]).exp()
+    others = ordered_groups(4, 3)
+    inflation = (POLICY @ e) * (POLICY[others].prod(dim=1) @ e[others].mean(dim=1).reciprocal())
+    estimate = enumeration.expected_gradient(RSGRPO(beta=beta, estimator="loo"), REWARDS[kind], 4)
+    expected = inflation * gradient(utility(beta), REWARDS[kind], 4)
+    torch.testing.assert_close(estimate, expected, atol=1e-14, rtol=1e-10)
+    assert inflation.item() > 1.01
+
+
+def test_loo_explodes_where_success_is_rare_and_beta_large():
+    assert weight(RSGRPO(beta=8.0, estimator="loo"), 16, 0.05) / true_weight(8.0, 0.05) == pytest.approx(69.8, abs=0.05)
+
+
+@pytest.mark.parametrize("kind", REWARDS)
+@pytest.mark.parametrize(("beta", "n"), [(2.0, 4), (8.0, 4), (-2.0, 4), (2.0, 2), (2.0, 3)])
+def test_vimco_is_unbiased_for_the_utility_of_the_group(kind, beta, n):
+    truth = gradient(utility_of_group(beta), REWARDS[kind], n)
+    estimate = enumeration.expected_gradient(RSGRPO(beta=beta, estimator="vimco"), REWARDS[kind], n)
+    torch.testing.assert_close(estimate, truth, atol=1e-14, rtol=1e-10)
+
+
+@pytest.mark.parametrize("beta", [2.0, 4.0, -2.0])
+def test_the_utility_of_the_group_bounds_the_objective_and_tightens_with_n(beta):
+    # Below J for beta > 0 and above it for beta < 0: the logarithm is concave.
+    objective = utility(beta)(POLICY, CONTINUOUS, 0).item()
+    gaps = [
+        (objective - utility_of_group(beta)(POLICY, CONTINUOUS, n).item()) * math.copysign(1, beta) for n in (1, 2, 4)
+    ]
+    assert gaps[0] > gaps[1] > gaps[2] > 0
+
+
+@pytest.mark.parametrize(
+    ("beta", "ratios"),
+    [(2.0, [0.862, 0.927, 0.977, 1.03, 1.04]), (4.0, [0.615, 1.04, 1.22, 1.16, 1.07])],
+)
+def test_vimco_beside_the_true_weight_in_groups_of_16(beta, ratios):
+    for p, ratio in zip((0.01, 0.05, 0.1, 0.25, 0.5), ratios, strict=True):
+        got = weight(RSGRPO(beta=beta, estimator="vimco"), 16, p) / true_weight(beta, p)
+        assert got == pytest.approx(ratio, abs=6e-4 if ratio < 1 else 6e-3)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "p", "mean", "deviation"),
+    [
+        ("plugin", 0.05, 0.0876, 0.081),
+        ("loo", 0.05, 0.1226, 0.111),
+        ("vimco", 0.05, 0.1066, 0.098),
+        ("plugin", 0.25, 0.2124, 0.0317),
+        ("loo", 0.25, 0.2509, 0.0335),
+        ("vimco", 0.25, 0.2380, 0.0334),
+    ],
+)
+def test_mean_and_standard_deviation_of_the_gradient_in_groups_of_16(estimator, p, mean, deviation):
+    got = moments(RSGRPO(beta=2.0, estimator=estimator), 16, p)
+    assert got[0] == pytest.approx(mean, abs=5.1e-5)
+    assert got[1] == pytest.approx(deviation, abs=5.1e-4 if p == 0.05 else 5.1e-5)
+
+
+@pytest.mark.parametrize(("p", "truth"), [(0.05, 0.1150), (0.25, 0.2306)])
+def test_the_gradient_that_they_estimate(p, truth):
+    assert true_weight(2.0, p) * p * (1 - p) == pytest.approx(truth, abs=5.1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_loo_refuses_a_beta_that_overflows(dtype):
+    # One success gets (e^beta - 1)/beta: 3.4e38 is the end of float32, 1.8e308 of float64.
+    rewards = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=dtype)
+    context = AdvantageContext(iteration=1, prompt_ids=["a"], sampler_logprobs=torch.zeros_like(rewards))
+    fits, too_large = (88.0, 100.0) if dtype == torch.float32 else (700.0, 800.0)
+    largest = RSGRPO(beta=fits, estimator="loo").advantages(rewards, context)[0, 0].item()
+    assert largest == pytest.approx(math.exp(fits) / fits, rel=1e-6)
+    with pytest.raises(FieldError, match=rf"beta={too_large} makes exp\(beta r\) overflow.*estimator=vimco"):
+        RSGRPO(beta=too_large, estimator="loo").advantages(rewards, context)
+    per_prompt = torch.tensor([[too_large]], dtype=dtype)
+    with pytest.raises(FieldError, match=f"beta={too_large}"):
+        RSGRPO(beta=per_prompt, estimator="loo").advantages(rewards, context)
+    assert RSGRPO(beta=too_large, estimator="vimco").advantages(rewards, context).isfinite().all()
+
+
+@pytest.mark.parametrize("estimator", ["loo", "vimco"])
+def test_they_need_others(estimator):
+    with pytest.raises(UserError, match=rf"objective rs_grpo \(estimator={estimator}\) .*completions_per_prompt=1"):
+        advantages_of(RSGRPO(estimator=estimator), [1.0])
+
+
+def test_the_plug_in_gives_a_group_of_one_no_advantage():
+    # The released code gives it (e^(beta r) - 1)/beta.
+    assert advantages_of(RSGRPO(), [1.0]).tolist() == [0.0]
+
+
+def test_an_unknown_estimator_is_refused(unchecked):
+    with pytest.raises(FieldError, match="estimator=jackknife is unknown; choose one of plugin, loo, vimco"):
+        RSGRPO(estimator="jackknife")  # pyright: ignore[reportArgumentType]

@@ -54,7 +54,14 @@ CASES = [
     case("unknown key in another group", "batching.prompts_per_updat=4", r"mean batching\.prompts_per_update\b"),
     case("unknown top-level key", "learning_rate=1e-3", r"learning_rate: no such key", r"--cfg job"),
     case("misspelt top-level key", "iteration=3", r"iteration: no such key", r"mean iterations\b"),
-    case("unknown choice", "objective=rsgrpo", r"objective=rsgrpo", r"mean rs_grpo\?", "grpo, rs_grpo", slow=False),
+    case(
+        "unknown choice",
+        "objective=rsgrpo",
+        r"objective=rsgrpo",
+        r"mean rs_grpo\?",
+        r"one of .*grpo, .*rs_grpo",
+        slow=False,
+    ),
     case("unknown group", "objectives=grpo", r"objectives: no such key", r"mean objective\b"),
     case("unknown task", "task=nope", r"task=nope", r"one of .*train"),
     case("key the class does not take", "+objective.tau=1", r"objective\.tau", r"remove|takes no"),
@@ -121,6 +128,94 @@ CASES = [
         "objective=custom objective._target_=no_such_module.Mine",
         r"objective\._target_=no_such_module\.Mine",
         "PYTHONPATH",
+    ),
+    # objectives and schedules
+    case(
+        "k larger than the group",
+        "objective=pkpo objective.k=17",
+        r"objective\.k=17\b",
+        "N = 16",
+        r"try objective\.k=16\b",
+        r"batching\.completions_per_prompt",
+        slow=False,
+    ),
+    case(
+        "k that leaves too few others",
+        "objective=maxpo objective.k=16",
+        r"objective\.k=16\b",
+        r"at most N - 1",
+        r"try objective\.k=15\b",
+        r"batching\.completions_per_prompt",
+    ),
+    case("k below 1", "objective=chen objective.k=0", r"objective\.k=0\b", r"try objective\.k=1\b"),
+    case(
+        "unknown estimator", "objective.estimator=nosuch", r"objective\.estimator=nosuch", "one of plugin, loo, vimco"
+    ),
+    case(
+        "KL that no group of 16 reaches",
+        "objective=entropic objective.kl=5",
+        r"objective\.kl=5",
+        r"try objective\.kl=2\.4",  # 0.9 log 16
+    ),
+    case(
+        "group of one for an objective that compares",
+        "batching.completions_per_prompt=1 objective=rloo",
+        r"batching\.completions_per_prompt=1\b",
+        "at least 2",
+    ),
+    case(
+        "unknown schedule",
+        "schedule=nosuch",
+        r"schedule=nosuch",
+        "adaptive, constant, cosine, linear, switch",
+        slow=False,
+    ),
+    case("schedule without time", "schedule=linear schedule.decay=0", r"schedule\.decay=0", r"try schedule\.decay=1"),
+    case(
+        "schedule of nothing",
+        "schedule=linear objective=grpo",
+        "schedule: GRPO",
+        r"schedule=constant",
+        slow=False,
+    ),
+    case(
+        "schedule that starts where groups are too small",
+        "schedule=linear schedule.start=32 objective=maxpo",
+        r"(objective\.k|schedule\.start)=32\b",
+        "N = 16",
+        r"batching\.completions_per_prompt",
+    ),
+    case(
+        "rescaling by a beta that does not exist",
+        "schedule.rescale=times_beta objective=grpo",
+        r"schedule\.rescale=times_beta",
+        r"schedule\.rescale=unit_rms",
+    ),
+    case(
+        "rescaling by a beta that ends at zero",
+        "schedule=switch schedule.rescale=times_beta",
+        r"schedule\.rescale=times_beta",
+        r"schedule\.rescale=unit_rms",
+    ),
+    case("unknown rescaling", "schedule.rescale=nosuch", r"schedule\.rescale=nosuch", "none, times_beta, unit_rms"),
+    case(
+        "curve of beta for k",
+        "schedule=adaptive schedule.curve=peak objective=maxpo",
+        r"schedule\.curve=peak",
+        r"schedule\.curve=linear",
+    ),
+    case(
+        "accuracies of no run",
+        "schedule=adaptive schedule.source=offline",
+        r"schedule\.run=None",
+        r"schedule\.run=outputs/RUN",
+    ),
+    case(
+        "accuracies of a run without records",
+        "schedule=adaptive schedule.source=offline schedule.run={tmp}/old",
+        r"schedule\.run=\{tmp\}/old",
+        r"schedule\.run=outputs/RUN",
+        files={"old/overrides.yaml": "[]\n"},
     ),
     # data
     case("data without a path", "data=jsonl", r"data\.path is not set", r"data\.path="),
@@ -307,3 +402,25 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(case: Case, outcome
 def test_the_table_names_each_case_once() -> None:
     names = [c.name for c in CASES]
     assert len(set(names)) == len(names)
+
+
+@pytest.mark.slow
+def test_rewards_that_an_objective_is_not_defined_for_end_the_first_iteration(model: Path, tmp_path: Path) -> None:
+    """The reward is only known once something was sampled: by then there is a run folder."""
+    run = tmp_path / "run"
+    case_of_reward = case(
+        "reward that is not binary",
+        "objective=mahdavi reward=countdown reward._target_=tests.tasks.half_reward.HalfReward "
+        "data=jsonl data.path={tmp}/data.jsonl data.suffix=''",
+        files={"data.jsonl": "".join(one_problem(problem=f"{i} + 1 =") for i in range(8))},
+        where="model.path={model} hydra.run.dir={tmp}/run",
+    )
+    outcome = _run(case_of_reward, model, tmp_path)
+    said = f"\n--- stdout\n{outcome.out}\n--- stderr\n{outcome.err}"
+    assert "Traceback" not in outcome.out + outcome.err, said
+    assert outcome.code == 2, said
+    errors = [line for line in (outcome.out + outcome.err).splitlines() if line.startswith("error:")]
+    assert len(errors) == 1, said
+    assert re.search(r"objective mahdavi is defined for rewards of 0 and 1 only and got 0\.5; ", errors[0]), said
+    assert re.search(r"change the reward, or use .*objective=maxpo", errors[0]), said
+    assert not (run / "prompts.jsonl").exists(), "an iteration was finished"

@@ -47,8 +47,8 @@ def explained(*overrides: str) -> str:
             id="nothing is near",
         ),
         pytest.param(
-            "objective.steps=4",
-            "objective.steps: no such key; a key that your own class takes is added with +objective.steps=...",
+            "objective.shape=4",
+            "objective.shape: no such key; a key that your own class takes is added with +objective.shape=...",
             id="a key of another group",
         ),
         pytest.param(
@@ -295,10 +295,10 @@ def test_what_does_not_change_the_result_may_be_set_anew(began: Path, key: str, 
         ("seed", 1, "seed was 0 and is 1 now"),
         ("objective.beta", 4.0, r"objective\.beta was 2\.0 and is 4\.0 now"),
         ("objective._target_", "a.C", r"objective\._target_ was a\.B and is a\.C now"),
-        ("objective.tau", 0.5, r"objective\.tau was None and is 0\.5 now"),
+        ("objective.tau", 0.5, r"objective\.tau was null and is 0\.5 now"),
         ("batching.epochs", 2, r"batching\.epochs was 1 and is 2 now"),
         ("batching.row_tokens_too", 2, r"batching\.row_tokens_too"),
-        ("model.path", "/weights", r"model\.path was None and is /weights now"),
+        ("model.path", "/weights", r"model\.path was null and is /weights now"),
     ],
 )
 def test_what_makes_another_run_is_refused_with_the_way_to_start_one(
@@ -313,7 +313,7 @@ def test_what_makes_another_run_is_refused_with_the_way_to_start_one(
 def test_a_setting_that_was_taken_away_is_refused(began: Path) -> None:
     cfg = resumed_config()
     del cfg["objective"]["beta"]
-    with pytest.raises(UserError, match=r"objective\.beta was 2\.0 and is None now"):
+    with pytest.raises(UserError, match=r"objective\.beta was 2\.0 and is null now"):
         check_same_run(began, cfg)
 
 

@@ -23,6 +23,7 @@ from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.module import RLModule
@@ -36,6 +37,7 @@ SAMPLING = Sampling(max_new_tokens=10)
 PLAN = BatchPlan(prompts_per_iteration=4, completions_per_prompt=4, prompts_per_update=4)
 RECIPE = Recipe(
     objective=RSGRPO(beta=4.0),
+    schedule=Constant(),
     loss=ClipLoss(),
     filter=DropEqualRewards(),
     reward=ParityReward(),

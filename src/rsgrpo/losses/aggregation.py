@@ -5,14 +5,13 @@ one big batch by construction, and so is that of several ranks.
 """
 
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 Aggregation = Literal["token_mean", "sequence_mean", "sequence_sum"]
-AGGREGATIONS = get_args(Aggregation)
 
 
 def token_weights(

@@ -1,14 +1,14 @@
-"""GRPO: the group's mean reward is the baseline."""
+"""GRPO: the group's mean reward is the baseline, its standard deviation optionally the scale."""
 
+import math
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, Objective
+from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, divide
+from rsgrpo.objectives.claims import expected_reward
 from rsgrpo.types import check_fields
-
-STD_EPSILON = 1e-6
 
 
 def mean_baseline(rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
@@ -24,26 +24,43 @@ def mean_baseline(rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
     return rewards - rewards.mean(dim=1, keepdim=True)
 
 
-def std_normalized(rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
-    """A_i = (r_i - mean_j r_j) / (std_j r_j + 1e-6), with the unbiased (N-1) standard deviation.
+def std_normalized(rewards: Float[Tensor, "P N"], *, ddof: int = 1, eps: float = 0.0) -> Float[Tensor, "P N"]:
+    """A_i = (r_i - mean_j r_j) / (std_j r_j + eps), the variance being divided by N - ddof; 0 for equal rewards.
 
-    See "DeepSeekMath" (Shao et al., 2024), Eq. 21, as verl computes it. Not the gradient of E[r]: as N grows it weighs
-    a prompt of accuracy p by 1 / sqrt(p (1 - p)).
+    See "DeepSeekMath" (Shao et al., 2024), section 4.1.2. Not the gradient of E[r]: as N grows it weighs a prompt of
+    accuracy p by 1 / sqrt(p (1 - p)), which ascends 2 arcsin(sqrt(p)).
+
+    >>> import torch
+    >>> std_normalized(torch.tensor([[3.0, 1.0, 1.0, 3.0]]), ddof=0)
+    tensor([[ 1., -1., -1.,  1.]])
     """
     # Counted from the first reward, a group of equal rewards has a deviation of exactly 0, not a rounding error that
-    # would be divided by another one.
-    shifted = rewards - rewards[:, :1]
-    return mean_baseline(shifted) / (shifted.std(dim=1, keepdim=True) + STD_EPSILON)
+    # would be divided by another one. In float64: the squares of large rewards overflow in float32.
+    centred = mean_baseline((rewards - rewards[:, :1]).double())
+    variance = centred.square().sum(dim=1, keepdim=True) / (rewards.shape[1] - ddof)
+    return divide(centred, variance.sqrt(), eps).to(rewards.dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GRPO(Objective):
-    """Maximises E[r]. `normalize_std=true` is the original GRPO, false the paper's (and Dr. GRPO's) advantage."""
+    """Maximises E[r]. `normalize_std=true` is the original GRPO, false the paper's (and Dr. GRPO's) advantage.
+
+    Raises:
+        FieldError: for a ddof other than 0 or 1, or a negative eps.
+    """
 
     normalize_std: bool = False
+    ddof: int = 1
+    """1: the unbiased variance (verl, TRL); 0: that of the group itself. Used with `normalize_std` only."""
+    eps: float = 0.0
+    """Added to the standard deviation; 1e-6 in verl, 1e-4 in TRL."""
 
     def __post_init__(self) -> None:
-        check_fields(self)
+        check_fields(self, ddof=(0, 1), eps=(0.0, math.inf))
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
-        return std_normalized(rewards) if self.normalize_std else mean_baseline(rewards)
+        check_completions(rewards, name="grpo")
+        return std_normalized(rewards, ddof=self.ddof, eps=self.eps) if self.normalize_std else mean_baseline(rewards)
+
+    def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:
+        return expected_reward(policy, rewards)

@@ -1,19 +1,20 @@
-"""RS-GRPO: the risk-sensitive objective of the paper."""
+"""RS-GRPO: the risk-sensitive objective of the paper, with its own estimator and two less biased ones."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, Objective
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, check_completions
+from rsgrpo.objectives.claims import NEGLIGIBLE_BETA, exponential_utility, utility_of_groups
 from rsgrpo.objectives.grpo import mean_baseline
-from rsgrpo.types import check_fields
-
-NEGLIGIBLE_BETA = 1e-20
-"""Below this the formula differs from its limit by less than float64 can tell, and float32 would underflow."""
+from rsgrpo.types import FieldError, check_fields
 
 
-def risk_sensitive(rewards: Float[Tensor, "P N"], beta: float) -> Float[Tensor, "P N"]:
+def risk_sensitive(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
     """A_i = (1/beta) (e_i / mean_j e_j - 1), e_i = exp(beta r_i); the mean baseline at beta = 0.
 
     See "Risk-Sensitive RL for Alleviating Exploration Dilemmas in Large Language Models", Eq. 8: the plug-in estimate
@@ -23,32 +24,105 @@ def risk_sensitive(rewards: Float[Tensor, "P N"], beta: float) -> Float[Tensor, 
     Computed as e = expm1(beta r - max(beta r)), A = (e - mean e) / (beta (1 + mean e)): never overflows, and keeps its
     digits as beta -> 0, where exp(..) - 1 loses them all. Below |beta| = 1e-20 it is the mean baseline to the last bit.
 
-    >>> import torch
     >>> risk_sensitive(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)
     tensor([[ 0.9225, -0.3075, -0.3075, -0.3075]])
     """
-    if abs(beta) < NEGLIGIBLE_BETA:
+    if not isinstance(beta, Tensor) and abs(beta) < NEGLIGIBLE_BETA:
         return mean_baseline(rewards)
     tilted = beta * rewards
     e = (tilted - tilted.amax(dim=1, keepdim=True)).expm1()
     mean = e.mean(dim=1, keepdim=True)
-    return (e - mean) / (beta * (1 + mean))
+    scale = beta * (1 + mean)
+    if not isinstance(beta, Tensor):
+        return (e - mean) / scale
+    negligible = beta.abs() < NEGLIGIBLE_BETA
+    return torch.where(negligible, mean_baseline(rewards), (e - mean) / torch.where(negligible, 1.0, scale))
+
+
+def log_others_over_all(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
+    """L_i = log( mean_(j != i) e_j / mean_j e_j ), e_j = exp(beta r_j), in float64.
+
+    With the plug-in advantage a_i this is log1p(-beta a_i / (N - 1)). When i holds most of the sum that would be the
+    logarithm of a rounding error, so the others are summed without it.
+    """
+    n = rewards.shape[1]
+    tilted = beta * rewards.double()
+    tilted = tilted - tilted.amax(dim=1, keepdim=True)
+    e = tilted.expm1()
+    mean = e.mean(dim=1, keepdim=True)
+    left_out = (mean - e) / ((n - 1) * (1 + mean))  # mean of the others / mean of all - 1
+    largest = torch.zeros_like(tilted, dtype=torch.bool).scatter(1, tilted.argmax(dim=1, keepdim=True), True)
+    others = tilted.masked_fill(largest, -torch.inf).logsumexp(dim=1, keepdim=True)
+    without_largest = others - tilted.logsumexp(dim=1, keepdim=True) - math.log1p(-1 / n)
+    return torch.where(left_out > -0.5, left_out.clamp(min=-0.5).log1p(), without_largest)
+
+
+def leave_one_out(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
+    """A_i = (1/beta) (e_i / mean_(j != i) e_j - 1), e_i = exp(beta r_i); RLOO at beta = 0. In float64.
+
+    See "Learning to Discover at Test Time" (2026), which uses it without the 1/beta. Exactly the direction of
+    grad J_beta, with a scale that is too large: on average by about the variance of e over (N - 1) times its squared
+    mean, and a single success in a group gets (e^beta - 1)/beta. Not centred.
+
+    With the plug-in advantage a_i: A_i = N/(N-1) a_i exp(-L_i), L_i of `log_others_over_all`.
+
+    >>> leave_one_out(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)[0]
+    tensor([ 3.1945, -0.3402, -0.3402, -0.3402], dtype=torch.float64)
+    """
+    n = rewards.shape[1]
+    return n / (n - 1) * risk_sensitive(rewards.double(), beta) * (-log_others_over_all(rewards, beta)).exp()
+
+
+def vimco(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
+    """A_i = (N/beta) (log mean_j e_j - log mean_(j != i) e_j), e_j = exp(beta r_j); RLOO at beta = 0. In float64.
+
+    The leave-one-out control variate of "Variational Inference for Monte Carlo Objectives" (Mnih and Rezende, 2016),
+    here with the others' mean as it is. Exactly unbiased for J_N = E[(1/beta) log((1/N) sum_j e_j)], which lies below
+    J_beta for beta > 0 and tightens with N. Not centred.
+
+    >>> vimco(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)[0]
+    tensor([ 1.9089, -0.3729, -0.3729, -0.3729], dtype=torch.float64)
+    """
+    n = rewards.shape[1]
+    log_ratio = log_others_over_all(rewards, beta)
+    b = torch.as_tensor(beta, dtype=torch.float64)
+    negligible = b.abs() < NEGLIGIBLE_BETA
+    rloo = n / (n - 1) * mean_baseline(rewards.double())
+    return torch.where(negligible, rloo, -n * log_ratio / torch.where(negligible, 1.0, b))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RSGRPO(Objective):
-    """Maximises (1/beta) log E[exp(beta r)] with the paper's plug-in estimator.
+    """Maximises (1/beta) log E[exp(beta r)].
 
     Raises:
-        FieldError: when beta is not a finite number.
+        FieldError: when beta is not a finite number, or so large that the leave-one-out estimate overflows.
     """
 
-    beta: float = 2.0
+    beta: PromptFloat = 2.0
     """Risk sensitivity: any real number. The paper's setting is 2; larger explores more, and shrinks the advantages
     like 1/beta, so betas are not comparable at one learning rate under plain SGD."""
+    estimator: Literal["plugin", "loo", "vimco"] = "plugin"
+    """`plugin` is the paper's Eq. 8; `loo` has the exact direction; `vimco` is exactly unbiased for a lower bound."""
 
     def __post_init__(self) -> None:
         check_fields(self)
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
-        return risk_sensitive(rewards, self.beta)
+        if self.estimator == "plugin":
+            return risk_sensitive(rewards, self.beta)
+        check_completions(rewards, name=f"rs_grpo (estimator={self.estimator})")
+        advantages = (vimco if self.estimator == "vimco" else leave_one_out)(rewards, self.beta).to(rewards.dtype)
+        if not advantages.isfinite().all():
+            raise FieldError(
+                "beta",
+                self.beta if not isinstance(self.beta, Tensor) else float(self.beta.abs().max()),
+                f"makes exp(beta r) overflow: estimator={self.estimator} gives a single success about exp(beta)/beta",
+                "use a smaller one, or estimator=vimco",
+            )
+        return advantages
+
+    def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:
+        if self.estimator == "vimco":
+            return utility_of_groups(policy, rewards, float(self.beta), completions)
+        return exponential_utility(policy, rewards, float(self.beta))

@@ -27,15 +27,25 @@ LONGEST_NAME = 100
 """Characters of a run folder's name that come from the command line."""
 
 
-def run_name(objective: str, overrides: str) -> str:
-    """The name of a run folder: its objective and what was set on the command line, `;` between the overrides.
+def run_name(task: str, objective: str, overrides: str) -> str:
+    """The name of a run folder: its task unless it is training, its objective, and what was set on the command line.
 
-    >>> run_name("rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
+    Overrides are separated by `;`. A task about several objectives shows one when it is named.
+
+    >>> run_name("train", "rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
     'rs_grpo_beta4_seed1'
+    >>> run_name("audit", "rs_grpo", "task=audit"), run_name("audit", "grpo", "task=audit;objective=grpo")
+    ('audit', 'audit_grpo')
     """
     settings = [override.split("=", 1) for override in overrides.split(";") if "=" in override]
-    named = [(key.split(".")[-1], value) for key, value in settings if "/" not in value and "_target_" not in key]
-    words = [objective, *(f"{key}{value}" if value[:1].isdigit() else f"{key}-{value}" for key, value in named)]
+    one = task in ("train", "pretrain") or any(key.lstrip("+~").split(".")[0] == "objective" for key, *_ in settings)
+    shown = [(key, value) for key, value in settings if "/" not in value and "_target_" not in key]
+    named = [(key.split(".")[-1], value) for key, value in shown if key not in ("task", "objective")]
+    words = [
+        *([task] if task != "train" else []),
+        *([objective] if one else []),
+        *(f"{key}{value}" if value[:1].isdigit() else f"{key}-{value}" for key, value in named),
+    ]
     # No character that the shell or Hydra's grammar would read as anything but itself.
     return re.sub(r"[^\w.-]+", "-", "_".join(words))[:LONGEST_NAME].strip("-")
 

@@ -1,8 +1,6 @@
 """Configuration -> objects. Every message for a user's mistake is made here or in the class that refuses the value."""
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from hydra.errors import InstantiationException
@@ -10,9 +8,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import FieldError, UserError
+from rsgrpo.types import FieldError, UserError, field_errors_name_their_key, keyed
 
-RECIPE_GROUPS = ("objective", "loss", "filter", "reward", "batching", "sampling", "optimizer")
+RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "reward", "batching", "sampling", "optimizer")
 
 
 def build_recipe(cfg: DictConfig) -> Recipe:
@@ -27,6 +25,7 @@ def build_recipe(cfg: DictConfig) -> Recipe:
             f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
             "inherit from rsgrpo.objectives.base.Objective"
         )
+    parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
     with field_errors_name_their_key(""):
         return Recipe(**parts, evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed)
 
@@ -44,26 +43,6 @@ def build(cfg: DictConfig, key: str) -> Any:
         return instantiate(cfg[key], _convert_="all")
     except InstantiationException as error:
         raise UserError(_explain(error, key)) from error
-
-
-@contextmanager
-def field_errors_name_their_key(prefix: str) -> Iterator[None]:
-    """Turn the `FieldError` of a class into the `UserError` of the key it was configured under."""
-    try:
-        yield
-    except FieldError as error:
-        raise UserError(keyed(error, prefix)) from error
-
-
-def keyed(error: FieldError, prefix: str) -> str:
-    """The message of a refused field under the key that it was configured as, in the cure too.
-
-    >>> keyed(FieldError("beta", "abc", "must be a number", "try beta=2"), "objective")
-    'objective.beta=abc must be a number; try objective.beta=2'
-    """
-    start = f"{prefix}." if prefix else ""
-    cure = re.sub(rf"(?<![\w.]){error.name}=", f"{start}{error.name}=", error.cure)
-    return f"{start}{error.name}={error.value} {error.problem}; {cure}"
 
 
 def _explain(error: InstantiationException, key: str) -> str:

@@ -53,9 +53,10 @@ def _unknown_key(key: str, conf: Path) -> str:
         return f"{key}: another choice of {key.split('.')[0]} has this key, the chosen one has not; leave it out"
     siblings = {known.rpartition(".")[2]: known for known in all_keys if known.rpartition(".")[0] == parent}
     elsewhere = {known.rpartition(".")[2]: known for known in sorted(all_keys)} if not parent else {}
-    if leaf in elsewhere:
+    nearly = difflib.get_close_matches(leaf, sorted(siblings), n=1, cutoff=0.85)
+    if leaf in elsewhere and not nearly:
         return f"{key}: no such key; did you mean {elsewhere[leaf]}?"
-    near = difflib.get_close_matches(leaf, sorted(siblings), n=1)
+    near = nearly or difflib.get_close_matches(leaf, sorted(siblings), n=1)
     if near:
         return f"{key}: no such key; did you mean {siblings[near[0]]}?"
     if parent:

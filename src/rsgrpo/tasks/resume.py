@@ -48,10 +48,16 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
     for key in sorted(before.keys() | now.keys()):
         if any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE) or before.get(key) == now.get(key):
             continue
+        was, is_now = (_as_typed(settings.get(key)) for settings in (before, now))
         raise UserError(
-            f"ckpt={cfg.ckpt}: {key} was {before.get(key)} and is {now.get(key)} now; leave it as it was, or start a "
-            f"new run from the trained weights with model.path={run / run_folder.POLICY}"
+            f"ckpt={cfg.ckpt}: {key} was {was} and is {is_now} now; keep it as it was ({key}={was}), or start a new "
+            f"run from the trained weights with model.path={run / run_folder.POLICY}"
         )
+
+
+def _as_typed(value: Any) -> str:
+    """A value as the command line takes it."""
+    return "null" if value is None else str(value)
 
 
 def _quoted(value: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import Logger
@@ -18,9 +19,11 @@ from rich.console import Console
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import print_summary
+from rsgrpo.batching.filters import DropEqualRewards
 from rsgrpo.data.source import DataSource, tokenize
 from rsgrpo.models.policy import Policy
-from rsgrpo.tasks.compose import build, build_recipe, field_errors_name_their_key
+from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.tasks.compose import build, build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
 from rsgrpo.tasks.policy import load_policy
 from rsgrpo.tasks.resume import check_same_run
@@ -29,7 +32,7 @@ from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import Prompt, UserError
+from rsgrpo.types import Prompt, UserError, field_errors_name_their_key
 
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
 """float16 needs a loss scale, which gradient clipping does not undo."""
@@ -47,6 +50,7 @@ def train(cfg: DictConfig) -> None:
         recipe, source = build_recipe(cfg), build(cfg, "data")
         checkpoint = _checkpoint_to_resume(cfg)
         check_run_folder(run, resumes=checkpoint is not None)
+        _say_what_the_filter_takes(recipe)
         _quiet_lightning()
         set_threads(cfg)
         policy = load_policy(cfg)
@@ -90,6 +94,24 @@ def _fit(trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Pa
         )
         Console(stderr=True).print(f"interrupted after iteration {module.iteration}; {go_on}", soft_wrap=True)
         raise SystemExit(128 + signal.SIGINT) from None
+
+
+def _say_what_the_filter_takes(recipe: Recipe) -> None:
+    """Some objectives teach from groups of equal rewards, which dynamic sampling drops: the user should know."""
+    n = recipe.batching.completions_per_prompt
+    rewards = torch.stack([torch.ones(n), torch.zeros(n)])
+    context = AdvantageContext(
+        iteration=1, prompt_ids=["all right", "all wrong"], sampler_logprobs=-torch.arange(1.0, n + 1).expand(2, n) / n
+    )
+    taught = recipe.objective.advantages(rewards, context).abs().amax(dim=1) > 1e-6
+    if isinstance(recipe.filter, DropEqualRewards) and taught.any():
+        groups = " and ".join(name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches)
+        Console(stderr=True).print(
+            f"note: this objective learns from groups that are {groups} too, and filter=drop_equal_rewards drops them; "
+            "filter=none keeps them",
+            soft_wrap=True,
+            highlight=False,
+        )
 
 
 def _prompts(source: DataSource, split: Any, policy: Policy, recipe: Recipe) -> list[Prompt]:

@@ -15,7 +15,7 @@ from rsgrpo.batching.plan import deal
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate, score_group
 from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
-from rsgrpo.objectives.base import AdvantageContext, Objective
+from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import StageClock, stage
@@ -48,12 +48,13 @@ class RLModule(lightning.LightningModule):
         groups = self.score(self.rollout(prompts))
         dropped = self.filter(groups)
         kept = [group for group, reason in zip(groups, dropped, strict=True) if reason is None]
-        advantages = self.advantages(kept)
+        advantages, in_force = self.advantages(kept)
+        self.observe(groups)
         updates = self.pack(kept, advantages)
         behaviour = self.old_logprobs(updates)
         reports = [self.update(rows, behaviour) for _ in range(self.recipe.batching.epochs) for rows in updates if rows]
         self.publish()
-        return {"report": self.report(groups, dropped, advantages, reports, behaviour)}
+        return {"report": self.report(groups, dropped, advantages, in_force, reports, behaviour)}
 
     @stage("rollout")
     def rollout(self, prompts: Sequence[Prompt]) -> list[Group]:
@@ -76,10 +77,10 @@ class RLModule(lightning.LightningModule):
         return self.recipe.filter(groups)
 
     @stage("advantage")
-    def advantages(self, groups: Sequence[ScoredGroup]) -> Float[Tensor, "P N"]:
-        """The objective's advantages: all that an objective changes."""
+    def advantages(self, groups: Sequence[ScoredGroup]) -> tuple[Float[Tensor, "P N"], Mapping[str, float]]:
+        """The objective's advantages, all that an objective changes, and its scheduled value in force."""
         if not groups:
-            return torch.zeros(0, self.recipe.batching.completions_per_prompt)
+            return torch.zeros(0, self.recipe.batching.completions_per_prompt), {}
         context = AdvantageContext(
             iteration=self.iteration + 1,
             prompt_ids=[group.group.prompt.id for group in groups],
@@ -88,7 +89,13 @@ class RLModule(lightning.LightningModule):
             ),
         )
         rewards = torch.tensor([group.rewards for group in groups])
-        return _checked(self.recipe.objective.advantages(rewards, context), rewards, self.recipe.objective)
+        accuracies = torch.tensor([group.accuracy for group in groups])
+        return self.recipe.schedule.advantages(self.recipe.objective, rewards, context, accuracies)
+
+    @stage("advantage")
+    def observe(self, groups: Sequence[ScoredGroup]) -> None:
+        """The schedule learns how difficult each prompt was, those of dropped groups too, for its next visit."""
+        self.recipe.schedule.observe([g.group.prompt.id for g in groups], [g.accuracy for g in groups])
 
     @stage("pack")
     def pack(self, groups: Sequence[ScoredGroup], advantages: Float[Tensor, "P N"]) -> list[list[PackedRow]]:
@@ -156,6 +163,7 @@ class RLModule(lightning.LightningModule):
         groups: Sequence[ScoredGroup],
         dropped: Sequence[str | None],
         advantages: Float[Tensor, "P N"],
+        in_force: Mapping[str, float],
         updates: Sequence[UpdateReport],
         behaviour: BehaviourStatistics,
     ) -> StepReport:
@@ -169,6 +177,7 @@ class RLModule(lightning.LightningModule):
             groups=tuple(groups),
             dropped=tuple(dropped),
             advantages=advantages,
+            in_force=in_force,
             updates=tuple(updates),
             entropy=behaviour.entropy,
             logprob_gap=behaviour.logprob_gap,
@@ -230,28 +239,16 @@ class RLModule(lightning.LightningModule):
         self.engine.load_policy(self.policy.model.named_parameters(), version=self.iteration)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["rsgrpo"] = {"iteration": self.iteration, "optimizer_steps": self.optimizer_steps}
+        checkpoint["rsgrpo"] = {
+            "iteration": self.iteration,
+            "optimizer_steps": self.optimizer_steps,
+            "schedule": self.recipe.schedule.state_dict(),
+        }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.iteration = checkpoint["rsgrpo"]["iteration"]
         self.optimizer_steps = checkpoint["rsgrpo"]["optimizer_steps"]
-
-
-def _checked(advantages: object, rewards: Float[Tensor, "P N"], objective: Objective) -> Tensor:
-    """The advantages, when they are what an objective must return.
-
-    Raises:
-        UserError: naming the objective's class and what is wrong with its result.
-    """
-    name = type(objective).__name__
-    if not isinstance(advantages, Tensor) or advantages.shape != rewards.shape:
-        what = list(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__
-        raise UserError(
-            f"objective: {name}.advantages returned {what}; return a tensor of the rewards' shape {list(rewards.shape)}"
-        )
-    if not advantages.isfinite().all():
-        raise UserError(f"objective: {name}.advantages returned a value that is not finite; check its divisions")
-    return advantages
+        self.recipe.schedule.load_state_dict(checkpoint["rsgrpo"]["schedule"])
 
 
 def _sequences(group: Group, advantages: Sequence[float]) -> list[TrainingSequence]:

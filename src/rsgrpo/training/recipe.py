@@ -8,6 +8,7 @@ from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.objectives.base import Objective
 from rsgrpo.rewards.base import Reward
+from rsgrpo.schedules.base import Schedule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.types import FieldError, Sampling, check_fields
 
@@ -21,6 +22,7 @@ class Recipe:
     """
 
     objective: Objective
+    schedule: Schedule
     loss: ClipLoss
     filter: GroupFilter
     reward: Reward

@@ -1,0 +1,98 @@
+"""The audit as a table in the terminal, made from its run folder alone."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.tables import whole_width
+
+
+def read_audit(run: Path) -> dict[str, Any]:
+    """What `task=audit` wrote."""
+    return json.loads((run / run_folder.AUDIT).read_text(encoding="utf-8"))
+
+
+def print_audit(run: Path, console: Console) -> None:
+    """One row per objective: bias against its claim, noise, and what groups that are all right or all wrong get."""
+    content = read_audit(run)
+    table = audit_table(content)
+    whole_width(console, table)
+    for name, reason in content["refused"].items():
+        console.print(f"not audited: {name}: {reason}", soft_wrap=True, highlight=False)
+
+
+def audit_table(content: dict[str, Any]) -> Table:
+    """The table of an audit."""
+    table = Table(
+        title=f"audit: exact expectation over all groups of N = {content['completions']}",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption="scale, cosine: expected gradient against that of the claimed objective; p: accuracy of a prompt with "
+        "rewards of 0 and 1\nnoise: standard deviation of one group's estimate over its mean, at p = .05   "
+        "weight: expected gradient over grad p\nall right, all wrong: advantage in such a group",
+        caption_justify="left",
+    )
+    table.add_column("objective", no_wrap=True)
+    for column in (
+        "unbiased",
+        "scale\np=.05",
+        "scale\np=.5",
+        "scale\ncontin.",
+        "cosine\ncontin.",
+        "noise",
+        "weight\np=.05",
+        "weight\np=.5",
+        "weight\np=.95",
+        "centred",
+        "all\nright",
+        "all\nwrong",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in content["audits"]:
+        at, continuous = entry["at"], entry["continuous"]
+        table.add_row(
+            entry["name"],
+            _unbiased(entry),
+            _number(at["0.05"]["scale"]),
+            _number(at["0.5"]["scale"]),
+            *(("refused", "") if continuous is None else (_number(continuous[key]) for key in ("scale", "cosine"))),
+            _number(at["0.05"]["noise"]),
+            *(_number(at[p]["weight"]) for p in ("0.05", "0.5", "0.95")),
+            "yes" if entry["centred"] else "no",
+            _edge(entry["all_right"]),
+            _edge(entry["all_wrong"]),
+        )
+    return table
+
+
+def _unbiased(entry: dict[str, Any]) -> str:
+    if entry["binary"]["claimed"] is None:
+        return "no claim"
+    if not entry["unbiased"]["binary"]:
+        return "no"
+    return "yes" if entry["unbiased"]["continuous"] else "0/1 only"
+
+
+def _edge(advantage: dict[str, float]) -> str:
+    """The advantage that all completions of a group get; its mean size where they get different ones."""
+    mean, size = advantage["mean"], advantage["size"]
+    return _number(mean) if abs(size - abs(mean)) < 1e-9 else f"±{_number(size)}"
+
+
+def _number(value: float | None) -> str:
+    """Three digits: 1.00, 0.761, 0; empty for None.
+
+    >>> [_number(x) for x in (1.0, 0.7614, 10.73, -0.26667, 9.4e-5, 1e-17, None)]
+    ['1.00', '0.761', '10.7', '-0.267', '9.4e-05', '0', '']
+    """
+    if value is None:
+        return ""
+    if abs(value) < 1e-12:
+        return "0"
+    return f"{value:#.3g}" if 0.001 <= abs(value) < 1000 else f"{value:.2g}"

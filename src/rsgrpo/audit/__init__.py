@@ -1,0 +1,1 @@
+"""What an objective does in expectation, by exact enumeration: no sampling, no policy network, no tolerance."""

@@ -1,0 +1,83 @@
+"""Exact moments of an objective's gradient estimate, over every group that a small policy can draw.
+
+A policy over M outcomes has C(N + M - 1, M - 1) groups of N without order, and advantages do not depend on the order:
+969 groups for M = 4 and N = 16, so that the N of real runs is enumerated, not a smaller one.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
+from rsgrpo.objectives.claims import group_chances, multisets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradientMoments:
+    """What g = (1/N) sum_i A_i grad log pi(y_i) is on average, and how far it strays. By the logits of the policy."""
+
+    mean: Float[Tensor, " M"]
+    """E[g]."""
+    std: float
+    """sqrt(E |g - E[g]|^2), of one group."""
+    largest_sum: float
+    """Largest |sum_i A_i| over all groups, relative to their largest |A_i|: 0 for a centred objective."""
+
+
+def gradient_moments(
+    objective: Objective, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int
+) -> GradientMoments:
+    """The moments of the gradient estimate for groups of N = `completions` outcomes drawn from `policy`.
+
+    Raises:
+        UserError, FieldError: when the objective refuses the rewards or the group size.
+    """
+    counts = multisets(len(policy), completions)
+    outcomes = outcomes_of(counts)
+    advantages = advantages_of(objective, rewards[outcomes], policy.log()[outcomes])
+    by_outcome = torch.zeros(counts.shape, dtype=advantages.dtype).scatter_add(1, outcomes, advantages)
+    gradients = by_outcome @ (torch.eye(len(policy), dtype=policy.dtype) - policy) / completions
+    chances = group_chances(counts.to(policy), policy)
+    mean = chances @ gradients
+    largest = advantages.abs().max().clamp(min=torch.finfo(advantages.dtype).tiny)
+    return GradientMoments(
+        mean=mean,
+        std=(chances @ (gradients - mean).square().sum(dim=1)).sqrt().item(),
+        largest_sum=(advantages.sum(dim=1).abs().max() / largest).item(),
+    )
+
+
+def claimed_gradient(
+    objective: Objective, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int
+) -> Float[Tensor, " M"] | None:
+    """Autograd of the objective's claim by the logits of the policy; None when it claims nothing."""
+    claim = getattr(objective, "claim", None)  # a user's class need not inherit
+    if claim is None:
+        return None
+    logits = policy.log().requires_grad_()
+    value = claim(logits.softmax(0), rewards, completions)
+    return None if value is None else torch.autograd.grad(value, logits)[0]
+
+
+def outcomes_of(counts: Int[Tensor, "G M"]) -> Int[Tensor, "G N"]:
+    """The outcome of each completion of each group, in ascending order.
+
+    >>> outcomes_of(torch.tensor([[0, 2], [1, 1]])).tolist()
+    [[1, 1], [0, 1]]
+    """
+    groups, outcomes = counts.shape
+    return torch.arange(outcomes).repeat(groups).repeat_interleave(counts.flatten()).view(groups, -1)
+
+
+def advantages_of(
+    objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"]
+) -> Float[Tensor, "G N"]:
+    """The advantages of many groups at once, with the policy's log-probs as the sampler's.
+
+    Raises:
+        UserError, FieldError: when the objective refuses the rewards, or returns what is no advantage.
+    """
+    context = AdvantageContext(iteration=1, prompt_ids=[""] * len(rewards), sampler_logprobs=logprobs)
+    return checked_advantages(objective.advantages(rewards, context), rewards, objective)

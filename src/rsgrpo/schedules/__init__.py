@@ -1,0 +1,1 @@
+"""How an objective's `beta` or `k` changes over a run or from prompt to prompt. One schedule per file."""

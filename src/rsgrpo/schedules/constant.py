@@ -1,0 +1,30 @@
+"""One value for the whole run: the paper's runs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+from jaxtyping import Float
+from torch import Tensor
+
+from rsgrpo.objectives.base import AdvantageContext, PromptFloat
+from rsgrpo.schedules.base import Schedule
+from rsgrpo.types import check_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constant(Schedule):
+    """`objective.beta` (or `objective.k`), always; objectives without either are as they are."""
+
+    changes_value: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def value(
+        self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
+    ) -> PromptFloat:
+        return final
+
+    def extremes(self, name: str, final: float) -> Sequence[float]:
+        return [final]

@@ -1,0 +1,76 @@
+"""`python run.py task=audit`: what objectives do in expectation, computed exactly, as a table, JSON and figures."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import track
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.audit_figures import draw_all, draw_one
+from rsgrpo.analysis.audit_table import print_audit
+from rsgrpo.audit import report
+from rsgrpo.tasks.choices import composed_objective, every_objective, is_set, named_objective
+from rsgrpo.tasks.machine import check_run_folder, set_threads
+from rsgrpo.types import FieldError, UserError, keyed
+
+
+def audit(cfg: DictConfig) -> None:
+    """Audit every objective, or the one that the command line names.
+
+    Raises:
+        UserError: when the named objective cannot be built, or refuses groups of `task.completions`.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    set_threads(cfg)
+    _check(cfg)
+    one = is_set("objective")
+    objectives = dict([named_objective(cfg)]) if one else every_objective(cfg.task.settings)
+    unknown = [name for name in cfg.task.rivals if not one and name not in objectives]
+    if unknown:
+        raise UserError(f"task.rivals: {unknown[0]} is no objective; choose from {', '.join(objectives)}")
+    check_run_folder(run, resumes=False)
+    audits, refused = [], {}
+    for name, objective in track(objectives.items(), "enumerating", console=Console(stderr=True), transient=True):
+        try:
+            audits.append({"name": name, **report.audit(objective, cfg.task.completions)})
+        except (UserError, FieldError) as error:
+            if one:
+                raise UserError(_said(error)) from error
+            refused[name] = _said(error)
+    content: dict[str, Any] = {"completions": cfg.task.completions, "audits": audits, "refused": refused}
+    if not one:
+        content["figure_2"] = _figure_2(cfg)
+    OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
+    (run / run_folder.AUDIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    figures = draw_one(run) if one else draw_all(run, rivals=list(cfg.task.rivals))
+    console = Console()
+    print_audit(run, console)
+    for file in figures:
+        console.print(f"figure: {file} (and .svg)", soft_wrap=True, highlight=False)
+    console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
+
+
+def _figure_2(cfg: DictConfig) -> list[dict[str, Any]]:
+    """RS-GRPO at several betas, by reward and by accuracy."""
+    n = cfg.task.completions
+    objectives = [(beta, composed_objective("rs_grpo", f"beta={beta}")) for beta in cfg.task.betas]
+    return [
+        {"beta": beta, "by_reward": report.by_reward(o, n), "by_accuracy": report.by_accuracy(o, n)}
+        for beta, o in objectives
+    ]
+
+
+def _check(cfg: DictConfig) -> None:
+    n = cfg.task.completions
+    if type(n) is not int or n < 2:
+        raise UserError(f"task.completions={n} must be a whole number of at least 2; try task.completions=16")
+
+
+def _said(error: UserError | FieldError) -> str:
+    """The refusal of an objective in the keys of this task."""
+    said = keyed(error, "objective") if isinstance(error, FieldError) else str(error)
+    return said.replace("batching.completions_per_prompt", "task.completions")

@@ -1,0 +1,78 @@
+"""docs/objectives.md: every objective and schedule has its place, and its example does what the page says."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runs import SETTINGS
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
+OBJECTIVES = sorted(file.stem for file in (ROOT / "conf" / "objective").glob("*.yaml") if file.stem != "custom")
+SCHEDULES = sorted(file.stem for file in (ROOT / "conf" / "schedule").glob("*.yaml"))
+OWN = PAGE[PAGE.index("## Your own objective") :]
+
+
+def own_class() -> str:
+    """The file that the page shows."""
+    found = re.search(r"```python\n(# my_objective\.py\n.*?)```", OWN, re.DOTALL)
+    assert found
+    return found[1]
+
+
+def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """The command of the page, in an empty folder, with the user's file on PYTHONPATH."""
+    (folder / "my_objective.py").write_text(own_class(), encoding="utf-8")
+    environment = os.environ | {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, str(ROOT / "run.py"), *words]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_has_a_section_with_its_knobs(objective: str) -> None:
+    section = re.search(rf"^### {objective}\n(.*?)(?=^##)", PAGE, re.DOTALL | re.MULTILINE)
+    assert section
+    text = (ROOT / "conf" / "objective" / f"{objective}.yaml").read_text(encoding="utf-8")
+    if "defaults:" not in text:  # a yaml that sets values of another objective has its knobs there
+        for knob in re.findall(r"^(\w+):", text, re.MULTILINE):
+            assert knob == "_target_" or knob in section[1], knob
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_every_schedule_has_a_row(schedule: str) -> None:
+    assert f"| `{schedule}` |" in PAGE
+
+
+def test_every_figure_that_is_shown_exists() -> None:
+    shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE)
+    assert len(shown) == 4
+    for figure in shown:
+        assert (ROOT / "docs" / figure).is_file()
+
+
+def test_the_example_has_at_most_a_dozen_lines_of_code() -> None:
+    code = [line for line in own_class().splitlines() if line.strip() and not line.startswith("#")]
+    assert len(code) <= 12
+
+
+@pytest.mark.parametrize("task", ["audit", "train"])
+def test_the_example_is_audited_and_trained_as_the_page_says(task: str, tmp_path: Path, random_policy: Path) -> None:
+    commands = [shlex.split(line)[2:] for line in re.findall(r"^    (python run\.py .*)$", OWN, re.MULTILINE)]
+    (words,) = (words for words in commands if ("task=audit" in words) == (task == "audit"))
+    small = [] if task == "audit" else [f"model.path={random_policy}", *(s for s in SETTINGS if "beta" not in s)]
+    assert "+objective.tau=0.5" in words
+    if task == "train":
+        small = ["iterations=2" if word.startswith("iterations=") else word for word in small]
+        small[1] = "reward=countdown"  # the reward of the other tests lies in the repository
+    finished = run(tmp_path, *words, *small, f"hydra.run.dir={tmp_path / 'run'}")
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    if task == "audit":
+        assert "MedianBaseline" in finished.stdout
+        assert (tmp_path / "run" / "figures" / "weight.png").is_file()
+    else:
+        assert (tmp_path / "run" / "policy" / "model.safetensors").is_file()

@@ -1,0 +1,64 @@
+"""The objectives under test as a run builds them: every yaml of `conf/objective/`, and settings that are no default."""
+
+from functools import cache
+from pathlib import Path
+
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from torch import Tensor
+
+from rsgrpo.objectives.base import AdvantageContext, Objective
+
+CONF = Path(__file__).parents[2] / "conf"
+NAMES = sorted(file.stem for file in (CONF / "objective").glob("*.yaml") if file.stem != "custom")
+
+VARIANTS = {
+    "grpo std": ("grpo", "normalize_std=true"),
+    "rs_grpo beta -2": ("rs_grpo", "beta=-2"),
+    "rs_grpo beta 0": ("rs_grpo", "beta=0"),
+    "rs_grpo loo": ("rs_grpo", "estimator=loo"),
+    "rs_grpo loo beta -2": ("rs_grpo", "estimator=loo", "beta=-2"),
+    "rs_grpo loo beta 0": ("rs_grpo", "estimator=loo", "beta=0"),
+    "rs_grpo vimco": ("rs_grpo", "estimator=vimco"),
+    "rs_grpo vimco beta -2": ("rs_grpo", "estimator=vimco", "beta=-2"),
+    "rs_grpo vimco beta 0": ("rs_grpo", "estimator=vimco", "beta=0"),
+    "pkpo s": ("pkpo", "estimator=s"),
+    "pkpo s_loo": ("pkpo", "estimator=s_loo"),
+    "mahdavi grpo": ("mahdavi", "estimator=grpo"),
+    "mahdavi unbiased": ("mahdavi", "estimator=unbiased"),
+    "chen centred": ("chen", "normalize_std=false"),
+    "rspo pass_at_k": ("rspo", "metric=pass_at_k"),
+    "entropic beta 2": ("entropic", "beta=2"),
+}
+"""Case -> yaml and settings."""
+
+CASES = [*NAMES, *VARIANTS]
+
+
+@cache
+def composed(case: str) -> Objective:
+    """The objective of a case as Hydra builds it for a run; composing lets a yaml inherit from another."""
+    name, *settings = VARIANTS.get(case, (case,))
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(overrides=[f"+objective={name}", *(f"objective.{setting}" for setting in settings)])
+    return instantiate(config.objective, _convert_="all")
+
+
+def context_of(rewards: Tensor) -> AdvantageContext:
+    """Distinct log-probs, so that an objective that ranks by them has no ties to break."""
+    p, n = rewards.shape
+    logprobs = -(torch.arange(1.0, p * n + 1, dtype=rewards.dtype).reshape(p, n) * 0.37 % 1) - 0.1
+    return AdvantageContext(iteration=1, prompt_ids=[f"prompt/{i}" for i in range(p)], sampler_logprobs=logprobs)
+
+
+def advantages_of(objective: Objective, rewards: list[float] | list[list[float]] | Tensor) -> Tensor:
+    """Advantages in float64 of one group, or of several."""
+    groups = torch.as_tensor(rewards, dtype=torch.float64)
+    together = groups if groups.dim() == 2 else groups[None]
+    return objective.advantages(together, context_of(together)).reshape(groups.shape)
+
+
+def binary_group(correct: int, n: int) -> Tensor:
+    """One group of n completions, the correct ones first."""
+    return (torch.arange(n, dtype=torch.float64) < correct).double()[None]

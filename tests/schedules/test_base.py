@@ -1,0 +1,308 @@
+"""What a schedule does whatever its values: the field it drives, rescaling, and what it refuses before a run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from rsgrpo.objectives.base import AdvantageContext, Objective
+from rsgrpo.objectives.chen import Chen
+from rsgrpo.objectives.entropic import Entropic
+from rsgrpo.objectives.grpo import GRPO
+from rsgrpo.objectives.mahdavi import Mahdavi
+from rsgrpo.objectives.maxpo import MaxPO
+from rsgrpo.objectives.pkpo import PKPO
+from rsgrpo.objectives.rs_grpo import RSGRPO
+from rsgrpo.objectives.rspo import RSPO
+from rsgrpo.schedules.adaptive import Adaptive
+from rsgrpo.schedules.base import Schedule, scheduled_field
+from rsgrpo.schedules.constant import Constant
+from rsgrpo.schedules.cosine import Cosine
+from rsgrpo.schedules.linear import Linear
+from rsgrpo.schedules.switch import Switch
+from rsgrpo.types import UserError
+from tests.schedules.cases import PROMPTS, REWARDS, risk_sensitive_by_definition, scheduled, values
+
+EQUAL = torch.tensor([[1.0] * 16, [0.0] * 16, [1.0] * 16], dtype=torch.float64)
+CHANGING = [Linear(start=6.0, decay=4), Cosine(start=6.0, decay=4), Switch(hold=2), Adaptive(hardest=6.0)]
+
+
+def kind(value: object) -> str:
+    return type(value).__name__
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tilted(Objective):
+    """A class of one's own: beta times the centred reward, to see beta in the result."""
+
+    beta: Any = 2.0
+    offset: float = 0.0
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return self.beta * (rewards - rewards.mean(dim=1, keepdim=True)) + self.offset
+
+
+@dataclass(frozen=True, kw_only=True)
+class Both(Objective):
+    """A class of one's own with a beta and a k."""
+
+    beta: Any = 2.0
+    k: Any = 3
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return rewards * self.beta + self.k
+
+
+class Plain(Objective):
+    """A class of one's own that is no dataclass."""
+
+    def __init__(self) -> None:
+        self.beta = 2.0
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return self.beta * rewards
+
+
+@dataclass(frozen=True, kw_only=True)
+class Returns(Objective):
+    """A class of one's own whose result is still wrong, from some beta on."""
+
+    result: Any
+    beta: Any = 2.0
+    from_beta: float = -100.0
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Any:
+        return self.result(rewards) if self.beta >= self.from_beta else rewards
+
+
+# --- the field
+
+
+@pytest.mark.parametrize(
+    ("objective", "name"),
+    [
+        (RSGRPO(), "beta"),
+        (Entropic(beta=2.0), "beta"),
+        (Entropic(), None),  # solved for each group: no number
+        (PKPO(), "k"),
+        (MaxPO(), "k"),
+        (RSPO(), "k"),
+        (Mahdavi(), "k"),
+        (Chen(), "k"),
+        (Both(), "beta"),
+        (GRPO(), None),
+    ],
+    ids=lambda o: o if isinstance(o, str) else kind(o),
+)
+def test_the_field_that_is_driven_is_the_first_of_beta_and_k(objective: Objective, name: str | None) -> None:
+    assert scheduled_field(objective) == name
+
+
+def test_a_dataclass_of_ones_own_with_a_beta_is_scheduled_without_more_code() -> None:
+    centred = REWARDS - REWARDS.mean(dim=1, keepdim=True)
+    schedule, objective = Linear(start=8.0, decay=3), Tilted(beta=2.0, offset=0.5)
+    schedule.check(objective, completions=16)
+    assert values(schedule, objective, "beta", 4) == [8.0, 6.0, 4.0, 2.0]
+    advantages, _ = scheduled(schedule, objective, iteration=2)
+    torch.testing.assert_close(advantages, 6 * centred + 0.5, atol=1e-14, rtol=0)  # the other field is kept
+
+
+def test_it_gets_one_value_for_each_prompt_from_an_adaptive_schedule() -> None:
+    centred = REWARDS - REWARDS.mean(dim=1, keepdim=True)
+    schedule = Adaptive()
+    schedule.observe(PROMPTS, [0.0, 0.5, 1.0])
+    advantages, in_force = scheduled(schedule, Tilted())
+    expected = torch.tensor([[8.0], [5.0], [2.0]], dtype=torch.float64) * centred
+    torch.testing.assert_close(advantages, expected, atol=1e-14, rtol=0)
+    assert in_force == {"beta": 5.0, "beta_min": 2.0, "beta_max": 8.0}
+
+
+def test_the_other_field_of_an_objective_with_both_is_left_alone() -> None:
+    advantages, in_force = scheduled(Linear(start=8.0, decay=3), Both(), iteration=1)
+    torch.testing.assert_close(advantages, 8 * REWARDS + 3, atol=1e-14, rtol=0)
+    assert in_force == {"beta": 8.0}
+
+
+# --- rescaling
+
+
+def test_without_rescaling_advantages_shrink_with_beta() -> None:
+    # 1/beta, nearly: e^4 is far above N - 1 = 15 already.
+    sizes = [scheduled(Constant(), RSGRPO(beta=beta))[0].square().mean().sqrt().item() for beta in (8.0, 16.0)]
+    assert sizes[0] / sizes[1] == pytest.approx(2.0, rel=0.01)
+
+
+@pytest.mark.parametrize("beta", [0.5, 4.0, -3.0])
+def test_times_beta_multiplies_by_its_size_and_keeps_the_direction(beta: float) -> None:
+    advantages, in_force = scheduled(Constant(rescale="times_beta"), RSGRPO(beta=beta))
+    expected = abs(beta) * risk_sensitive_by_definition(REWARDS, beta)
+    torch.testing.assert_close(advantages, expected, atol=1e-14, rtol=1e-12)
+    assert in_force == {"beta": beta}
+    # Whatever the sign of beta, what succeeded is to become likelier.
+    assert (advantages[REWARDS == 1] > 0).all()
+    assert (advantages[REWARDS == 0] < 0).all()
+
+
+def test_times_beta_takes_the_beta_of_the_iteration() -> None:
+    schedule = Linear(start=8.0, decay=3, rescale="times_beta")
+    for iteration, beta in ((1, 8.0), (2, 6.0), (3, 4.0), (4, 2.0)):
+        expected = beta * risk_sensitive_by_definition(REWARDS, beta)
+        torch.testing.assert_close(scheduled(schedule, RSGRPO(), iteration)[0], expected, atol=1e-13, rtol=1e-12)
+
+
+def test_times_beta_takes_the_beta_of_each_prompt() -> None:
+    schedule = Adaptive(hardest=-4.0, rescale="times_beta")  # 2 - 6 (1 - a) = -4, 0.5, 2
+    schedule.observe(PROMPTS, [0.0, 0.75, 1.0])
+    advantages, _ = scheduled(schedule, RSGRPO())
+    for i, beta in enumerate((-4.0, 0.5, 2.0)):
+        expected = abs(beta) * risk_sensitive_by_definition(REWARDS[i : i + 1], beta)
+        torch.testing.assert_close(advantages[i : i + 1], expected, atol=1e-13, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("objective", [RSGRPO(beta=8.0), RSGRPO(beta=-2.0), MaxPO(k=4), GRPO()], ids=kind)
+def test_unit_rms_makes_the_root_mean_square_of_an_iteration_one(objective: Objective, dtype: torch.dtype) -> None:
+    rewards = REWARDS.to(dtype)
+    plain, _ = scheduled(Constant(), objective, 1, rewards)
+    unit, _ = scheduled(Constant(rescale="unit_rms"), objective, 1, rewards)
+    assert unit.dtype == dtype
+    assert unit.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-6)
+    assert abs(plain.square().mean().sqrt().item() - 1) > 0.01  # there was something to do
+    # One factor for all prompts: how they compare is the objective's business.
+    ratios = (unit / plain)[plain != 0]
+    torch.testing.assert_close(ratios, ratios[0].expand_as(ratios), atol=0, rtol=1e-6)
+    assert ratios[0] > 0
+
+
+def test_unit_rms_holds_at_every_iteration_of_a_schedule() -> None:
+    schedule = Linear(start=8.0, decay=3, rescale="unit_rms")
+    for iteration in range(1, 6):
+        advantages, _ = scheduled(schedule, RSGRPO(), iteration)
+        assert advantages.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-12)
+
+
+@pytest.mark.parametrize("rescale", ["none", "times_beta", "unit_rms"])
+@pytest.mark.parametrize("schedule", [Constant, Adaptive])
+def test_advantages_of_zero_stay_zero(schedule: Any, rescale: Any) -> None:
+    advantages, _ = scheduled(schedule(rescale=rescale), RSGRPO(), 1, EQUAL)
+    assert advantages.eq(0).all()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "beta"),
+    [
+        (Constant(rescale="times_beta"), 0.0),
+        (Switch(rescale="times_beta"), 4.0),
+        (Linear(start=8.0, decay=4, rescale="times_beta"), 0.0),
+        (Cosine(start=0.0, decay=4, rescale="times_beta"), 2.0),
+        (Adaptive(hardest=0.0, rescale="times_beta"), 2.0),
+    ],
+    ids=kind,
+)
+def test_times_beta_is_refused_where_beta_is_zero_at_an_end(schedule: Schedule, beta: float) -> None:
+    with pytest.raises(UserError, match=r"schedule\.rescale=times_beta .*comes to 0.*use schedule\.rescale=unit_rms"):
+        schedule.check(RSGRPO(beta=beta), completions=16)
+
+
+@pytest.mark.parametrize("objective", [MaxPO(), GRPO(), Entropic()], ids=kind)
+def test_times_beta_is_refused_without_a_beta(objective: Objective) -> None:
+    says = r"schedule\.rescale=times_beta needs an objective with a beta; use schedule\.rescale=unit_rms or none"
+    with pytest.raises(UserError, match=says):
+        Constant(rescale="times_beta").check(objective, completions=16)
+    Constant(rescale="unit_rms").check(objective, completions=16)
+
+
+# --- what is refused before a run
+
+
+@pytest.mark.parametrize("schedule", CHANGING, ids=kind)
+@pytest.mark.parametrize("objective", [GRPO(), Entropic()], ids=kind)
+def test_an_objective_without_a_number_to_drive_is_refused(schedule: Schedule, objective: Objective) -> None:
+    says = rf"schedule: {kind(objective)} has no number `beta` or `k`.*use schedule=constant"
+    with pytest.raises(UserError, match=says):
+        schedule.check(objective, completions=16)
+
+
+@pytest.mark.parametrize("schedule", CHANGING, ids=kind)
+def test_a_class_that_is_no_dataclass_is_refused(schedule: Schedule) -> None:
+    says = r"Plain is no dataclass, so its beta cannot be replaced; decorate it with @dataclass.*schedule=constant"
+    with pytest.raises(UserError, match=says):
+        schedule.check(Plain(), completions=16)
+
+
+def test_a_class_that_is_no_dataclass_may_be_constant() -> None:
+    objective = Plain()
+    Constant().check(objective, completions=16)
+    advantages, in_force = scheduled(Constant(), objective)
+    assert advantages.equal(2 * REWARDS)
+    assert in_force == {"beta": 2.0}
+
+
+WRONG = [
+    pytest.param(lambda rewards: rewards.mean(dim=1), r"returned \[1\]; return .* shape \[1, 16\]", id="another shape"),
+    pytest.param(lambda rewards: rewards.tolist(), "returned list; return a tensor", id="no tensor"),
+    pytest.param(lambda rewards: None, "returned NoneType; return a tensor", id="nothing"),
+    pytest.param(lambda rewards: rewards / 0, "value that is not finite; check its divisions", id="not finite"),
+]
+
+
+@pytest.mark.parametrize(("result", "says"), WRONG)
+@pytest.mark.parametrize("schedule", [Constant(), *CHANGING], ids=kind)
+def test_a_wrong_result_is_refused_with_the_class_that_gave_it(schedule: Schedule, result: Any, says: str) -> None:
+    with pytest.raises(UserError, match=rf"objective: Returns\.advantages .*{says}"):
+        schedule.check(Returns(result=result), completions=16)
+
+
+@pytest.mark.parametrize("schedule", [Linear(start=6.0, decay=4), Adaptive(hardest=6.0)], ids=kind)
+def test_both_ends_are_tried(schedule: Schedule) -> None:
+    # Wrong from beta = 6 on: only where the schedule starts. With Constant nothing is wrong.
+    objective = Returns(result=lambda rewards: rewards / 0, from_beta=6.0)
+    Constant().check(objective, completions=16)
+    with pytest.raises(UserError, match="not finite"):
+        schedule.check(objective, completions=16)
+
+
+@pytest.mark.parametrize(("result", "says"), [WRONG[0].values, WRONG[3].values], ids=["another shape", "not finite"])
+def test_a_result_that_turns_wrong_later_is_refused_too(result: Any, says: str) -> None:
+    with pytest.raises(UserError, match=rf"Returns\.advantages .*{says.split(';')[0]}".replace("[1\\]", "[3\\]")):
+        scheduled(Linear(start=0.0, decay=2), Returns(result=result, from_beta=1.0), iteration=2)
+
+
+@pytest.mark.parametrize(
+    ("objective", "most"),
+    [
+        (MaxPO, 15),
+        (Chen, 15),
+        (PKPO, 16),
+        (RSPO, 16),
+        (lambda k: PKPO(k=k, estimator="s_loo"), 15),
+        (lambda k: Mahdavi(k=k, estimator="unbiased"), 16),
+    ],
+    ids=["MaxPO", "Chen", "PKPO", "RSPO", "PKPO s_loo", "Mahdavi unbiased"],
+)
+def test_a_k_that_the_groups_cannot_estimate_is_refused_at_either_end(objective: Any, most: int) -> None:
+    says = rf"(objective\.k|schedule\.\w+)={most + 1}\b.*N = 16.*try \S+={most}\b.*batching\.completions_per_prompt"
+    for schedule in (Constant(), Linear(start=2.0, decay=4), Switch(), Adaptive(hardest=2.0)):
+        schedule.check(objective(k=most), completions=16)
+        with pytest.raises(UserError, match=says):
+            schedule.check(objective(k=most + 1), completions=16)
+    for start in (Linear, Cosine):
+        start(start=float(most), decay=4).check(objective(k=2), completions=16)
+        with pytest.raises(UserError, match=says):
+            start(start=most + 1.0, decay=4).check(objective(k=2), completions=16)
+    with pytest.raises(UserError, match=says):
+        Adaptive(hardest=most + 1.0).check(objective(k=2), completions=16)
+
+
+def test_the_check_uses_the_groups_of_the_run() -> None:
+    schedule = Linear(start=32.0, decay=4)
+    with pytest.raises(UserError, match=r"=32\b.*N = 16"):
+        schedule.check(MaxPO(k=4), completions=16)
+    schedule.check(MaxPO(k=4), completions=33)
+
+
+def test_a_single_completion_is_refused_where_others_are_needed() -> None:
+    with pytest.raises(UserError, match=r"objective grpo .*batching\.completions_per_prompt=1 .*use at least 2"):
+        Constant().check(GRPO(), completions=1)
