@@ -32,9 +32,14 @@ golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (sa
 
 figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
 	rm -rf outputs/figures
-	$(BIN)/python run.py task=audit hydra.run.dir=outputs/figures
+	$(BIN)/python run.py task=audit hydra.run.dir=outputs/figures/audit
+	$(BIN)/python run.py task=bandit bandit=seeds hydra.run.dir=outputs/figures/bandit
+	$(BIN)/python run.py task=lemmas hydra.run.dir=outputs/figures/lemmas
 	mkdir -p docs/figures
-	cp outputs/figures/figures/*.png docs/figures/
+	cp outputs/figures/audit/figures/*.png docs/figures/
+	for name in figure_1.png figure_3.png escape.png policy.gif; do \
+		cp outputs/figures/bandit/figures/$$name docs/figures/bandit_$$name; done
+	cp outputs/figures/lemmas/figures/lemmas.png docs/figures/bandit_lemmas.png
 
 gpu: TORCH_INDEX :=
 gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch

@@ -225,7 +225,7 @@ def test_table_1_marks_what_holds_of_each_objective(content: dict[str, Any]) -> 
     rows: dict[float, str] = {}
     for text in figure.axes[0].texts:
         x, y = text.get_position()
-        if text.get_text() in "✓✗":
+        if text.get_text() in "✓✗-":
             marks.setdefault(y, {})[x] = text.get_text()
         elif y >= 0:
             rows[y] = text.get_text().split(",")[0]

@@ -20,15 +20,15 @@ def edge(advantage: float) -> dict[str, float]:
 def entry(name: str, **changes: Any) -> dict[str, Any]:
     """What the table reads of an audited objective: an exact one by default."""
     at = {
-        "0.05": {"scale": 0.7614, "noise": 0.929, "weight": 1.8414},
-        "0.5": {"scale": 0.97, "noise": 0.1, "weight": 0.7389},
-        "0.95": {"scale": 0.99, "noise": 0.2, "weight": 9.4e-5},
+        "0.05": {"scale": 0.7614, "weight": 1.8414},
+        "0.5": {"scale": 0.97, "weight": 0.7389},
+        "0.95": {"scale": 0.99, "weight": 9.4e-5},
     }
     whole: dict[str, Any] = {
         "name": name,
         "at": at,
         "unbiased": {"binary": True, "continuous": True},
-        "binary": {"claimed": [0.1, -0.1]},
+        "binary": {"claimed": [0.1, -0.1], "noise": 0.929},
         "continuous": {"scale": 1.0, "cosine": 0.99867},
         "centred": True,
         "all_right": edge(0.0),
@@ -88,7 +88,9 @@ def test_a_number_of_any_size_is_short(value: float, shown: str, tmp_path: Path)
         pytest.param({"unbiased": {"binary": False, "continuous": True}}, "no", id="continuous alone is not enough"),
         pytest.param({"unbiased": {"binary": False, "continuous": False}}, "no", id="neither"),
         pytest.param(
-            {"unbiased": {"binary": False, "continuous": False}, "binary": {"claimed": None}}, "no claim", id="no claim"
+            {"unbiased": {"binary": False, "continuous": False}, "binary": {"claimed": None, "noise": 1.0}},
+            "no claim",
+            id="no claim",
         ),
     ],
 )
@@ -109,7 +111,10 @@ def test_a_number_that_does_not_exist_is_left_blank(tmp_path: Path) -> None:
         printed(
             tmp_path,
             entry(
-                "silent", at=dict.fromkeys(("0.05", "0.5", "0.95"), nothing), continuous={"scale": None, "cosine": None}
+                "silent",
+                at=dict.fromkeys(("0.05", "0.5", "0.95"), nothing),
+                continuous={"scale": None, "cosine": None},
+                binary={"claimed": [0.1, -0.1], "noise": None},
             ),
         ),
         "silent",

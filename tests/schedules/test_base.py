@@ -74,7 +74,7 @@ class Returns(Objective):
     from_beta: float = -100.0
 
     def advantages(self, rewards: Tensor, context: AdvantageContext) -> Any:
-        return self.result(rewards) if self.beta >= self.from_beta else rewards
+        return self.result(rewards) if torch.as_tensor(self.beta).max() >= self.from_beta else rewards
 
 
 # --- the field
@@ -241,7 +241,7 @@ def test_a_class_that_is_no_dataclass_may_be_constant() -> None:
 
 
 WRONG = [
-    pytest.param(lambda rewards: rewards.mean(dim=1), r"returned \[1\]; return .* shape \[1, 16\]", id="another shape"),
+    pytest.param(lambda rewards: rewards.mean(dim=1), r"returned \[2\]; return .* shape \[2, 16\]", id="another shape"),
     pytest.param(lambda rewards: rewards.tolist(), "returned list; return a tensor", id="no tensor"),
     pytest.param(lambda rewards: None, "returned NoneType; return a tensor", id="nothing"),
     pytest.param(lambda rewards: rewards / 0, "value that is not finite; check its divisions", id="not finite"),
@@ -266,7 +266,7 @@ def test_both_ends_are_tried(schedule: Schedule) -> None:
 
 @pytest.mark.parametrize(("result", "says"), [WRONG[0].values, WRONG[3].values], ids=["another shape", "not finite"])
 def test_a_result_that_turns_wrong_later_is_refused_too(result: Any, says: str) -> None:
-    with pytest.raises(UserError, match=rf"Returns\.advantages .*{says.split(';')[0]}".replace("[1\\]", "[3\\]")):
+    with pytest.raises(UserError, match=rf"Returns\.advantages .*{says.split(';')[0]}".replace("[2\\]", "[3\\]")):
         scheduled(Linear(start=0.0, decay=2), Returns(result=result, from_beta=1.0), iteration=2)
 
 

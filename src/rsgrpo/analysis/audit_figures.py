@@ -14,7 +14,11 @@ if TYPE_CHECKING:
 PUBLISHED_AS_SUM = ("best_of_n", "pkpo")
 """Objectives whose formulas are printed for a sum over completions: Fig. 8 shows them divided by N."""
 
-PANELS = (("positive", "correct completion"), ("negative", "wrong completion"), ("cumulative", "group: sum of |A|"))
+PANELS = (
+    ("positive", "correct completion"),
+    ("negative", "wrong completion"),
+    ("cumulative", "sum of |A| in the group"),
+)
 
 PROPERTIES = (
     ("rewards\n0 and 1", lambda entry: True),  # an objective that refuses them is not audited
@@ -23,8 +27,11 @@ PROPERTIES = (
     ("negative\nadvantages", lambda entry: entry["has_negatives"]),
     ("centred", lambda entry: entry["centred"]),
     ("unbiased\n(0 and 1)", lambda entry: entry["unbiased"]["binary"]),
-    ("unbiased\n(contin.)", lambda entry: entry["unbiased"]["continuous"]),
+    ("unbiased\n(contin.)", lambda entry: None if entry["continuous"] is None else entry["unbiased"]["continuous"]),
 )
+
+
+MARKS: dict[bool | None, tuple[str, str]] = {True: ("✓", "#1a7f37"), False: ("✗", "#b42318"), None: ("-", "0.5")}
 
 
 def draw_all(run: Path, *, rivals: Sequence[str]) -> list[Path]:
@@ -112,8 +119,8 @@ def _table_1(entries: list[dict[str, Any]], rivals: Sequence[str]) -> "Figure":
     for y, entry in enumerate(ordered):
         axis.text(-3.2, y, f"{entry['name']}{_setting(entry)}", va="center", fontsize=9)
         for x, (_, holds) in enumerate(PROPERTIES):
-            yes = bool(holds(entry))
-            axis.text(x, y, "✓" if yes else "✗", ha="center", va="center", color="#1a7f37" if yes else "#b42318")
+            mark, colour = MARKS[holds(entry)]
+            axis.text(x, y, mark, ha="center", va="center", color=colour)
     for y in (-0.6, len(first) - 0.5):
         axis.axhline(y, color="0.4", linewidth=0.8)
     figure.suptitle("What holds of each objective (Table 1 of the paper), computed", fontsize=11)

@@ -34,8 +34,9 @@ def audit_table(content: dict[str, Any]) -> Table:
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         caption="scale, cosine: expected gradient against that of the claimed objective; p: accuracy of a prompt with "
-        "rewards of 0 and 1\nnoise: standard deviation of one group's estimate over its mean, at p = .05   "
-        "weight: expected gradient over grad p\nall right, all wrong: advantage in such a group",
+        "rewards of 0 and 1\nnoise: standard deviation of one group's gradient over its mean, for four outcomes, two "
+        "right   weight: expected gradient over grad p\nall right, all wrong: advantage in such a group, ± its mean "
+        "size where completions get different ones",
         caption_justify="left",
     )
     table.add_column("objective", no_wrap=True)
@@ -62,7 +63,7 @@ def audit_table(content: dict[str, Any]) -> Table:
             _number(at["0.05"]["scale"]),
             _number(at["0.5"]["scale"]),
             *(("refused", "") if continuous is None else (_number(continuous[key]) for key in ("scale", "cosine"))),
-            _number(at["0.05"]["noise"]),
+            _number(entry["binary"]["noise"]),
             *(_number(at[p]["weight"]) for p in ("0.05", "0.5", "0.95")),
             "yes" if entry["centred"] else "no",
             _edge(entry["all_right"]),

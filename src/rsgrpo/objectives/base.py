@@ -72,7 +72,8 @@ def checked_advantages(advantages: object, rewards: Float[Tensor, "P N"], object
         raise UserError(
             f"objective: {name}.advantages returned {what}; return a tensor of the rewards' shape {list(rewards.shape)}"
         )
-    if not advantages.isfinite().all():
+    # One sum tells in nearly all cases, at a fraction of the time.
+    if not advantages.sum().isfinite() and not advantages.isfinite().all():
         raise UserError(f"objective: {name}.advantages returned a value that is not finite; check its divisions")
     return advantages
 

@@ -29,14 +29,12 @@ def risk_sensitive(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Te
     """
     if not isinstance(beta, Tensor) and abs(beta) < NEGLIGIBLE_BETA:
         return mean_baseline(rewards)
+    if isinstance(beta, Tensor):  # as good as 0, and the same formula for all rows
+        beta = torch.where(beta.abs() < NEGLIGIBLE_BETA, NEGLIGIBLE_BETA, beta)
     tilted = beta * rewards
     e = (tilted - tilted.amax(dim=1, keepdim=True)).expm1()
     mean = e.mean(dim=1, keepdim=True)
-    scale = beta * (1 + mean)
-    if not isinstance(beta, Tensor):
-        return (e - mean) / scale
-    negligible = beta.abs() < NEGLIGIBLE_BETA
-    return torch.where(negligible, mean_baseline(rewards), (e - mean) / torch.where(negligible, 1.0, scale))
+    return (e - mean) / (beta * (1 + mean))
 
 
 def log_others_over_all(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:

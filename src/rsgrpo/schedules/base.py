@@ -102,9 +102,11 @@ class Schedule(ABC):
                 f"schedule: {type(objective).__name__} has no number `beta` or `k` that a schedule could drive; "
                 f"{cure}, or use schedule=constant"
             )
-        rewards = torch.zeros(1, completions)
+        rewards = torch.zeros(2, completions)
         rewards[:, 0] = 1.0
-        context = AdvantageContext(iteration=1, prompt_ids=["a try"], sampler_logprobs=-torch.rand(1, completions))
+        context = AdvantageContext(
+            iteration=1, prompt_ids=["a try", "another"], sampler_logprobs=-torch.rand(2, completions)
+        )
         with field_errors_name_their_key("objective"):
             checked_advantages(objective.advantages(rewards, context), rewards, objective)
         if self.rescale == "times_beta" and name != "beta":
@@ -113,7 +115,7 @@ class Schedule(ABC):
             return
         ends = self.extremes(name, getattr(objective, name))
         for end in ends if self.changes_value else ():
-            value = torch.full((1, 1), float(end)) if self.per_prompt else end
+            value = torch.full((2, 1), float(end)) if self.per_prompt else end
             try:
                 tried = replaced(objective, name, _of_field(name, value, rewards))
                 checked_advantages(tried.advantages(rewards, context), rewards, objective)

@@ -13,9 +13,9 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
 from rsgrpo.analysis.audit_table import print_audit
 from rsgrpo.audit import report
-from rsgrpo.tasks.choices import composed_objective, every_objective, is_set, named_objective
+from rsgrpo.tasks.choices import composed_objective, every_objective, is_set, named_objective, refusal
 from rsgrpo.tasks.machine import check_run_folder, set_threads
-from rsgrpo.types import FieldError, UserError, keyed
+from rsgrpo.types import FieldError, UserError
 
 
 def audit(cfg: DictConfig) -> None:
@@ -39,8 +39,8 @@ def audit(cfg: DictConfig) -> None:
             audits.append({"name": name, **report.audit(objective, cfg.task.completions)})
         except (UserError, FieldError) as error:
             if one:
-                raise UserError(_said(error)) from error
-            refused[name] = _said(error)
+                raise UserError(refusal(error, "task.completions")) from error
+            refused[name] = refusal(error, "task.completions")
     content: dict[str, Any] = {"completions": cfg.task.completions, "audits": audits, "refused": refused}
     if not one:
         content["figure_2"] = _figure_2(cfg)
@@ -65,12 +65,8 @@ def _figure_2(cfg: DictConfig) -> list[dict[str, Any]]:
 
 
 def _check(cfg: DictConfig) -> None:
+    if is_set("schedule"):
+        raise UserError("task=audit looks at one value at a time; leave the schedule out and give objective.beta or k")
     n = cfg.task.completions
     if type(n) is not int or n < 2:
         raise UserError(f"task.completions={n} must be a whole number of at least 2; try task.completions=16")
-
-
-def _said(error: UserError | FieldError) -> str:
-    """The refusal of an objective in the keys of this task."""
-    said = keyed(error, "objective") if isinstance(error, FieldError) else str(error)
-    return said.replace("batching.completions_per_prompt", "task.completions")

@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from rsgrpo.objectives.base import Objective
 from rsgrpo.tasks.compose import build
-from rsgrpo.types import UserError
+from rsgrpo.types import FieldError, UserError, keyed
 
 OWN = "custom"
 """The choice that stands for a class of the user's: taken when it is named."""
@@ -53,3 +53,9 @@ def composed_objective(choice: str, *settings: str) -> Objective:
     """The objective as `python run.py objective=choice objective.setting=...` would build it."""
     overrides = [f"objective={choice}", *(f"objective.{setting}" for setting in settings)]
     return build(hydra.compose("config", overrides), "objective")
+
+
+def refusal(error: UserError | FieldError, group_size: str) -> str:
+    """What an objective refused, in the keys of a task whose groups have another size than those of training."""
+    said = keyed(error, "objective") if isinstance(error, FieldError) else str(error)
+    return said.replace("batching.completions_per_prompt", group_size)

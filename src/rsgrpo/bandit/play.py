@@ -1,0 +1,295 @@
+"""Policy gradient on a bandit: many runs side by side, each a softmax policy over K arms."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from rsgrpo.bandit.landscape import Landscape
+from rsgrpo.bandit.streams import Stream
+from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
+from rsgrpo.schedules.base import Schedule, replaced, scheduled_field
+from rsgrpo.types import FieldError, UserError, check_fields
+
+RECORDS = 250
+"""Moments of a run at which the curves of figures are recorded."""
+
+PULLS_KEPT = 2**23
+"""Up to this many pulls in all, every reward is kept and crossings are looked for at every pull; beyond, at updates."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bandit:
+    """One experiment: landscape, random numbers, optimiser, and how long.
+
+    Raises:
+        FieldError: for values outside their range.
+    """
+
+    landscape: Landscape
+    stream: Stream
+    optimizer: Callable[..., torch.optim.Optimizer]
+    """A partial of a torch optimiser, waiting for its parameters."""
+    values: Sequence[float] | None
+    """Values of the objective's beta (or k) that are run side by side; None: its own."""
+    pulls: int = 400_000
+    batch: int = 16
+    """Pulls per update, a group for the objective."""
+    gradient: Literal["sampled", "exact"] = "sampled"
+    """`exact` follows the gradient of what the objective claims to maximise, without sampling."""
+    precision: Literal[64, 32] = 64
+    """Bits of a number; 64 follows the released code, 32 takes half of the time."""
+    window: int = 10_000
+    """Pulls of the moving average of the reward."""
+    escaped_above: float = 0.9
+    """A run has escaped the local optimum when its moving average ends at or above this."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, pulls=(1, math.inf), batch=(2, math.inf), window=(1, math.inf))
+        if self.pulls % self.batch:
+            whole = max(1, self.pulls // self.batch) * self.batch
+            raise FieldError("pulls", self.pulls, f"must be a multiple of batch={self.batch}", f"try pulls={whole}")
+        if self.window % self.batch or self.window > self.pulls:
+            whole = max(1, min(self.window, self.pulls) // self.batch) * self.batch
+            raise FieldError(
+                "window", self.window, f"must be a multiple of batch={self.batch}, at most pulls", f"try window={whole}"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return torch.float64 if self.precision == 64 else torch.float32
+
+    @property
+    def updates(self) -> int:
+        return self.pulls // self.batch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trajectories:
+    """What happened in V values x S seeds runs, recorded at M moments."""
+
+    values: tuple[float | None, ...]
+    pulls: Int[Tensor, " M"]
+    """Pulls before each moment."""
+    reward: Float[Tensor, "V S M"]
+    """Moving average of the reward over the window that begins at the moment."""
+    entropy: Float[Tensor, "V S M"]
+    """Of the policy, in nats."""
+    policies: Float[Tensor, "V M K"]
+    """The policy of the first seed."""
+    final_reward: Float[Tensor, "V S"]
+    """Of the last window."""
+    final_entropy: Float[Tensor, "V S"]
+    crossings: dict[float, Float[Tensor, "V S"]]
+    """First pull from which the moving average is at least this: nan where that never happens."""
+    resolution: int
+    """Pulls to which crossings are known."""
+
+
+def play(
+    bandit: Bandit,
+    objective: Objective,
+    schedule: Schedule,
+    *,
+    thresholds: Sequence[float] = (0.5, 0.7, 0.9),
+    progress: Callable[[int], None] = lambda update: None,
+) -> Trajectories:
+    """Run every value and seed side by side. A schedule counts updates.
+
+    The gradient by the logits is (1/N) sum_i A_i (onehot(a_i) - pi): Eq. 3 of the paper for a softmax policy.
+
+    Raises:
+        UserError: when the objective refuses the rewards, or has nothing that `values` could set.
+    """
+    if bandit.gradient == "exact" and schedule.changes_value:
+        raise UserError("bandit.gradient=exact follows one claim throughout; use schedule=constant")
+    values, seeds = bandit.values, bandit.stream.seeds
+    rows = seeds * (1 if values is None else len(values))
+    objective = objective if values is None else with_values(objective, values, seeds, bandit.dtype)
+    step = _Step(bandit, objective, schedule, rows)
+    moments = torch.linspace(0, bandit.updates - bandit.window // bandit.batch, RECORDS).long().unique()
+    recorder = _Recorder(bandit, rows, moments)
+    progress_every = max(1, bandit.updates // 100)
+    with torch.inference_mode(bandit.gradient == "sampled"):
+        for update, uniforms in enumerate(bandit.stream.uniforms(bandit.updates, bandit.batch, bandit.dtype)):
+            policy = step.logits.softmax(dim=1)
+            recorder.add_policy(update, policy)
+            recorder.add_rewards(update, step(update + 1, policy, uniforms))
+            if update % progress_every == 0:
+                progress(update)
+    shape = (-1, seeds)
+    at_moments, final, crossings = [], [], []
+    for average in recorder.averages():
+        at_moments.append(average[moments * (bandit.batch // recorder.resolution)])
+        final.append(average[-1])
+        crossings.append([recorder.crossing(average, threshold) for threshold in thresholds])
+    crossed = torch.tensor(crossings, dtype=torch.float64)
+    return Trajectories(
+        values=(None,) if values is None else tuple(values),
+        pulls=moments * bandit.batch,
+        reward=torch.stack(at_moments).view(*shape, len(moments)),
+        entropy=recorder.entropy.view(*shape, len(moments)),
+        policies=recorder.policies.view(*shape, *recorder.policies.shape[1:])[:, 0],
+        final_reward=torch.stack(final).view(shape),
+        final_entropy=entropy_of(step.logits.softmax(dim=1)).double().view(shape),
+        crossings={t: crossed[:, i].view(shape) for i, t in enumerate(thresholds)},
+        resolution=recorder.resolution,
+    )
+
+
+def with_values(objective: Objective, values: Sequence[float], seeds: int, dtype: torch.dtype) -> Objective:
+    """The objective with a column of values in its beta or k, each repeated for every seed.
+
+    Raises:
+        UserError: when it has neither.
+    """
+    name = scheduled_field(objective)
+    if name is None:
+        raise UserError(f"bandit.values: {type(objective).__name__} has no beta and no k; use bandit.values=null")
+    if name == "k" and any(value != int(value) or value < 1 for value in values):
+        raise UserError(f"bandit.values={list(values)}: k takes whole numbers of at least 1; try bandit.values=[2,4,8]")
+    kind = torch.int64 if name == "k" else dtype
+    return replaced(objective, name, torch.tensor(values, dtype=kind).repeat_interleave(seeds)[:, None])
+
+
+def draw(policy: Float[Tensor, "P K"], uniforms: Float[Tensor, "S N"]) -> Int[Tensor, "P N"]:
+    """The arm of each uniform number u: how many of the policy's partial sums are at most u.
+
+    The rows of the policy repeat the S rows of the uniforms in turn. A bisection without branches, since most of what
+    `torch.searchsorted` does on many short rows is to guess them wrong.
+
+    >>> draw(torch.tensor([[0.25, 0.5, 0.25]]), torch.tensor([[0.0, 0.25, 0.7, 0.99]])).tolist()
+    [[0, 1, 1, 2]]
+    """
+    sums = policy.cumsum(dim=1)
+    totals = sums[:, -1].view(-1, len(uniforms), 1)
+    thresholds = (totals * uniforms).view(len(policy), -1)
+    arms = torch.zeros(thresholds.shape, dtype=torch.int64)
+    left = policy.shape[1] - 1  # the last sum is 1: the arm after all others
+    while left > 0:
+        half = (left + 1) // 2
+        arms.add_(sums[:, half - 1 :].gather(1, arms) <= thresholds, alpha=half)
+        left -= half
+    return arms
+
+
+def entropy_of(policy: Float[Tensor, "P K"]) -> Float[Tensor, " P"]:
+    """-sum_a pi log pi, in nats."""
+    return torch.special.entr(policy).sum(dim=1)
+
+
+class _Step:
+    """One update of all runs."""
+
+    def __init__(self, bandit: Bandit, objective: Objective, schedule: Schedule, rows: int) -> None:
+        self.bandit, self.objective, self.schedule = bandit, objective, schedule
+        self.means = bandit.landscape.rewards().to(bandit.dtype)
+        self.best = int(self.means.argmax())
+        first = bandit.landscape.logits().to(bandit.dtype)
+        self.logits = torch.nn.Parameter(first.repeat(rows, 1), requires_grad=False)
+        self.optimizer = bandit.optimizer([self.logits])
+        self.noise = torch.Generator().manual_seed(bandit.stream.seed)
+        self.prompt_ids = [f"run/{i}" for i in range(rows)]
+        self.plain = not schedule.changes_value and schedule.rescale == "none"
+
+    def __call__(
+        self, iteration: int, policy: Float[Tensor, "P K"], uniforms: Float[Tensor, "S N"]
+    ) -> Float[Tensor, "P N"]:
+        """Draw, learn, and return the rewards. The same seed draws the same numbers for every value."""
+        arms = draw(policy, uniforms)
+        rewards = self.means[arms]
+        if self.bandit.landscape.noise:
+            normals = torch.randn(uniforms.shape, generator=self.noise, dtype=rewards.dtype)
+            rewards = rewards + self.bandit.landscape.noise * normals.repeat(len(policy) // len(uniforms), 1)
+        if self.bandit.gradient == "exact":
+            self.logits.grad = -self._claimed(policy)
+        else:
+            self.logits.grad = self._loss_gradient(iteration, policy, arms, rewards)
+        self.optimizer.step()
+        return rewards
+
+    def _loss_gradient(
+        self,
+        iteration: int,
+        policy: Float[Tensor, "P K"],
+        arms: Int[Tensor, "P N"],
+        rewards: Float[Tensor, "P N"],
+    ) -> Float[Tensor, "P K"]:
+        context = AdvantageContext(
+            iteration=iteration, prompt_ids=self.prompt_ids, sampler_logprobs=policy.gather(1, arms).log()
+        )
+        if self.plain:
+            advantages = checked_advantages(self.objective.advantages(rewards, context), rewards, self.objective)
+        else:
+            accuracies = (arms == self.best).to(rewards.dtype).mean(dim=1)
+            advantages, _ = self.schedule.advantages(self.objective, rewards, context, accuracies)
+            self.schedule.observe(self.prompt_ids, accuracies.tolist())
+        shares = advantages / self.bandit.batch
+        # In place: nobody needs the policy any more, and the next array would push it out of the cache.
+        return policy.mul_(shares.sum(dim=1, keepdim=True)).scatter_add_(1, arms, shares.neg_())
+
+    def _claimed(self, policy: Float[Tensor, "P K"]) -> Float[Tensor, "P K"]:
+        """Autograd of the claim of every run, by its logits."""
+        logits = policy.log().requires_grad_()
+        claims = [
+            objective.claim(row.softmax(0), self.means, self.bandit.batch)
+            for objective, row in zip(self._objectives(), logits, strict=True)
+        ]
+        known = [claim for claim in claims if claim is not None]
+        if len(known) < len(claims):
+            raise UserError(
+                f"bandit.gradient=exact: {type(self.objective).__name__} does not say what it maximises; give it a "
+                "method claim(policy, rewards, completions), or use bandit.gradient=sampled"
+            )
+        return torch.autograd.grad(torch.stack(known).sum(), logits)[0]
+
+    def _objectives(self) -> list[Objective]:
+        """One objective per run, with its own number in the scheduled field."""
+        name = scheduled_field(self.objective)
+        value: Any = None if name is None else getattr(self.objective, name)
+        if name is None or not isinstance(value, Tensor):
+            return [self.objective] * len(self.logits)
+        return [replaced(self.objective, name, number) for number in value[:, 0].tolist()]
+
+
+class _Recorder:
+    """Rewards of every pull or of every update, and the policy at some moments."""
+
+    def __init__(self, bandit: Bandit, rows: int, moments: Int[Tensor, " M"]) -> None:
+        self.keeps_pulls = rows * bandit.pulls <= PULLS_KEPT
+        self.resolution = 1 if self.keeps_pulls else bandit.batch
+        self.window = bandit.window // self.resolution
+        self.batch = bandit.batch
+        records = bandit.updates * (bandit.batch if self.keeps_pulls else 1)
+        self.rewards = torch.empty(records, rows, dtype=torch.float64 if self.keeps_pulls else torch.float32)
+        self.moments = {int(update): i for i, update in enumerate(moments)}
+        self.entropy = torch.empty(rows, len(moments), dtype=torch.float64)
+        self.policies = torch.empty(rows, len(moments), len(bandit.landscape.rewards()), dtype=torch.float64)
+
+    def add_policy(self, update: int, policy: Float[Tensor, "P K"]) -> None:
+        """The policy that an update draws from, if it is one of the moments."""
+        if update in self.moments:
+            self.entropy[:, self.moments[update]] = entropy_of(policy)
+            self.policies[:, self.moments[update]] = policy
+
+    def add_rewards(self, update: int, rewards: Float[Tensor, "P N"]) -> None:
+        """The rewards of an update."""
+        if self.keeps_pulls:
+            self.rewards[update * self.batch : (update + 1) * self.batch] = rewards.T
+        else:
+            self.rewards[update] = rewards.mean(dim=1)
+
+    def averages(self) -> Iterator[Float[Tensor, " T"]]:
+        """Moving average of each run in turn: entry i is the mean over the window that begins with record i."""
+        for row in range(self.rewards.shape[1]):
+            sums = torch.nn.functional.pad(self.rewards[:, row].double(), (1, 0)).cumsum(0)
+            yield (sums[self.window :] - sums[: -self.window]) / self.window
+
+    def crossing(self, average: Float[Tensor, " T"], threshold: float) -> float:
+        """First pull at which the moving average is at least `threshold`, nan if it never is."""
+        above = average >= threshold
+        return int(above.int().argmax()) * self.resolution if above.any() else math.nan

@@ -1,0 +1,118 @@
+"""`python run.py task=bandit`: the paper's 100-armed bandit, with any objective and any schedule."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.progress import Progress
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.bandit_figures import draw_bandit
+from rsgrpo.analysis.bandit_table import print_bandit
+from rsgrpo.bandit.play import Bandit, Trajectories, play
+from rsgrpo.objectives.base import Objective
+from rsgrpo.schedules.base import Schedule, scheduled_field
+from rsgrpo.tasks.choices import every_objective, is_set, named_objective, refusal
+from rsgrpo.tasks.compose import build
+from rsgrpo.tasks.machine import check_run_folder, set_threads
+from rsgrpo.types import FieldError, UserError
+
+EVERY = "objectives"
+"""The choice of `bandit=` that plays all objectives."""
+
+QUANTILES = (0.1, 0.5, 0.9)
+"""Over the seeds: the bands of the figures."""
+
+
+def bandit(cfg: DictConfig) -> None:
+    """Play, and leave a table, `bandit.json`, figures and an animation.
+
+    Raises:
+        UserError: for a mistake in the configuration.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    set_threads(cfg)
+    experiment, schedule = build(cfg, "bandit"), build(cfg, "schedule")
+    every = HydraConfig.get().runtime.choices["bandit"] == EVERY and not is_set("objective")
+    objectives = every_objective(cfg.task.settings) if every else dict([named_objective(cfg)])
+    check_run_folder(run, resumes=False)
+    played, refused = [], {}
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("playing", total=len(objectives) * experiment.updates)
+        for i, (name, objective) in enumerate(objectives.items()):
+            bar.update(task, description=f"playing {name}", completed=i * experiment.updates)
+
+            def show(update: int, done: int = i * experiment.updates) -> None:
+                bar.update(task, completed=done + update)
+
+            try:
+                trajectories = _play(experiment, objective, schedule, progress=show)
+                played.append({"field": scheduled_field(objective), **_record(name, trajectories)})
+            except (UserError, FieldError) as error:
+                if not every:
+                    raise UserError(refusal(error, "bandit.batch")) from error
+                refused[name] = refusal(error, "bandit.batch")
+    content = {
+        "landscape": {
+            "reward": experiment.landscape.rewards().tolist(),
+            "policy": experiment.landscape.logits().softmax(0).tolist(),
+        },
+        "pulls": experiment.pulls,
+        "window": experiment.window,
+        "seeds": experiment.stream.seeds,
+        "escaped_above": experiment.escaped_above,
+        "played": played,
+        "refused": refused,
+    }
+    OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
+    (run / run_folder.BANDIT).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    figures = draw_bandit(run)
+    console = Console()
+    print_bandit(run, console)
+    for file in figures:
+        console.print(f"figure: {file}", soft_wrap=True, highlight=False)
+    console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
+
+
+def _play(experiment: Bandit, objective: Objective, schedule: Schedule, **options: Any) -> Trajectories:
+    """With `bandit.values`, unless the command line has said which beta it wants or the objective has none."""
+    name = scheduled_field(objective)
+    own = name != "beta" or is_set(f"objective.{name}")
+    if own and not is_set("bandit.values"):
+        experiment = replace(experiment, values=None)
+    schedule.check(objective, experiment.batch)
+    return play(experiment, objective, schedule, thresholds=_thresholds(experiment), **options)
+
+
+def _thresholds(experiment: Bandit) -> tuple[float, ...]:
+    """Those of the published table, and the one that tells escape."""
+    return tuple(sorted({0.5, 0.7, experiment.escaped_above}))
+
+
+def _record(name: str, trajectories: Trajectories) -> dict[str, Any]:
+    """One objective as plain numbers: an entry per value, curves as quantiles over the seeds."""
+    quantiles = torch.tensor(QUANTILES, dtype=torch.float64)
+    runs = []
+    for v, value in enumerate(trajectories.values):
+        runs.append(
+            {
+                "value": value,
+                "final_reward": trajectories.final_reward[v].tolist(),
+                "final_entropy": trajectories.final_entropy[v].tolist(),
+                "crossings": {f"{t:g}": _without_nan(at[v]) for t, at in trajectories.crossings.items()},
+                "reward": trajectories.reward[v].quantile(quantiles, dim=0).tolist(),
+                "entropy": trajectories.entropy[v].quantile(quantiles, dim=0).tolist(),
+                "policies": [[round(p, 6) for p in policy] for policy in trajectories.policies[v].tolist()],
+            }
+        )
+    return {"name": name, "pulls": trajectories.pulls.tolist(), "resolution": trajectories.resolution, "runs": runs}
+
+
+def _without_nan(values: torch.Tensor) -> Sequence[float | None]:
+    return [None if value != value else value for value in values.tolist()]

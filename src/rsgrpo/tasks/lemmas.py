@@ -1,0 +1,45 @@
+"""`python run.py task=lemmas`: the paper's lemmas as experiments."""
+
+import json
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.lemmas import draw_lemmas, print_lemmas
+from rsgrpo.bandit.lemmas import check_lemmas, random_bandits
+from rsgrpo.tasks.machine import check_run_folder, set_threads
+from rsgrpo.types import UserError
+
+
+def lemmas(cfg: DictConfig) -> None:
+    """Check the lemmas on random bandits, and leave a table, `lemmas.json` and a figure.
+
+    Raises:
+        UserError: when there are not more arms than best arms.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    set_threads(cfg)
+    task = cfg.task
+    if max(task.optimal_arms) + 2 > task.arms:
+        raise UserError(
+            f"task.arms={task.arms} leaves fewer than two other arms beside task.optimal_arms={task.optimal_arms}; "
+            "the lemmas need a second best and a worst one"
+        )
+    check_run_folder(run, resumes=False)
+    checks = [
+        check_lemmas(
+            random_bandits(task.bandits, task.arms, seed=cfg.seed, optimal_arms=optimal), float(rate), task.points
+        )
+        for optimal in task.optimal_arms
+        for rate in task.learning_rates
+    ]
+    OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
+    (run / run_folder.LEMMAS).write_text(json.dumps({"arms": task.arms, "checks": checks}) + "\n", encoding="utf-8")
+    console = Console()
+    figure = draw_lemmas(run)
+    print_lemmas(run, console)
+    console.print(f"figure: {figure} (and .svg)", soft_wrap=True, highlight=False)
+    console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
