@@ -82,6 +82,16 @@ def append(file: Path, records: Iterable[Mapping[str, Any]]) -> None:
         out.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
 
 
+def read_json(file: Path) -> Any:
+    """The content of a file that is one JSON value."""
+    return json.loads(file.read_text(encoding="utf-8"))
+
+
+def write_json(file: Path, content: Any, *, indent: int | None = 1) -> None:
+    """Write a file that is one JSON value."""
+    file.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
+
+
 def read(file: Path) -> list[dict[str, Any]]:
     """All records of a JSON Lines file, without a last one that was cut short; none when there is no such file."""
     if not file.exists():

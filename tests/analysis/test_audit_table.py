@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.audit_table import print_audit, read_audit
+from rsgrpo.analysis.audit_table import print_audit
 
 
 def edge(advantage: float) -> dict[str, float]:
@@ -150,7 +150,7 @@ def test_a_narrow_terminal_cuts_nothing_off(width: int, tmp_path: Path) -> None:
 def test_the_audit_is_read_from_the_run_folder_alone(tmp_path: Path) -> None:
     content = {"completions": 4, "audits": [entry("rloo")], "refused": {"chen": "β is no number"}}
     (tmp_path / run_folder.AUDIT).write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-    assert read_audit(tmp_path) == content
+    assert run_folder.read_json(tmp_path / run_folder.AUDIT) == content
 
 
 def test_advantages_that_differ_within_a_group_show_their_size(tmp_path: Path) -> None:

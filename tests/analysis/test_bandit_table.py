@@ -8,7 +8,7 @@ from typing import Any
 from rich.console import Console
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.bandit_table import escaped, print_bandit, read_bandit
+from rsgrpo.analysis.bandit_table import escaped, print_bandit
 from tests.analysis.bandit_records import ESCAPED, TRAPPED, a_run, content
 
 
@@ -60,4 +60,4 @@ def test_a_narrow_terminal_cuts_no_number_off(tmp_path: Path) -> None:
 
 def test_reading(tmp_path: Path) -> None:
     (tmp_path / run_folder.BANDIT).write_text(json.dumps(content()))
-    assert read_bandit(tmp_path) == content()
+    assert run_folder.read_json(tmp_path / run_folder.BANDIT) == content()

@@ -131,13 +131,15 @@ def test_the_official_stream(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_schedule_changes_what_is_played(tmp_path: Path) -> None:
-    folders = [tmp_path / name for name in ("constant", "linear")]
+def test_a_schedule_changes_what_is_played_and_by_default_lasts_all_250_updates(tmp_path: Path) -> None:
+    folders = [tmp_path / name for name in ("constant", "linear", "default")]
     for folder in folders:
         folder.mkdir()
     words = (*TWO, "objective.beta=0")
     _, constant, _ = played(folders[0], *words)
     _, linear, _ = played(folders[1], *words, "schedule=linear", "schedule.start=32", "schedule.decay=250")
+    _, default, _ = played(folders[2], *words, "schedule=linear", "schedule.start=32")
+    assert default == linear
     (still,), (moving,) = (content["played"][0]["runs"] for content in (constant, linear))
     # With a large beta at first, the policy has collapsed less.
     assert min(moving["final_entropy"]) > max(still["final_entropy"])

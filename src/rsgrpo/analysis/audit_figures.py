@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rsgrpo.analysis.audit_table import read_audit
+from rsgrpo import run_folder
 from rsgrpo.analysis.figures import dress, panels, save
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ MARKS: dict[bool | None, tuple[str, str]] = {True: ("✓", "#1a7f37"), False: ("
 
 def draw_all(run: Path, *, rivals: Sequence[str]) -> list[Path]:
     """Fig. 2, Fig. 8 and Table 1 of the paper, and the weights of all objectives; returns the PNG files."""
-    content = read_audit(run)
+    content = run_folder.read_json(run / run_folder.AUDIT)
     by_name = {entry["name"]: entry for entry in content["audits"]}
     compared = [by_name[name] for name in rivals if name in by_name]
     n = content["completions"]
@@ -50,7 +50,7 @@ def draw_all(run: Path, *, rivals: Sequence[str]) -> list[Path]:
 
 def draw_one(run: Path) -> list[Path]:
     """Advantages and weight of the one objective that was audited; returns the PNG files."""
-    content = read_audit(run)
+    content = run_folder.read_json(run / run_folder.AUDIT)
     (entry,) = content["audits"]
     n = content["completions"]
     return [save(_advantages(entry, n), run, "advantages"), save(_one_weight(entry, n), run, "weight")]

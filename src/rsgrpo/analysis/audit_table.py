@@ -1,25 +1,18 @@
 """The audit as a table in the terminal, made from its run folder alone."""
 
-import json
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.tables import whole_width
-
-
-def read_audit(run: Path) -> dict[str, Any]:
-    """What `task=audit` wrote."""
-    return json.loads((run / run_folder.AUDIT).read_text(encoding="utf-8"))
+from rsgrpo.analysis.tables import plain_table, whole_width
 
 
 def print_audit(run: Path, console: Console) -> None:
     """One row per objective: bias against its claim, noise, and what groups that are all right or all wrong get."""
-    content = read_audit(run)
+    content = run_folder.read_json(run / run_folder.AUDIT)
     table = audit_table(content)
     whole_width(console, table)
     for name, reason in content["refused"].items():
@@ -28,16 +21,12 @@ def print_audit(run: Path, console: Console) -> None:
 
 def audit_table(content: dict[str, Any]) -> Table:
     """The table of an audit."""
-    table = Table(
+    table = plain_table(
         title=f"audit: exact expectation over all groups of N = {content['completions']}",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
         caption="scale, cosine: expected gradient against that of the claimed objective; p: accuracy of a prompt with "
         "rewards of 0 and 1\nnoise: standard deviation of one group's gradient over its mean, for four outcomes, two "
         "right   weight: expected gradient over grad p\nall right, all wrong: advantage in such a group, ± its mean "
         "size where completions get different ones",
-        caption_justify="left",
     )
     table.add_column("objective", no_wrap=True)
     for column in (

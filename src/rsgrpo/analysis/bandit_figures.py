@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.bandit_table import escaped, read_bandit
+from rsgrpo.analysis.bandit_table import escaped
 from rsgrpo.analysis.figures import dress, panels, save
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ PANELS = 4
 
 def draw_bandit(run: Path) -> list[Path]:
     """All figures that the run has the data for; returns the files."""
-    content = read_bandit(run)
+    content = run_folder.read_json(run / run_folder.BANDIT)
     if len(content["played"]) > 1:
         return [save(_objectives(content), run, "objectives")]
     lines = content["played"][0]["runs"]

@@ -1,26 +1,19 @@
 """The bandit in the terminal: who escaped the local optimum, when, and what was left of the policy's entropy."""
 
-import json
 import statistics
 from pathlib import Path
 from typing import Any
 
-from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.tables import whole_width
-
-
-def read_bandit(run: Path) -> dict[str, Any]:
-    """What `task=bandit` wrote."""
-    return json.loads((run / run_folder.BANDIT).read_text(encoding="utf-8"))
+from rsgrpo.analysis.tables import plain_table, whole_width
 
 
 def print_bandit(run: Path, console: Console) -> None:
     """One row per objective and value."""
-    content = read_bandit(run)
+    content = run_folder.read_json(run / run_folder.BANDIT)
     table = bandit_table(content)
     whole_width(console, table)
     for name, reason in content["refused"].items():
@@ -29,19 +22,17 @@ def print_bandit(run: Path, console: Console) -> None:
 
 def bandit_table(content: dict[str, Any]) -> Table:
     """Medians over the seeds; a time is that of the runs that got there."""
+    fields = {played["field"] for played in content["played"]} - {None}
     thresholds = list(content["played"][0]["runs"][0]["crossings"])
     arms, above = len(content["landscape"]["reward"]), content["escaped_above"]
-    table = Table(
+    table = plain_table(
         title=f"bandit: {arms} arms, {content['pulls']:,} pulls, {content['seeds']} seeds",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
         caption=f"escaped: moving average over {content['window']:,} pulls ends at {above:g} or above\n"
         "pulls to: first window whose mean reaches it; medians over the seeds",
-        caption_justify="left",
     )
     table.add_column("objective", no_wrap=True)
-    for column in ("value", "escaped", *(f"pulls\nto {t}" for t in thresholds), "final\nreward", "final\nentropy"):
+    value = fields.pop() if len(fields) == 1 else "beta or k"
+    for column in (value, "escaped", *(f"pulls\nto {t}" for t in thresholds), "final\nreward", "final\nentropy"):
         table.add_column(column, justify="right", no_wrap=True)
     for played in content["played"]:
         for run in played["runs"]:

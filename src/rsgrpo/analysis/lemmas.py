@@ -1,36 +1,23 @@
 """The lemmas as a table and a figure, made from their run folder alone."""
 
-import json
 import statistics
 from pathlib import Path
-from typing import Any
 
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.figures import dress, panels, save
-from rsgrpo.analysis.tables import whole_width
-
-
-def read_lemmas(run: Path) -> dict[str, Any]:
-    """What `task=lemmas` wrote."""
-    return json.loads((run / run_folder.LEMMAS).read_text(encoding="utf-8"))
+from rsgrpo.analysis.tables import plain_table, whole_width
 
 
 def print_lemmas(run: Path, console: Console) -> None:
     """One row per number of best arms and learning rate."""
-    content = read_lemmas(run)
-    table = Table(
+    content = run_folder.read_json(run / run_folder.LEMMAS)
+    table = plain_table(
         title=f"lemmas of the paper on exact updates of random bandits with {content['arms']} arms",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1, 0, 0),
         caption="Lemma 2 (6): the standard step lowers the best arms, on policies made for it and on random ones\n"
         "Lemma 3 (7): above beta = log(1/p)/gap every step raises them; median of the smallest such beta found, where "
         "one is needed\nLemma 4 (8): beyond some beta the gain only shrinks; median of the smallest such beta found",
-        caption_justify="left",
     )
     for column in (
         "best\narms",
@@ -63,7 +50,7 @@ def print_lemmas(run: Path, console: Console) -> None:
 
 def draw_lemmas(run: Path) -> Path:
     """Gain of the best arms against beta, on some of the bandits, for the first learning rate of each kind."""
-    content = read_lemmas(run)
+    content = run_folder.read_json(run / run_folder.LEMMAS)
     first = {check["optimal_arms"]: check for check in reversed(content["checks"])}
     figure, axes = panels(1, len(first), 6 * len(first), 4)
     for axis, (optimal, check) in zip(axes[0], sorted(first.items()), strict=True):

@@ -1,6 +1,5 @@
 """The tables at the end of a run, made from its run folder alone."""
 
-import json
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -62,7 +61,7 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
     for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{value:.1f}", f"{value / step:.0%}")
     table.add_row("all steps", f"{step:.1f}", "100%" if step else "", end_section=True)
-    phases = json.loads((run / run_folder.DONE).read_text())["seconds"]
+    phases = run_folder.read_json(run / run_folder.DONE)["seconds"]
     for name in ("setup", "base_evaluation", "training", "final_evaluation", "export"):
         if name in phases:
             label = "validation, checkpoints, logging" if name == "training" else name.replace("_", " ")

@@ -1,10 +1,26 @@
-"""What all tables share: how they are printed."""
+"""What all tables share: their dress, and how they are printed."""
 
+from typing import Any
+
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 WIDEST = 1000
 """Columns that no table needs."""
+
+
+def plain_table(title: str, caption: str, **options: Any) -> Table:
+    """A table with its title above and what its columns mean below."""
+    return Table(
+        title=title,
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        caption=caption,
+        caption_justify="left",
+        **options,
+    )
 
 
 def whole_width(console: Console, table: Table) -> None:

@@ -1,7 +1,8 @@
 """An objective as a function of a prompt's accuracy or of a reward, computed with the object that trains.
 
-For rewards of 0 and 1 the expected gradient of a prompt of accuracy p is w(p) grad p, whatever the objective: two
-levels of reward make any function of it affine. This one curve says which prompts an objective learns from.
+For rewards of 0 and 1 the expected gradient of a prompt of accuracy p is w(p) grad p for every objective that sees
+rewards alone: two levels of reward make any function of them affine. This one curve says which prompts an objective
+learns from. (`unlikeliness` sees likelihoods too: its curve is that of a policy with two outcomes.)
 """
 
 import math

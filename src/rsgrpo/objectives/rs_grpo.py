@@ -22,14 +22,16 @@ def risk_sensitive(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Te
     (beta -> inf) of the reward; beta < 0 is risk-averse. Biased at finite N, like a smaller |beta|.
 
     Computed as e = expm1(beta r - max(beta r)), A = (e - mean e) / (beta (1 + mean e)): never overflows, and keeps its
-    digits as beta -> 0, where exp(..) - 1 loses them all. Below |beta| = 1e-20 it is the mean baseline to the last bit.
+    digits as beta -> 0, where exp(..) - 1 loses them all. A number below
+    |beta| = 1e-20 is the mean baseline to the last bit; in a column of betas it counts as 1e-20, so that all rows share
+    one formula.
 
     >>> risk_sensitive(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)
     tensor([[ 0.9225, -0.3075, -0.3075, -0.3075]])
     """
     if not isinstance(beta, Tensor) and abs(beta) < NEGLIGIBLE_BETA:
         return mean_baseline(rewards)
-    if isinstance(beta, Tensor):  # as good as 0, and the same formula for all rows
+    if isinstance(beta, Tensor):
         beta = torch.where(beta.abs() < NEGLIGIBLE_BETA, NEGLIGIBLE_BETA, beta)
     tilted = beta * rewards
     e = (tilted - tilted.amax(dim=1, keepdim=True)).expm1()

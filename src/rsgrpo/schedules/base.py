@@ -1,7 +1,8 @@
 """What every schedule is: the value of an objective's `beta`, or of its `k`, at an iteration and for a prompt.
 
-`objective.beta` (or `objective.k`) is the value that a schedule ends at; the schedule adds where it starts and how it
-gets there. It hands the objective a copy of itself with the value in force, so that no formula knows of schedules.
+`objective.beta` (or `objective.k`) is one end of a schedule: the last value of `linear` and `cosine`, the first of
+`switch`, that of the easiest prompts for `adaptive`. The schedule adds the other end and the way. It hands
+the objective a copy of itself with the value in force, so that no formula knows of schedules.
 
 A new schedule is one file here and one yaml in `conf/schedule/`.
 """
@@ -25,7 +26,7 @@ SCHEDULED = ("beta", "k")
 _NO_BETA = "schedule.rescale=times_beta needs an objective with a beta; use schedule.rescale=unit_rms or none"
 
 MEAN_REWARD = {"beta": 0.0, "k": 1.0}
-"""The values at which every objective with that field ascends the mean reward."""
+"""The values at which an objective with that field ascends the mean reward (or, like `entropic`, refuses)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,5 @@
 """`python run.py task=audit`: what objectives do in expectation, computed exactly, as a table, JSON and figures."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,7 @@ def audit(cfg: DictConfig) -> None:
     if not one:
         content["figure_2"] = _figure_2(cfg)
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
-    (run / run_folder.AUDIT).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    run_folder.write_json(run / run_folder.AUDIT, content)
     figures = draw_one(run) if one else draw_all(run, rivals=list(cfg.task.rivals))
     console = Console()
     print_audit(run, console)

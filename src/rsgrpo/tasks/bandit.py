@@ -1,6 +1,5 @@
 """`python run.py task=bandit`: the paper's 100-armed bandit, with any objective and any schedule."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -38,7 +37,10 @@ def bandit(cfg: DictConfig) -> None:
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     set_threads(cfg)
-    experiment, schedule = build(cfg, "bandit"), build(cfg, "schedule")
+    experiment = build(cfg, "bandit")
+    if not is_set("iterations"):
+        cfg.iterations = experiment.updates  # what a schedule counts
+    schedule = build(cfg, "schedule")
     every = HydraConfig.get().runtime.choices["bandit"] == EVERY and not is_set("objective")
     objectives = every_objective(cfg.task.settings) if every else dict([named_objective(cfg)])
     check_run_folder(run, resumes=False)
@@ -71,7 +73,7 @@ def bandit(cfg: DictConfig) -> None:
         "refused": refused,
     }
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
-    (run / run_folder.BANDIT).write_text(json.dumps(content) + "\n", encoding="utf-8")
+    run_folder.write_json(run / run_folder.BANDIT, content, indent=None)
     figures = draw_bandit(run)
     console = Console()
     print_bandit(run, console)

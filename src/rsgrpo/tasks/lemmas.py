@@ -1,6 +1,5 @@
 """`python run.py task=lemmas`: the paper's lemmas as experiments."""
 
-import json
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -37,7 +36,7 @@ def lemmas(cfg: DictConfig) -> None:
         for rate in task.learning_rates
     ]
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
-    (run / run_folder.LEMMAS).write_text(json.dumps({"arms": task.arms, "checks": checks}) + "\n", encoding="utf-8")
+    run_folder.write_json(run / run_folder.LEMMAS, {"arms": task.arms, "checks": checks}, indent=None)
     console = Console()
     figure = draw_lemmas(run)
     print_lemmas(run, console)

@@ -1,10 +1,8 @@
 """`python run.py`: train a policy by RL, from configuration to run folder."""
 
-import json
 import logging
 import signal
 import warnings
-from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -71,7 +69,7 @@ def train(cfg: DictConfig) -> None:
         policy.save_pretrained(run / run_folder.POLICY)
     seconds = clock.read()
     seconds["total"] = seconds.pop("step")
-    _write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": seconds})
+    run_folder.write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": seconds})
     print_summary(run, Console())
 
 
@@ -192,13 +190,9 @@ def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None) -> No
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
     packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
-    _write_json(
+    run_folder.write_json(
         run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": {name: version(name) for name in packages}}
     )
-
-
-def _write_json(file: Path, content: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
 
 
 def _quiet_lightning() -> None:
