@@ -93,7 +93,7 @@ def rsgrpo_steps(folder: Path, model: Path, data: Path, new: int, name: str) -> 
     """(seconds, mean completion tokens) of each step of a real run."""
     run = folder / name
     command = [sys.executable, "run.py", f"hydra.run.dir={run}", f"model.path={model}", "objective=grpo"]
-    command += ["data=jsonl", f"data.path={data}", "data.suffix=''", "filter=none", "callbacks.checkpoint.every=99"]
+    command += ["data=local", f"data.path={data}", "data.suffix=''", "filter=none", "callbacks.checkpoint.every=99"]
     command += ["reward._target_=tests.training.parity_reward.ParityReward", f"iterations={ITERATIONS}"]
     command += ["~reward.timeout_s", "~reward.max_answer_chars", f"sampling.max_new_tokens={new}", "optimizer.lr=1e-5"]
     command += [f"batching.prompts_per_iteration={PROMPTS}", f"batching.completions_per_prompt={COMPLETIONS}"]

@@ -14,7 +14,8 @@ from rsgrpo.training.module import RLModule
 
 
 class PassAtK(lightning.Callback):
-    """Logs `eval/<split>/pass@k` (unbiased) and appends every problem's counts to `eval/<split>.jsonl`."""
+    """Logs `eval/<split>/pass@k` (unbiased), over all problems and by dataset where there are several
+    (`eval/test/aime24/pass@32`), and appends every problem's counts to `eval/<split>.jsonl`."""
 
     def __init__(self, k: Sequence[int]) -> None:
         self.k = list(k)
@@ -36,10 +37,16 @@ class PassAtK(lightning.Callback):
     def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         self._write(trainer, pl_module, "test", run_folder.TEST)
 
+    def _passed(self, results: Sequence[ProblemResult]) -> dict[str, float]:
+        return mean_pass_at_k([(result.n, result.correct) for result in results], self.k)
+
     def _write(self, trainer: lightning.Trainer, module: RLModule, split: str, file: str) -> None:
         results, self.results = self.results, []
-        passed = mean_pass_at_k([(result.n, result.correct) for result in results], self.k)
-        module.log_metrics({f"eval/{split}/{name}": value for name, value in passed.items()})
+        module.log_metrics({f"eval/{split}/{name}": value for name, value in self._passed(results).items()})
+        datasets = sorted({result.facts["dataset"] for result in results if "dataset" in result.facts})
+        for dataset in datasets if len(datasets) > 1 else ():
+            passed = self._passed([result for result in results if result.facts.get("dataset") == dataset])
+            module.log_metrics({f"eval/{split}/{dataset}/{name}": value for name, value in passed.items()})
         if trainer.is_global_zero:
             records = [{"iteration": module.iteration, **asdict(result)} for result in results]
             run_folder.append(Path(trainer.default_root_dir) / file, records)

@@ -4,16 +4,22 @@ from typing import Any
 
 import lightning
 
-from rsgrpo.evaluation.statistics import rollout_statistics
+from rsgrpo.evaluation.statistics import reward_parts, rollout_statistics
 from rsgrpo.training.module import RLModule
 
 
 class Reward(lightning.Callback):
-    """Logs `train/reward_mean`, `train/accuracy`, `train/completion_tokens_mean`, `train/truncated_fraction`."""
+    """Logs `train/reward_mean`, `train/accuracy`, `train/completion_tokens_mean`, `train/truncated_fraction`, and the
+    mean of each part of the reward, a share for diagnostics: `train/reward/no_box`, `train/reward/timeout`, ..."""
+
+    def __init__(self) -> None:
+        self.parts: set[str] = set()
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        statistics = rollout_statistics(report.groups)
+        statistics, parts = rollout_statistics(report.groups), reward_parts(report.groups)
+        self.parts |= parts.keys()  # a part that was seen once is 0 from then on, not absent
         pl_module.log_metrics({f"train/{name}": value for name, value in statistics.items()})
+        pl_module.log_metrics({f"train/reward/{name}": parts.get(name, 0.0) for name in sorted(self.parts)})

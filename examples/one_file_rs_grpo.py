@@ -77,7 +77,7 @@ def main() -> None:
 
         # rewards: [P, N]
         texts = tokenizer.batch_decode(completions, skip_special_tokens=True)
-        scores = [reward(problems[i // N], text) for i, text in enumerate(texts)]
+        scores = [reward.judge(problems[i // N], text) for i, text in enumerate(texts)]
         rewards = torch.tensor([score.value for score in scores]).view(P, N)
         solved |= {problems[i // N].id for i, score in enumerate(scores) if score.correct}
 

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[1]
 RunPy = Callable[..., Path]
 
 SETTINGS = (
+    "reward=custom",
     "reward._target_=tests.training.parity_reward.ParityReward",
     "objective.beta=4",
     "iterations=6",

@@ -29,6 +29,7 @@ DONE = "done.json"
 AUDIT = "audit.json"
 BANDIT = "bandit.json"
 LEMMAS = "lemmas.json"
+SCORES = "scores.jsonl"
 FIGURES = "figures"
 
 RECORDS = (METRICS, PROMPTS, ROLLOUTS, VALIDATION, TEST)

@@ -77,7 +77,7 @@ def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
     Raises:
         FieldError: naming the field, the value and what would be right.
     """
-    for spec in fields(record):
+    for spec in (spec for spec in fields(record) if spec.init):
         value = getattr(record, spec.name)
         if get_origin(spec.type) is Literal and value not in get_args(spec.type):
             raise FieldError(

@@ -19,27 +19,34 @@ from hydra.utils import get_class, get_method, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.data.maths import Maths
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.tasks.compose import RECIPE_GROUPS, build, build_recipe
+from rsgrpo.types import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
+
+SHARED_PARTS = ("model/base", "data/base", "dataset")
+"""What choices are made of, not choices."""
 
 CHOICES = sorted(
     (file.parent.relative_to(CONF).as_posix(), file.stem)
     for file in CONF.glob("*/**/*.yaml")
-    if file.parent.relative_to(CONF).as_posix() != "model/base"  # what the paper's models share, not a choice
+    if file.parent.relative_to(CONF).as_posix() not in SHARED_PARTS
 )
 
 NEEDS = {
     ("objective", "custom"): ["objective._target_=rsgrpo.objectives.grpo.GRPO"],
-    ("data", "jsonl"): ["data.path=problems.jsonl"],
+    ("data", "local"): ["data.path=problems.jsonl"],
+    ("reward", "custom"): ["reward._target_=rsgrpo.rewards.countdown.CountdownReward"],
+    ("task", "score"): ["data.path=pairs.jsonl"],
 }
 """What a choice asks the user for."""
 
 OWN_VALUE = {
-    ("rsgrpo.data.jsonl.JsonLines", "suffix"): "the class appends nothing, the yaml the paper's instruction",
+    ("rsgrpo.data.local.Local", "suffix"): "the class appends nothing, the yaml the paper's instruction",
 }
 """The only fields whose yaml deliberately says something else than the class."""
 
@@ -90,8 +97,12 @@ CONFIGURED = {
     for file in sorted(CONF.rglob("*.yaml"))
     for where, node in targets(OmegaConf.to_container(OmegaConf.load(file)))
     if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks") and "tasks" not in node["_target_"].split(".")
+    if file.parent != CONF / "data/base"
 }
-"""Every class of ours that a file of `conf/` configures, as the file alone has it."""
+"""Every class of ours that a file of `conf/` configures, as the file alone has it; half of `Maths` is a dataset's."""
+
+MATHS = ("math12k", "deepmath103k", "dapo17k", "gsm8k")
+BENCHMARKS = ("math500", "aime24", "aime25", "hmmt_feb_2024", "hmmt_feb_2025", "cmimc_2025")
 
 
 def test_the_groups_are_found() -> None:
@@ -185,13 +196,13 @@ PRECEDENCE = [
     pytest.param(["rollout.max_rows=5", "model=qwen3_4b"], "rollout.max_rows", 5, id="number given first beats model"),
     pytest.param(["iterations=9", "experiment=smoke"], "iterations", 9, id="number given beats experiment"),
     pytest.param(
-        ["data=jsonl", "data.path=a"],
+        ["data=local", "data.path=a"],
         "reward._target_",
         "rsgrpo.rewards.math_verify.MathVerifyReward",
         id="data picks its reward",
     ),
     pytest.param(
-        ["data=jsonl", "data.path=a", "reward=countdown"],
+        ["data=local", "data.path=a", "reward=countdown"],
         "reward._target_",
         "rsgrpo.rewards.countdown.CountdownReward",
         id="reward given beats data",
@@ -202,6 +213,78 @@ PRECEDENCE = [
 @pytest.mark.parametrize(("overrides", "key", "value"), PRECEDENCE)
 def test_the_command_line_beats_the_model_beats_the_config(overrides: list[str], key: str, value: object) -> None:
     assert OmegaConf.select(composed(*overrides), key) == value
+
+
+MODEL_DATA = [
+    pytest.param(["model=qwen3_4b"], "math12k", id="a model brings its train set"),
+    pytest.param(["model=qwen2_5_7b"], "math12k", id="Qwen2.5-7B"),
+    pytest.param(["model=llama3_1_8b_instruct"], "math12k", id="Llama"),
+    pytest.param(["model=qwen2_5_math_1_5b"], "deepmath103k", id="Qwen2.5-Math-1.5B"),
+    pytest.param(["model=qwen2_5_math_7b"], "deepmath103k", id="Qwen2.5-Math-7B"),
+    pytest.param(["model=qwen2_5_math_7b", "data=dapo17k"], "dapo17k", id="data given beats model"),
+    pytest.param(["data=gsm8k", "model=qwen3_4b"], "gsm8k", id="data given first beats model"),
+]
+
+
+@pytest.mark.parametrize(("overrides", "name"), MODEL_DATA)
+def test_a_model_brings_data_that_the_command_line_beats(overrides: list[str], name: str) -> None:
+    cfg = composed(*overrides)
+    source = build(cfg, "data")
+    assert isinstance(source, Maths)
+    assert (source.name, source.max_prompt_tokens) == (name, 1024)
+    assert cfg.reward._target_ == "rsgrpo.rewards.math_verify.MathVerifyReward"
+    assert cfg.model.chat_template is True
+
+
+@pytest.mark.parametrize("choice", MATHS)
+def test_a_maths_set_names_exactly_the_arguments_of_its_class(choice: str) -> None:
+    """Its file joins that of its train set with what all of them share, which no single file shows."""
+    data = composed(f"data={choice}").data
+    assert set(data) - {"_target_"} == set(inspect.signature(Maths).parameters)
+    shared = {spec.name: data[spec.name] for spec in fields(Maths) if spec.name in ("validation", "decontaminate")}
+    assert shared == {name: getattr(Maths, name) for name in shared}
+
+
+@pytest.mark.parametrize("choice", MATHS)
+def test_a_maths_set_is_tested_on_the_papers_benchmarks_and_gsm8k_on_its_own(choice: str) -> None:
+    tests = build(composed(f"data={choice}"), "data").tests
+    expected = {"gsm8k": "gsm8k_test"} if choice == "gsm8k" else {name: name for name in BENCHMARKS}
+    assert {key: test.name for key, test in tests.items()} == expected
+
+
+def test_keys_of_the_train_set_lie_flat_and_those_of_a_test_set_below_its_name() -> None:
+    source = build(
+        composed(
+            "data=dapo17k",
+            "data.path=train.parquet",
+            "data.columns.problem=question",
+            "data.revision=v1",
+            "data.tests.math500.path=math500.jsonl",
+            "~data.tests.aime24",
+            "+dataset@data.tests.mine=gsm8k_test",
+        ),
+        "data",
+    )
+    assert (source.path, source.revision) == ("train.parquet", "v1")
+    assert source.columns == {"problem": "question", "answer": "reward_model.ground_truth"}
+    assert source.tests["math500"].path == "math500.jsonl"
+    assert list(source.tests) == [*(name for name in BENCHMARKS if name != "aime24"), "mine"]
+
+
+def test_a_wrong_value_of_a_test_set_is_named_by_its_whole_key() -> None:
+    with pytest.raises(
+        UserError, match=r"^data\.tests\.aime25\.rows=0 must be at least 1; try data\.tests\.aime25\.rows=1"
+    ):
+        build(composed("data=math12k", "data.tests.aime25.rows=0"), "data")
+
+
+DATASETS = sorted(file.stem for file in (CONF / "dataset").glob("*.yaml") if file.stem != "base")
+
+
+def test_every_dataset_is_used() -> None:
+    """A file that no choice names would be tested by nothing."""
+    sources = [build(composed(f"data={choice}"), "data") for choice in MATHS]
+    assert {s.name for s in sources} | {t.name for s in sources for t in s.tests.values()} == set(DATASETS)
 
 
 EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
@@ -230,7 +313,7 @@ def test_a_yaml_names_exactly_the_arguments_of_its_class(node: dict[str, Any]) -
     """A key too many is refused at the start of a run; a field too few could not be set without a `+`."""
     target = node["_target_"]
     accepted = {name for name in inspect.signature(get_class(target)).parameters if (target, name) not in GIVEN_LATER}
-    assert {key for key in node if key not in ("_target_", "_partial_")} == accepted
+    assert {key for key in node if key not in ("defaults", "_target_", "_partial_")} == accepted
 
 
 @pytest.mark.parametrize("node", CONFIGURED.values(), ids=CONFIGURED)

@@ -6,7 +6,7 @@ from functools import cache
 
 import pytest
 
-from rsgrpo.data.countdown import Countdown, Demonstrations, calculate, problems, splits
+from rsgrpo.data.countdown import SETS_OF_FOUR, Countdown, Demonstrations, calculate, problems, splits
 from rsgrpo.rewards.base import last_boxed
 from rsgrpo.rewards.countdown import CountdownReward, evaluate
 from rsgrpo.types import FieldError, Problem
@@ -70,6 +70,40 @@ def test_the_text_of_a_problem_gives_its_numbers_and_its_target():
         assert str(target) == problem.answer
 
 
+def test_problems_of_four_numbers_and_their_levels_are_those_that_brute_force_finds():
+    found = problems(4)
+    sets = sorted({p.facts["numbers"] for p in found})
+    assert len(sets) == SETS_OF_FOUR
+    for numbers in sets[::50]:
+        expected: dict[str, int] = {}
+        for value, level in reachable(numbers, 0):
+            if 1 <= value <= 60 and value not in numbers:
+                expected[str(value)] = min(level, expected.get(str(value), 2))
+        assert {p.answer: p.facts["level"] for p in found if p.facts["numbers"] == numbers} == expected
+
+
+def test_splits_of_four_numbers_share_no_number_set_with_its_target():
+    found = splits(4)
+    everything = [p for split in found.values() for p in split]
+    assert {name: len(found[name]) for name in ("test", "train", "validation")} == {
+        "test": 256,
+        "train": 512,
+        "validation": 512,
+    }
+    assert len({key(p) for p in everything}) == len({p.id for p in everything}) == len(everything) == len(problems(4))
+    assert Demonstrations(numbers=4).problems() == found["pretrain"]
+    assert Countdown(numbers=4).split("test") == list(found["test"])
+
+
+def test_the_text_of_a_problem_of_four_gives_its_numbers_and_its_target():
+    for problem in splits(4)["validation"]:
+        match = re.fullmatch(r"(\d+) (\d+) (\d+) (\d+) => (\d+) :", problem.text)
+        assert match is not None
+        *numbers, target = map(int, match.groups())
+        assert sorted(numbers) == sorted(problem.facts["numbers"])
+        assert str(target) == problem.answer
+
+
 def test_splits_have_their_sizes_and_share_no_number_set_with_its_target():
     found = splits()
     assert {name: len(split) for name, split in found.items()} == {
@@ -113,22 +147,24 @@ def test_a_move_is_allowed_or_not(move: tuple[int, str, int], result: int | None
 
 def check_demonstration(problem: Problem, text: str) -> bool:
     """Check that `text` is a true calculation on the problem's numbers; returns whether it reaches the target."""
-    first, second, box = text.split(" ; ")
-    steps = [STEP.fullmatch(step) for step in (first, second)]
-    for step in steps:
+    *steps, box = text.split(" ; ")
+    left = Counter(problem.facts["numbers"])
+    for written in steps:
+        step = STEP.fullmatch(written)
         assert step is not None, text
         a, operator, b, result = int(step[1]), step[2], int(step[3]), int(step[4])
+        assert Counter((a, b)) <= left, "a step works on what is left"
+        left += Counter({result: 1})
+        left -= Counter((a, b))
         if operator == "/":
             assert b * result == a, text
         else:
             assert {"+": a + b, "-": a - b, "*": a * b}[operator] == result, text
-    assert steps[0] is not None
-    assert steps[1] is not None
-    assert steps[0][4] in (steps[1][1], steps[1][3]), "the second step works on the result of the first"
+    assert left.total() == 1, "everything was used"
     boxed = last_boxed(box)
     assert boxed is not None
     value, numbers = evaluate(boxed)
-    assert value == int(steps[1][4])
+    assert left == {value: 1}
     assert sorted(numbers) == sorted(problem.facts["numbers"])
     return value == int(problem.answer)
 
@@ -144,17 +180,28 @@ def demonstrations() -> list[tuple[Problem, str]]:
 def test_every_demonstration_is_a_true_calculation_and_the_reward_agrees_whether_it_solves():
     for problem, text in demonstrations():
         solved = check_demonstration(problem, text)
-        score = REWARD(problem, text)
+        score = REWARD.judge(problem, text)
         assert score.correct == solved
         assert score.value == float(solved)
         if not solved:
             assert score.parts == {"wrong_value": 1.0}
 
 
+def test_every_demonstration_of_four_numbers_is_a_true_calculation_in_three_steps():
+    corpus, rng = Demonstrations(numbers=4, failure_rates=(0.5, 0.5, 0.5)), random.Random(3)
+    solved = []
+    for problem in splits(4)["pretrain"][::40]:
+        text = corpus.draw(problem, rng)
+        assert text.count(" ; ") == 3
+        solved.append(check_demonstration(problem, text))
+        assert REWARD.judge(problem, text).correct == solved[-1]
+    assert abs(sum(solved) / len(solved) - 0.5) < 4 * (0.25 / len(solved)) ** 0.5
+
+
 def test_the_share_of_failed_demonstrations_is_the_configured_one():
     failed: dict[int, list[bool]] = {0: [], 1: [], 2: []}
     for problem, text in demonstrations():
-        failed[problem.facts["level"]].append(not REWARD(problem, text).correct)
+        failed[problem.facts["level"]].append(not REWARD.judge(problem, text).correct)
     for rate, outcomes in zip(FAILURE_RATES, failed.values(), strict=True):
         spread = math.sqrt(rate * (1 - rate) / len(outcomes))
         assert abs(sum(outcomes) / len(outcomes) - rate) < 4 * spread
@@ -164,8 +211,8 @@ def test_failure_rates_of_none_and_all_are_exact():
     never, always = Demonstrations(failure_rates=(0, 0, 0)), Demonstrations(failure_rates=(1, 1, 1))
     rng = random.Random(5)
     for problem in splits()["validation"]:
-        assert REWARD(problem, never.draw(problem, rng)).correct
-        assert not REWARD(problem, always.draw(problem, rng)).correct
+        assert REWARD.judge(problem, never.draw(problem, rng)).correct
+        assert not REWARD.judge(problem, always.draw(problem, rng)).correct
 
 
 def test_demonstrations_favour_operators_in_the_order_of_their_weights():

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from rsgrpo.data.order import PromptOrder
-from rsgrpo.types import Problem, Prompt
+from rsgrpo.types import Problem, Prompt, UserError
 
 
 def prompts(count: int) -> list[Prompt]:
@@ -68,3 +68,29 @@ def test_seeds_and_epochs_differ_in_order():
     assert first != second
     assert first != other
     assert first != [str(i) for i in range(30)]
+
+
+@pytest.mark.parametrize(("size", "ranks"), [(4, 1), (4, 2), (4, 4), (12, 3), (6, 6)])
+def test_the_shares_of_the_ranks_joined_in_order_are_the_batch_of_one_rank(size: int, ranks: int):
+    # 7 prompts: batches straddle epochs and are larger than the data.
+    whole = stream(7, size, batches=20)
+    shares = [
+        PromptOrder(prompts(7), prompts_per_iteration=size, seed=0, rank=rank, ranks=ranks) for rank in range(ranks)
+    ]
+    for iteration, batch in enumerate(whole):
+        parts = [[prompt.id for prompt in share.batch(iteration)] for share in shares]
+        assert {len(part) for part in parts} == {size // ranks}
+        assert [name for part in parts for name in part] == batch
+
+
+def test_a_rank_starts_late_where_it_would_have_been():
+    settings = {"prompts_per_iteration": 6, "seed": 1, "rank": 1, "ranks": 3}
+    early = itertools.islice(PromptOrder(prompts(10), **settings), 8)
+    late = itertools.islice(PromptOrder(prompts(10), start=3, **settings), 5)
+    assert list(early)[3:] == list(late)
+
+
+@pytest.mark.parametrize(("size", "ranks", "right"), [(10, 4, 12), (3, 8, 8), (1, 2, 2)])
+def test_unequal_shares_are_refused(size: int, ranks: int, right: int):
+    with pytest.raises(UserError, match=rf"prompts_per_iteration={size} .* by {ranks} ranks; try .*={right}$"):
+        PromptOrder(prompts(7), prompts_per_iteration=size, seed=0, ranks=ranks)

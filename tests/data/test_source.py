@@ -1,10 +1,15 @@
+import string
+
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
+from transformers import PreTrainedTokenizerFast
 
 from rsgrpo.data.countdown import Countdown
-from rsgrpo.data.jsonl import JsonLines
+from rsgrpo.data.local import Local
+from rsgrpo.data.maths import Maths
 from rsgrpo.data.source import DataSource, tokenize
 from rsgrpo.models.tiny import build_tokenizer
-from rsgrpo.types import Problem, UserError
+from rsgrpo.types import Problem, Prompt, UserError
 
 TOKENIZER = build_tokenizer()
 
@@ -69,6 +74,88 @@ def test_a_prompt_without_tokens_is_refused():
         tokenize([empty], TOKENIZER, max_prompt_tokens=None, max_new_tokens=8, context=20)
 
 
+CHATML = (
+    "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
+    "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
+)
+LLAMA = (
+    "{{ bos_token }}{% for message in messages %}<|start|>{{ message.role }}<|end|>\n\n{{ message.content | trim }}"
+    "<|eot|>{% endfor %}{% if add_generation_prompt %}<|start|>assistant<|end|>\n\n{% endif %}"
+)
+
+
+def chat_tokenizer(template: str | None) -> PreTrainedTokenizerFast:
+    """A token per character and per special token, with a beginning that is put before every text, as Llama's."""
+    special = ["<bos>", "<eos>", "<|im_start|>", "<|im_end|>", "<|start|>", "<|end|>", "<|eot|>"]
+    vocabulary = {name: i for i, name in enumerate([*special, *string.printable])}
+    raw = Tokenizer(models.WordLevel(vocabulary, unk_token="<eos>"))
+    raw.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    raw.decoder = decoders.Fuse()
+    raw.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=raw, bos_token="<bos>", eos_token="<eos>", additional_special_tokens=special[2:]
+    )
+    tokenizer.chat_template = template
+    return tokenizer
+
+
+def chat(tokenizer: PreTrainedTokenizerFast, text: str = "1 + 1?", **more: int | None) -> tuple[list[Prompt], int]:
+    settings = {"max_prompt_tokens": None, "max_new_tokens": 8, "context": 2048} | more
+    problems = [Problem(id="p/1", text=text, answer="2")]
+    return tokenize(problems, tokenizer, chat_template=True, **settings)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("template", "expected"),
+    [
+        pytest.param(CHATML, "<|im_start|>user\n1 + 1?<|im_end|>\n<|im_start|>assistant\n", id="Qwen"),
+        pytest.param(LLAMA, "<bos><|start|>user<|end|>\n\n1 + 1?<|eot|><|start|>assistant<|end|>\n\n", id="Llama"),
+    ],
+)
+def test_a_chat_prompt_is_the_rendered_template_with_its_special_tokens_once(template: str, expected: str):
+    tokenizer = chat_tokenizer(template)
+    ((prompt,), _) = chat(tokenizer)
+    assert tokenizer.decode(list(prompt.token_ids)) == expected
+    assert list(prompt.token_ids).count(0) == expected.count("<bos>")
+    assert prompt.problem.text == "1 + 1?"
+    special = [i for i in prompt.token_ids if i < 7]
+    assert len(special) == sum(expected.count(name) for name in tokenizer.all_special_tokens)
+
+
+def test_without_the_template_the_tokenizer_puts_its_own_beginning():
+    tokenizer = chat_tokenizer(LLAMA)
+    problems = [Problem(id="p/1", text="1 + 1?", answer="2")]
+    ((prompt,), _) = tokenize(problems, tokenizer, max_prompt_tokens=None, max_new_tokens=8, context=99)
+    assert tokenizer.decode(list(prompt.token_ids)) == "<bos>1 + 1?"
+
+
+def test_a_chat_prompt_is_measured_with_its_template():
+    tokenizer = chat_tokenizer(LLAMA)
+    ((prompt,), _) = chat(tokenizer)
+    length = len(prompt.token_ids)
+    assert length > len("1 + 1?")
+    assert chat(tokenizer, max_prompt_tokens=length)[1] == 0
+    assert chat(tokenizer, max_prompt_tokens=length - 1) == ([], 1)
+
+
+def test_a_tokenizer_without_a_template_is_refused_with_the_key():
+    with pytest.raises(
+        UserError, match=r"model\.chat_template=true: .* no chat template; .*model\.chat_template=false"
+    ):
+        chat(chat_tokenizer(None))
+
+
+def test_a_template_that_refuses_is_refused_with_its_words():
+    tokenizer = chat_tokenizer("{{ raise_exception('no system message') }}")
+    with pytest.raises(UserError, match=r"no system message.*model\.chat_template=false"):
+        chat(tokenizer)
+
+
 def test_the_built_in_sources_are_data_sources():
     assert isinstance(Countdown(), DataSource)
-    assert isinstance(JsonLines(path="own.jsonl"), DataSource)
+    assert isinstance(Local(path="own.jsonl"), DataSource)
+    assert isinstance(Maths(name="own", path="own.jsonl"), DataSource)
+
+
+def test_countdown_leaves_nothing_out():
+    assert Countdown().removed("train") == {}

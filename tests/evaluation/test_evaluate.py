@@ -37,7 +37,8 @@ class ScriptedEngine:
 class SaysTheAnswer:
     """Correct when the text is the gold answer; half a point for an answer in the wrong case."""
 
-    def __call__(self, problem: Problem, text: str) -> Score:
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        problem, text = prompt.problem, completion.text
         return Score(
             value=1.0 if text == problem.answer else 0.5 * (text.lower() == problem.answer),
             correct=text == problem.answer,

@@ -9,6 +9,7 @@ import torch
 from rsgrpo.evaluation.statistics import (
     SolveTracker,
     group_statistics,
+    reward_parts,
     rollout_statistics,
     throughput,
     update_statistics,
@@ -51,6 +52,15 @@ def report(**changes: Any) -> StepReport:
         "seconds": {},
     }
     return StepReport(**{**usual, **changes})
+
+
+def test_the_parts_of_a_reward_are_means_over_all_completions():
+    parts = ({"no_box": 1.0}, {}, {"length": -0.5, "no_box": 1.0}, {"length": -1.0})
+    scores = tuple(Score(value=0.0, correct=False, parts=p) for p in parts)
+    groups = [group("a", [0.0, 0.0]), group("b", [0.0, 0.0])]
+    scored = [ScoredGroup(group=g.group, scores=half) for g, half in zip(groups, (scores[:2], scores[2:]), strict=True)]
+    assert reward_parts(scored) == {"length": -0.375, "no_box": 0.5}
+    assert reward_parts(groups) == {}
 
 
 def test_a_prompt_counts_as_solved_once_and_for_good():

@@ -1,8 +1,13 @@
+import functools
+from typing import Any
+
 import pytest
 
-from rsgrpo.rewards.base import Reward, last_boxed
+from rsgrpo.rewards.base import Reward, begin, last_boxed
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
+from rsgrpo.types import Completion, Problem, Prompt, Score, UserError
+from tests.rewards.texts import group
 
 
 @pytest.mark.parametrize(
@@ -40,3 +45,37 @@ def test_a_million_opened_boxes_are_no_answer():
 def test_the_built_in_rewards_are_rewards():
     assert isinstance(CountdownReward(), Reward)
     assert isinstance(MathVerifyReward(), Reward)
+
+
+PROBLEM = Problem(id="p", text="?", answer="2")
+
+
+def test_a_reward_without_background_is_asked_when_the_scores_are():
+    asked_for = []
+
+    def reward(prompt: Prompt, completion: Completion) -> Score:
+        asked_for.append(completion.text)
+        return Score(value=float(completion.text == prompt.problem.answer), correct=True)
+
+    pending = begin(reward, group(PROBLEM, "1", "2"))
+    assert asked_for == []
+    assert [score.value for score in pending()] == [0, 1]
+    assert asked_for == ["1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("result", "says"),
+    [
+        (1.0, r"reward: my_reward returned float; return rsgrpo\.types\.Score\(value=\.\.\., correct=\.\.\.\)"),
+        (None, "reward: my_reward returned NoneType; return"),
+        (Score(value=float("nan"), correct=False), "reward: my_reward returned the value nan; return a finite one"),
+        (Score(value=float("inf"), correct=True), "reward: my_reward returned the value inf; return a finite one"),
+    ],
+)
+def test_what_is_no_finite_score_is_refused(result: Any, says: str):
+    def my_reward(prompt: Prompt, completion: Completion) -> Any:
+        return result
+
+    for reward in (my_reward, functools.partial(my_reward)):
+        with pytest.raises(UserError, match=says):
+            begin(reward, group(PROBLEM, "1"))()

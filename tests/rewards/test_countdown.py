@@ -11,14 +11,15 @@ from rsgrpo.types import Problem, Score
 
 PROBLEM = Problem(id="p", text="6 12 9 => 27 :", answer="27", facts={"numbers": (6, 9, 12), "level": 0})
 REWARD = CountdownReward()
+GRADED = CountdownReward(graded=True)
 
 
 def boxed(expression: str) -> Score:
-    return REWARD(PROBLEM, f"6 + 12 = 18 ; \\boxed{{ {expression} }}")
+    return REWARD.judge(PROBLEM, f"6 + 12 = 18 ; \\boxed{{ {expression} }}")
 
 
 def why(text: str) -> dict[str, float]:
-    score = REWARD(PROBLEM, text)
+    score = REWARD.judge(PROBLEM, text)
     assert score.value == 0
     assert not score.correct
     return dict(score.parts)
@@ -144,9 +145,9 @@ def test_other_numbers_are_wrong_even_where_the_value_is_right(expression: str):
 
 def test_a_number_given_twice_must_be_used_twice():
     twice = Problem(id="p", text="6 6 9 => 21 :", answer="21", facts={"numbers": (6, 6, 9)})
-    assert REWARD(twice, r"\boxed{6+6+9}").correct
-    assert REWARD(twice, r"\boxed{6+9}").parts == {"wrong_numbers": 1.0}
-    assert REWARD(PROBLEM, r"\boxed{6+6+9}").parts == {"wrong_numbers": 1.0}
+    assert REWARD.judge(twice, r"\boxed{6+6+9}").correct
+    assert REWARD.judge(twice, r"\boxed{6+9}").parts == {"wrong_numbers": 1.0}
+    assert REWARD.judge(PROBLEM, r"\boxed{6+6+9}").parts == {"wrong_numbers": 1.0}
 
 
 @pytest.mark.parametrize("expression", ["6*12+9", "6+12-9", "(6+12)*9", "9/6+12", "6-12-9"])
@@ -156,7 +157,7 @@ def test_another_value_is_wrong(expression: str):
 
 def test_a_value_that_is_near_the_target_is_wrong():
     near = Problem(id="p", text="", answer="1", facts={"numbers": (999_999_999, 999_999_998)})
-    assert REWARD(near, r"\boxed{999999999/999999998}").parts == {"wrong_value": 1.0}
+    assert REWARD.judge(near, r"\boxed{999999999/999999998}").parts == {"wrong_value": 1.0}
 
 
 def test_without_a_box_there_is_no_answer():
@@ -165,7 +166,7 @@ def test_without_a_box_there_is_no_answer():
 
 
 def test_the_last_box_is_the_answer():
-    assert REWARD(PROBLEM, r"\boxed{6*12+9} no: \boxed{6+12+9} done").correct
+    assert REWARD.judge(PROBLEM, r"\boxed{6*12+9} no: \boxed{6+12+9} done").correct
     assert why(r"\boxed{6+12+9} no: \boxed{6*12+9} done") == {"wrong_value": 1.0}
     assert why(r"\boxed{6+12+9} no: \boxed{}") == {"malformed": 1.0}
 
@@ -214,6 +215,46 @@ def test_digits_of_other_scripts_are_no_numbers(digits: str):
 def test_any_text_gets_a_score(text: str):
     # All of Unicode, lone surrogates included.
     for given_text in (text, f"\\boxed{{{text}}}", f"\\boxed{{6+12+9}}{text}"):
-        score = REWARD(PROBLEM, given_text)
+        score = REWARD.judge(PROBLEM, given_text)
         assert score.value == float(score.correct)
         assert score.correct != bool(score.parts)
+
+
+@given(st.text(st.characters(codec=None), max_size=200) | trees)
+def test_a_grade_lies_between_0_and_1_and_says_the_same_is_correct(text: str):
+    for given_text in (text, f"\\boxed{{{text}}}", f"\\boxed{{6+12+9}}{text}"):
+        plain, graded = REWARD.judge(PROBLEM, given_text), GRADED.judge(PROBLEM, given_text)
+        assert (graded.correct, graded.parts) == (plain.correct, plain.parts)
+        assert plain.value <= graded.value <= 1
+        assert (graded.value == 1) == graded.correct
+        assert (graded.value == 0) == bool({"no_box", "malformed"} & graded.parts.keys())
+
+
+@given(st.integers(1, 60), st.integers(1, 60))
+def test_a_nearer_value_of_the_right_numbers_is_worth_more(one: int, other: int):
+    near, far = sorted((one, other), key=lambda target: abs(target - 27))
+    nearer, farther = (
+        GRADED.judge(Problem(id="p", text="", answer=str(target), facts={"numbers": (6, 9, 12)}), r"\boxed{6+9+12}")
+        for target in (near, far)
+    )
+    distances = abs(near - 27), abs(far - 27)
+    assert (nearer.value > farther.value) == (distances[0] < distances[1])
+
+
+def test_grades_by_hand():
+    values = {
+        "6 + 12 = 18": 0.0,
+        r"\boxed{6+}": 0.0,
+        r"\boxed{27}": 0.1,  # other numbers, however right the value
+        r"\boxed{6*12*9}": 0.2 + 0.3 / 622,  # |648 - 27| = 621
+        r"\boxed{12*9/6}": 0.2 + 0.3 / 10,  # 18
+        r"\boxed{12/9+6}": 0.2 + 0.3 / (1 + 59 / 3),  # 22/3
+        r"\boxed{6+12+9}": 1.0,
+    }
+    assert {text: GRADED.judge(PROBLEM, text).value for text in values} == pytest.approx(values)
+
+
+def test_a_value_of_288_digits_is_graded_too():
+    huge = Problem(id="p", text="", answer="1", facts={"numbers": (999_999_999,) * 32})
+    assert GRADED.judge(huge, "\\boxed{" + "*".join(["999999999"] * 32) + "}").value == pytest.approx(0.2)
+    assert GRADED.judge(huge, "\\boxed{" + "/".join(["999999999"] * 32) + "}").value == pytest.approx(0.35)

@@ -45,7 +45,7 @@ def case(name: str, arguments: str, *says: str, **more: object) -> Case:
     return Case(name, arguments, says, **more)  # type: ignore[arg-type]
 
 
-TINY_DATA = "data=jsonl data.path={tmp}/data.jsonl"
+TINY_DATA = "data=local data.path={tmp}/data.jsonl"
 ELSEWHERE = "hydra.run.dir={tmp}/run"
 
 CASES = [
@@ -218,8 +218,8 @@ CASES = [
         files={"old/overrides.yaml": "[]\n"},
     ),
     # data
-    case("data without a path", "data=jsonl", r"data\.path is not set", r"data\.path="),
-    case("missing data file", "data=jsonl data.path={tmp}/no.jsonl", r"data\.path=\S+/no\.jsonl", "no such file"),
+    case("data without a path", "data=local", r"data\.path is not set", r"data\.path="),
+    case("missing data file", "data=local data.path={tmp}/no.jsonl", r"data\.path=\S+/no\.jsonl", "no such file"),
     case(
         "malformed data line",
         TINY_DATA,
@@ -232,7 +232,7 @@ CASES = [
         "line without an answer field",
         TINY_DATA,
         r"data\.jsonl line 1\b",
-        r"data\.answer_field",
+        r"data\.columns\.answer",
         files={"data.jsonl": '{"problem": "1 + 1", "solution": "2"}\n'},
     ),
     case(
@@ -317,6 +317,28 @@ CASES = [
         files={"old/overrides.yaml": "[]\n", "old/checkpoints/iteration_000001.ckpt": ""},
     ),
     case("pretraining a given model", "task=pretrain", r"task=pretrain", "model=tiny"),
+    case(
+        "weights of another task",
+        "data=arithmetic demonstrations.operator_weights=[1,1,1,1]",
+        r"demonstrations\.operator_weights",
+        "another choice of demonstrations",
+    ),
+    case(
+        "demonstrations out of range",
+        "demonstrations.failure_rates=[1]",
+        r"demonstrations\.failure_rates=\[1\]",
+        r"try demonstrations\.failure_rates=",
+        where="hydra.run.dir={tmp}/run",
+    ),
+    case(
+        "demonstrations that are no corpus",
+        "demonstrations._target_=builtins.dict",
+        r"demonstrations\._target_=builtins\.dict is no corpus",
+        r"draw\(problem, rng\)",
+        where="hydra.run.dir={tmp}/run",
+    ),
+    case("a puzzle of five numbers", "data=countdown4 data.numbers=5", r"data\.numbers=5", "choose one of 3, 4"),
+    case("a grade that is no grade", "reward.graded=0.5", r"reward\.graded=0\.5", "true or false"),
     # where runs go when nothing is said
     case("first run ever, refused", "objective.beta=abc", r"objective\.beta=abc", where="model.path={model}"),
     case("sweep of mistakes", "-m objective.beta=abc,def", r"objective\.beta=abc", where="model.path={model}"),
@@ -410,8 +432,8 @@ def test_rewards_that_an_objective_is_not_defined_for_end_the_first_iteration(mo
     run = tmp_path / "run"
     case_of_reward = case(
         "reward that is not binary",
-        "objective=mahdavi reward=countdown reward._target_=tests.tasks.half_reward.HalfReward "
-        "data=jsonl data.path={tmp}/data.jsonl data.suffix=''",
+        "objective=mahdavi reward=custom reward._target_=tests.tasks.half_reward.HalfReward "
+        "data=local data.path={tmp}/data.jsonl data.suffix=''",
         files={"data.jsonl": "".join(one_problem(problem=f"{i} + 1 =") for i in range(8))},
         where="model.path={model} hydra.run.dir={tmp}/run",
     )

@@ -2,13 +2,13 @@
 
 from dataclasses import dataclass
 
-from rsgrpo.types import Problem, Score
+from rsgrpo.types import Completion, Prompt, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParityReward:
     """1 when the completion holds an even number of the letter `1`, else 0."""
 
-    def __call__(self, problem: Problem, text: str) -> Score:
-        even = text.count("1") % 2 == 0
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        even = completion.text.count("1") % 2 == 0
         return Score(value=float(even), correct=even)

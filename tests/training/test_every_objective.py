@@ -22,6 +22,7 @@ SCHEDULES = sorted(file.stem for file in (ROOT / "conf/schedule").glob("*.yaml")
 ITERATIONS = 3
 
 SETTINGS = (
+    "reward=custom",
     "reward._target_=tests.training.parity_reward.ParityReward",
     f"iterations={ITERATIONS}",
     "batching.prompts_per_iteration=8",

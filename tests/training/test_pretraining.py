@@ -1,7 +1,9 @@
 import dataclasses
+import importlib
 import itertools
 import json
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -10,12 +12,20 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from rsgrpo.data import arithmetic, countdown
+from rsgrpo.data.corpus import Corpus
 from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import EOS, build_tokenizer
 from rsgrpo.training.pretraining import Pretraining, cached_base, learning_rate_factor, pretrain
-from rsgrpo.types import FieldError
+from rsgrpo.types import FieldError, Problem, UserError
 
 ROOT = Path(__file__).parents[2]
-TINY = Pretraining(steps=3, batch_size=4, warmup_steps=1, num_layers=1)
+CORPORA = {
+    "countdown": countdown.Demonstrations(),
+    "countdown4": countdown.Demonstrations(numbers=4, max_tokens=34),
+    "arithmetic": arithmetic.Demonstrations(),
+}
+TINY = Pretraining(demonstrations=CORPORA["countdown"], steps=3, batch_size=4, warmup_steps=1, num_layers=1)
 
 
 class Counter:
@@ -32,9 +42,10 @@ def weights(policy: Policy) -> torch.Tensor:
     return torch.cat([p.detach().flatten() for p in policy.parameters()])
 
 
-def test_a_few_steps_lower_the_loss():
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
+def test_a_few_steps_lower_the_loss(corpus: Corpus):
     progress = Counter()
-    pretrain(Pretraining(steps=30, batch_size=32, warmup_steps=5, num_layers=1), progress)
+    pretrain(Pretraining(demonstrations=corpus, steps=30, batch_size=32, warmup_steps=5, num_layers=1), progress)
     assert [call[:2] for call in progress.calls] == [(step, 30) for step in range(1, 31)]
     losses = [call[2] for call in progress.calls]
     assert losses[0] == pytest.approx(6.06, abs=0.3)  # ln 427: no token is favoured yet
@@ -60,6 +71,7 @@ def test_the_row_length_changes_nothing_but_rounding():
 
 
 OTHER_VALUES = {
+    "demonstrations": CORPORA["countdown4"],
     "seed": 1,
     "steps": 4,
     "batch_size": 5,
@@ -70,8 +82,6 @@ OTHER_VALUES = {
     "row_tokens": 2048,
     "hidden_size": 32,
     "num_layers": 2,
-    "operator_weights": (0.5, 0.3, 0.1, 0.1),
-    "failure_rates": (0.3, 0.8, 0.8),
 }
 
 
@@ -82,12 +92,87 @@ def test_the_fingerprint_changes_with_every_field():
 
 
 def test_the_fingerprint_does_not_depend_on_the_kind_of_sequence():
-    lists = dataclasses.replace(TINY, betas=[0.9, 0.98], failure_rates=[0.3, 0.8, 0.9])
-    assert lists.fingerprint() == TINY.fingerprint()
+    corpus = countdown.Demonstrations(failure_rates=[0.3, 0.8, 0.9])
+    assert dataclasses.replace(TINY, betas=[0.9, 0.98], demonstrations=corpus).fingerprint() == TINY.fingerprint()
+
+
+OTHER_SETTINGS = {
+    "numbers": 4,
+    "operator_weights": (0.5, 0.3, 0.1, 0.1),
+    "failure_rates": (0.3, 0.8, 0.8),
+    "slip_rate": 0.5,
+    "max_tokens": 50,
+}
+
+
+@pytest.mark.parametrize("corpus", [countdown.Demonstrations(), arithmetic.Demonstrations()], ids=["3", "arithmetic"])
+def test_the_fingerprint_changes_with_every_setting_of_the_demonstrations(corpus: Corpus):
+    assert dataclasses.is_dataclass(corpus)
+    names = [field.name for field in dataclasses.fields(corpus)]
+    changed = [dataclasses.replace(corpus, **{name: OTHER_SETTINGS[name]}) for name in names]
+    prints = {dataclasses.replace(TINY, demonstrations=c).fingerprint() for c in (corpus, *changed)}
+    assert len(prints) == 1 + len(names)
+
+
+OWN_CORPUS = """
+from dataclasses import dataclass
+
+@dataclass(frozen=True)
+class Mine:
+    max_tokens: int = 9
+
+    def problems(self):
+        return []
+
+    def draw(self, problem, rng):
+        return {text!r}
+
+@dataclass(frozen=True)
+class Other(Mine):
+    pass
+"""
+
+
+def test_the_fingerprint_tells_classes_and_sources_of_the_demonstrations_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.syspath_prepend(tmp_path)
+    prints = set()
+    for text in ("one", "two"):
+        (tmp_path / f"corpus_{text}.py").write_text(OWN_CORPUS.format(text=text))
+        module = importlib.import_module(f"corpus_{text}")
+        prints |= {dataclasses.replace(TINY, demonstrations=c()).fingerprint() for c in (module.Mine, module.Other)}
+    assert len(prints) == 4
+
+
+@pytest.mark.parametrize("corpus", CORPORA.values(), ids=CORPORA)
+def test_demonstrations_have_room_and_little_more(corpus: Corpus):
+    tokenizer, rng = build_tokenizer(), random.Random(0)
+    longest = max(len(tokenizer(corpus.draw(p, rng) + EOS).input_ids) for p in corpus.problems())
+    assert longest <= corpus.max_tokens <= longest + 2
+
+
+@dataclasses.dataclass(frozen=True)
+class OneLine:
+    """A corpus of one line."""
+
+    max_tokens: int
+
+    def problems(self) -> list[Problem]:
+        return [Problem(id="p", text="1 + 1 =", answer="2")]
+
+    def draw(self, problem: Problem, rng: random.Random) -> str:
+        return "1 + 1 = 2"
+
+
+def test_a_demonstration_without_room_is_refused():
+    pretrain(dataclasses.replace(TINY, demonstrations=OneLine(6)), Counter())
+    with pytest.raises(UserError, match=r"demonstrations\.max_tokens=5 .* 6 tokens .*try demonstrations\.max_tokens=6"):
+        pretrain(dataclasses.replace(TINY, demonstrations=OneLine(5)), Counter())
 
 
 def test_the_learning_rate_warms_up_and_falls_to_a_twentieth():
-    recipe = Pretraining(steps=110, warmup_steps=10)
+    recipe = dataclasses.replace(TINY, steps=110, warmup_steps=10)
     factors = [learning_rate_factor(step, recipe) for step in range(111)]
     assert factors[:10] == pytest.approx([0.1 * i for i in range(1, 11)])
     assert factors[10] == 1
@@ -101,7 +186,6 @@ def test_the_learning_rate_warms_up_and_falls_to_a_twentieth():
     [
         ("steps", 0), ("batch_size", 0), ("row_tokens", 0), ("num_layers", 0), ("lr", -1.0), ("lr", float("nan")),
         ("weight_decay", -0.1), ("warmup_steps", -1), ("hidden_size", 16), ("hidden_size", 48),
-        ("operator_weights", (1.0,)), ("failure_rates", (0.1, 0.2, 2.0)),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused(field: str, value: object):
@@ -126,12 +210,14 @@ def test_the_base_is_an_ordinary_folder_with_its_recipe(tmp_path: Path):
     trained = pretrain(TINY, Counter())
     assert torch.equal(torch.cat([p.flatten() for p in model.parameters()]), weights(trained))
     assert tokenizer("6 12 9 => 27 :").input_ids == trained.tokenizer("6 12 9 => 27 :").input_ids
-    assert json.loads((folder / "pretraining.json").read_text())["steps"] == 3
+    recipe = json.loads((folder / "pretraining.json").read_text())
+    assert (recipe["steps"], recipe["demonstrations"]["failure_rates"]) == (3, [0.3, 0.8, 0.9])
 
 
 PREAMBLE = f"""
 import os, sys, time
 from pathlib import Path
+from rsgrpo.data.countdown import Demonstrations
 from rsgrpo.models.policy import Policy
 from rsgrpo.training.pretraining import Pretraining, cached_base
 import torch

@@ -154,7 +154,7 @@ def test_an_iteration_whose_groups_are_all_dropped_is_reported_and_survived(
     problems = tmp_path / "problems.jsonl"
     problems.write_text("".join(f'{{"problem": "What is {i} + 1?", "answer": {i + 1}}}\n' for i in range(8)))
     small = ("iterations=2", "batching.prompts_per_iteration=4", "batching.completions_per_prompt=2")
-    run = run_py(tmp_path / "run", "data=jsonl", f"data.path={problems}", settings=small)
+    run = run_py(tmp_path / "run", "data=local", f"data.path={problems}", settings=small)
     assert [r["dropped"] for r in records(run / "prompts.jsonl")] == ["all_wrong"] * 8
     assert_same_weights(run, _folder_as_run(random_policy, tmp_path))
     assert "every group was dropped" in (run / "terminal.txt").read_text()

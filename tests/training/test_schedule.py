@@ -27,10 +27,10 @@ def on_six_prompts(folder: Path) -> tuple[str, ...]:
     problems = folder / "six.jsonl"
     lines = [json.dumps({"problem": f"{i} + 1 =", "answer": str(i + 1)}) for i in range(1, SIX_PROMPTS + 1)]
     problems.write_text("\n".join(lines) + "\n")
-    elsewhere = ("reward._target_", "data.", "eval.")
+    elsewhere = ("reward", "data.", "eval.")
     kept = [s for s in SETTINGS if not s.startswith(elsewhere)]
-    parity = ("reward=countdown", "reward._target_=tests.training.parity_reward.ParityReward")
-    return (*kept, "data=jsonl", f"data.path={problems}", "data.suffix=''", *parity, "eval.k=[1]")
+    parity = ("reward=custom", "reward._target_=tests.training.parity_reward.ParityReward")
+    return (*kept, "data=local", f"data.path={problems}", "data.suffix=''", *parity, "eval.k=[1]")
 
 
 @pytest.fixture(scope="module")

@@ -23,11 +23,17 @@ def print_summary(run: Path, console: Console) -> None:
 
 
 def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
-    """Unbiased pass@k of the test split before and after training, and the cumulative solve rate in training."""
+    """Unbiased pass@k of the test split before and after training, and the cumulative solve rate in training.
+
+    A test split of several datasets has a line for each below that of all problems.
+    """
     table = Table(title="base against trained (test split)", title_justify="left")
     counts: dict[int, list[tuple[int, int]]] = defaultdict(list)
+    by_dataset: dict[int, dict[str, list[tuple[int, int]]]] = defaultdict(lambda: defaultdict(list))
     for record in run_folder.read(run / run_folder.TEST):
         counts[record["iteration"]].append((record["n"], record["correct"]))
+        if "dataset" in record["facts"]:
+            by_dataset[record["iteration"]][record["facts"]["dataset"]].append((record["n"], record["correct"]))
     names = [f"pass@{k}" for k in _ks(run)] if counts else []
     for column in ("policy", *names, "cumulative solve rate", "entropy"):
         table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
@@ -42,6 +48,10 @@ def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
             _number(at.get("train/cumulative_solve_rate")),
             _number(at.get("train/entropy")),
         )
+        datasets = by_dataset[iteration]
+        for dataset in sorted(datasets) if len(datasets) > 1 else ():
+            values = mean_pass_at_k(datasets[dataset], _ks(run))
+            table.add_row(f"  {dataset}", *(f"{values[name]:.3f}" for name in names), "", "")
     if not counts:
         table.caption = "no test on record: there is no test split, or callbacks.evaluation is off"
     return table

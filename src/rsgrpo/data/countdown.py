@@ -1,11 +1,12 @@
-"""Countdown: reach a target from three numbers. Generated, verifiable, with a tunable prior; needs no download.
+"""Countdown: reach a target from three or four numbers. Generated, verifiable, with a tunable prior; no download.
 
-A problem gives three numbers from 1..12 and a target from 1..60 that is none of them; each number is used exactly
-once, with + - * / and brackets, every intermediate result is a whole number in 0..150, and nothing is multiplied or
-divided by 1 (the moves that change nothing). A prompt reads `6 12 9 => 27 :`, a demonstration
+A problem gives numbers from 1..12 and a target from 1..60 that is none of them; each number is used exactly once, with
++ - * / and brackets, every intermediate result is a whole number in 0..150, and nothing is multiplied or divided by 1
+(the moves that change nothing). A prompt reads `6 12 9 => 27 :`, a demonstration
 `6 + 12 = 18 ; 18 + 9 = 27 ; \\boxed{ ( 6 + 12 ) + 9 }`.
 
-Enumeration finds every solvable problem. Its level says what it takes: 0 for + and - alone, 1 for *, 2 for /.
+Enumeration finds every solvable problem: of all sets of three numbers, of a fixed sample of those of four. Its level
+says what it takes: 0 for + and - alone, 1 for *, 2 for /.
 """
 
 import math
@@ -14,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, permutations
+from typing import Literal, NamedTuple
 
 from rsgrpo.types import FieldError, Problem, check_fields, check_numbers
 
@@ -22,39 +24,38 @@ TARGETS = range(1, 61)
 INTERMEDIATES = range(151)
 LEVEL_OF_OPERATOR = {"+": 0, "-": 0, "*": 1, "/": 2}
 
-SPLIT_SIZES = {"test": 255, "train": 510, "validation": 512}
-"""Problems of each split; all others (2,213) are the pretraining split."""
+SPLIT_SIZES = {
+    3: {"test": 255, "train": 510, "validation": 512},
+    4: {"test": 256, "train": 512, "validation": 512},
+}
+"""Problems of each split, by how many numbers they give; all others are the pretraining split."""
+
+SETS_OF_FOUR = 250
+"""Of the 1,365 sets of four numbers, how many make problems: all would hold a gigabyte of attempts."""
 
 _SPLIT_SEED = 20251
 """Fixes which problem is in which split: the splits are part of the task, not of a run."""
 
+Step = tuple[int, str, int, int]
+"""left, operator, right, result"""
 
-@dataclass(frozen=True, slots=True)
-class Solution:
-    """Two steps: `first` and `second` are (left, operator, right, result); `expression` is the boxed answer."""
 
-    first: tuple[int, str, int, int]
-    second: tuple[int, str, int, int]
+class Solution(NamedTuple):
+    """A calculation: a tuple, because there are hundreds of thousands."""
+
+    value: int
+    level: int
+    steps: tuple[Step, ...]
     expression: str
-
-    @property
-    def value(self) -> int:
-        return self.second[3]
-
-    @property
-    def operators(self) -> tuple[str, str]:
-        return self.first[1], self.second[1]
-
-    @property
-    def level(self) -> int:
-        return max(LEVEL_OF_OPERATOR[op] for op in self.operators)
+    """The boxed answer."""
 
     def text(self) -> str:
-        """The demonstration: both steps, then the box."""
-        steps = " ; ".join(f"{a} {op} {b} = {result}" for a, op, b, result in (self.first, self.second))
+        """The demonstration: every step, then the box."""
+        steps = " ; ".join(f"{a} {op} {b} = {result}" for a, op, b, result in self.steps)
         return f"{steps} ; \\boxed{{ {self.expression} }}"
 
 
+@cache
 def calculate(left: int, operator: str, right: int) -> int | None:
     """`left operator right` when the puzzle allows the move, else None.
 
@@ -73,32 +74,43 @@ def calculate(left: int, operator: str, right: int) -> int | None:
 
 
 def attempts(numbers: Sequence[int]) -> Iterator[Solution]:
-    """Every way to combine three numbers, each used once, whatever value comes out."""
-    for a, b, c in sorted(set(permutations(numbers))):
-        for op1 in LEVEL_OF_OPERATOR:
-            inner = calculate(a, op1, b)
-            if inner is None:
-                continue
-            for op2 in LEVEL_OF_OPERATOR:
-                left = calculate(inner, op2, c)
-                if left is not None:
-                    yield Solution((a, op1, b, inner), (inner, op2, c, left), f"( {a} {op1} {b} ) {op2} {c}")
-                right = calculate(c, op2, inner)
-                if right is not None:
-                    yield Solution((a, op1, b, inner), (c, op2, inner, right), f"{c} {op2} ( {a} {op1} {b} )")
+    """Every way to combine the numbers, each used once, whatever value comes out."""
+    begun = []  # (terms still to combine, each a value and its expression; steps made)
+    for a, b in sorted(set(permutations(numbers, 2))):
+        rest = list(numbers)
+        rest.remove(a)
+        rest.remove(b)
+        for op in LEVEL_OF_OPERATOR:
+            if (result := calculate(a, op, b)) is not None:
+                terms = [(result, f"( {a} {op} {b} )"), *((number, str(number)) for number in rest)]
+                begun.append((terms, ((a, op, b, result),)))
+    for _ in range(len(numbers) - 2):
+        begun = [
+            (
+                [(result, f"( {left} {op} {right} )"), *(term for k, term in enumerate(terms) if k not in (i, j))],
+                (*steps, (a, op, b, result)),
+            )
+            for terms, steps in begun
+            for op in LEVEL_OF_OPERATOR
+            for (i, (a, left)), (j, (b, right)) in permutations(enumerate(terms), 2)
+            if (result := calculate(a, op, b)) is not None
+        ]
+    for [(value, expression)], steps in begun:
+        level = max([LEVEL_OF_OPERATOR[operator] for _, operator, _, _ in steps])
+        yield Solution(value, level, steps, expression[2:-2])  # without the outer brackets
 
 
 @cache
-def problems() -> tuple[Problem, ...]:
-    """All solvable problems, in a fixed order; `facts` hold the numbers, the target and the level."""
+def problems(count: int = 3) -> tuple[Problem, ...]:
+    """All solvable problems of `count` numbers, in a fixed order; `facts` hold the numbers and the level."""
     found = []
-    for numbers in combinations_with_replacement(NUMBERS, 3):
+    for numbers in _sets(count):
         level_of: dict[int, int] = {}
         for attempt in attempts(numbers):
             if attempt.value in TARGETS and attempt.value not in numbers:
                 level_of[attempt.value] = min(attempt.level, level_of.get(attempt.value, 2))
         for target in sorted(level_of):
-            shuffled = random.Random(f"{numbers}{target}").sample(numbers, 3)
+            shuffled = random.Random(f"{numbers}{target}").sample(numbers, count)
             found.append(
                 Problem(
                     id=f"countdown/{'-'.join(map(str, numbers))}={target}",
@@ -110,13 +122,18 @@ def problems() -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _sets(count: int) -> list[tuple[int, ...]]:
+    every = list(combinations_with_replacement(NUMBERS, count))
+    return every if count == 3 else sorted(random.Random(_SPLIT_SEED).sample(every, SETS_OF_FOUR))
+
+
 @cache
-def splits() -> dict[str, tuple[Problem, ...]]:
+def splits(count: int = 3) -> dict[str, tuple[Problem, ...]]:
     """The four disjoint splits by name: `train`, `validation`, `test` and `pretrain`."""
-    shuffled = list(problems())
+    shuffled = list(problems(count))
     random.Random(_SPLIT_SEED).shuffle(shuffled)
     out, start = {}, 0
-    for name, size in SPLIT_SIZES.items():
+    for name, size in SPLIT_SIZES[count].items():
         out[name] = tuple(shuffled[start : start + size])
         start += size
     return out | {"pretrain": tuple(shuffled[start:])}
@@ -124,12 +141,14 @@ def splits() -> dict[str, tuple[Problem, ...]]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Countdown:
-    """The data source behind `data=countdown`.
+    """The data source behind `data=countdown` and `data=countdown4`.
 
     Raises:
         FieldError: when `levels` names a difficulty that does not exist.
     """
 
+    numbers: Literal[3, 4] = 3
+    """How many numbers a problem gives."""
     levels: Sequence[int] = (0, 1, 2)
     """Difficulties to keep in every split."""
     max_prompt_tokens: int | None = None
@@ -143,38 +162,55 @@ class Countdown:
 
     def split(self, name: str) -> list[Problem]:
         """The problems of `train`, `validation` or `test`."""
-        return [problem for problem in splits()[name] if problem.facts["level"] in self.levels]
+        return [problem for problem in splits(self.numbers)[name] if problem.facts["level"] in self.levels]
+
+    def removed(self, name: str) -> dict[str, int]:
+        """Nothing is left out: every problem was made to be asked."""
+        return {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Demonstrations:
     """The pretraining corpus: a sharply peaked, imperfect prior on purpose.
 
-    Solutions are drawn in proportion to the weights of their two operators, and a share of the demonstrations of
+    Solutions are drawn in proportion to the weights of their operators, and a share of the demonstrations of
     each level is a failed attempt: a correct calculation on the right numbers that misses the target. The corpus
     was made to have this shape; a base model trained on it favours + and - and rarely finds the rest.
     """
 
+    numbers: Literal[3, 4] = 3
+    """How many numbers a problem gives."""
     operator_weights: Sequence[float] = (0.5, 0.3, 0.15, 0.05)
     """For + - * /."""
     failure_rates: Sequence[float] = (0.3, 0.8, 0.9)
     """Share of failed attempts at level 0, 1, 2."""
+    max_tokens: int = 24
+    """Room for a completion of the tiny policy, the end token included."""
 
     def __post_init__(self) -> None:
+        check_fields(self, max_tokens=(1, math.inf))
         check_numbers("operator_weights", self.operator_weights, 4, "(0, 1]", example=[0.5, 0.3, 0.15, 0.05])
         check_numbers("failure_rates", self.failure_rates, 3, "[0, 1]", example=[0.3, 0.8, 0.9])
 
+    def problems(self) -> Sequence[Problem]:
+        """The pretraining split."""
+        return splits(self.numbers)["pretrain"]
+
     def draw(self, problem: Problem, rng: random.Random) -> str:
         """One demonstration for `problem`: its text, without the end-of-sequence token."""
-        tried = _attempts_of(problem.facts["numbers"])
-        solves = [attempt.value == int(problem.answer) for attempt in tried]
+        tried, weights = _weighted_attempts(tuple(problem.facts["numbers"]), tuple(self.operator_weights))
+        target = int(problem.answer)
+        solves = [attempt.value == target for attempt in tried]
         fails = rng.random() < self.failure_rates[problem.facts["level"]] and not all(solves)
-        pool = [attempt for attempt, solved in zip(tried, solves, strict=True) if solved is not fails]
-        weight = dict(zip(LEVEL_OF_OPERATOR, self.operator_weights, strict=True))
-        weights = [weight[a.operators[0]] * weight[a.operators[1]] for a in pool]
-        return rng.choices(pool, weights)[0].text()
+        wanted = [i for i, solved in enumerate(solves) if solved is not fails]
+        return tried[rng.choices(wanted, [weights[i] for i in wanted])[0]].text()
 
 
 @cache
-def _attempts_of(numbers: tuple[int, ...]) -> tuple[Solution, ...]:
-    return tuple(attempts(numbers))
+def _weighted_attempts(
+    numbers: tuple[int, ...], operator_weights: tuple[float, ...]
+) -> tuple[list[Solution], list[float]]:
+    """Every attempt, and the product of the weights of its operators."""
+    weight = dict(zip(LEVEL_OF_OPERATOR, operator_weights, strict=True))
+    tried = list(attempts(numbers))
+    return tried, [math.prod([weight[operator] for _, operator, _, _ in attempt.steps]) for attempt in tried]

@@ -1,11 +1,11 @@
-"""In which order prompts are visited: a pure function of the seed and the iteration."""
+"""In which order prompts are visited: a pure function of the seed and the iteration, cut into shares of the ranks."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from rsgrpo.seeds import derive_seed
-from rsgrpo.types import Prompt
+from rsgrpo.types import Prompt, UserError
 
 
 class PromptOrder:
@@ -13,10 +13,34 @@ class PromptOrder:
 
     The batch of an iteration depends on (seed, iteration) alone, so a resumed or extended run neither replays nor
     skips a prompt. A batch that straddles two epochs may hold a prompt twice; each of its groups has a seed of its own.
+
+    Rank r of R gets the r-th of R equal, contiguous pieces of every batch: their pieces, joined in the order of the
+    ranks, are the batch of a single rank.
+
+    Raises:
+        UserError: when the ranks cannot have equal shares.
     """
 
-    def __init__(self, prompts: Sequence[Prompt], *, prompts_per_iteration: int, seed: int, start: int = 0) -> None:
+    def __init__(
+        self,
+        prompts: Sequence[Prompt],
+        *,
+        prompts_per_iteration: int,
+        seed: int,
+        start: int = 0,
+        rank: int = 0,
+        ranks: int = 1,
+    ) -> None:
+        assert 0 <= rank < ranks, f"rank {rank} of {ranks}"
+        if prompts_per_iteration % ranks:
+            right = ranks * (prompts_per_iteration // ranks + 1)
+            raise UserError(
+                f"batching.prompts_per_iteration={prompts_per_iteration} cannot be shared equally by {ranks} ranks; "
+                f"try batching.prompts_per_iteration={right}"
+            )
         self.prompts, self.size, self.seed, self.start = prompts, prompts_per_iteration, seed, start
+        self.share = prompts_per_iteration // ranks
+        self.offset = rank * self.share
 
     def __iter__(self) -> Iterator[list[Prompt]]:
         iteration = self.start
@@ -25,9 +49,9 @@ class PromptOrder:
             iteration += 1
 
     def batch(self, iteration: int) -> list[Prompt]:
-        """The prompts of `iteration`, counted from 0."""
-        first = iteration * self.size
-        return [self._at(position) for position in range(first, first + self.size)]
+        """This rank's prompts of `iteration`, counted from 0."""
+        first = iteration * self.size + self.offset
+        return [self._at(position) for position in range(first, first + self.share)]
 
     def _at(self, position: int) -> Prompt:
         epoch, place = divmod(position, len(self.prompts))

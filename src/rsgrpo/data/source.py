@@ -1,8 +1,9 @@
 """What every data source is, and its problems in the policy's tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
+from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.types import Problem, Prompt, UserError
@@ -21,6 +22,10 @@ class DataSource(Protocol):
 
     def split(self, name: Split) -> list[Problem]: ...
 
+    def removed(self, name: Split) -> Mapping[str, int]:
+        """How many problems were left out of a split, by a reason that is read after the number: `repeated`."""
+        ...
+
 
 def tokenize(
     problems: Sequence[Problem],
@@ -29,15 +34,24 @@ def tokenize(
     max_prompt_tokens: int | None,
     max_new_tokens: int,
     context: int,
+    chat_template: bool = False,
 ) -> tuple[list[Prompt], int]:
     """The prompts of `problems`, and how many were left out for being longer than `max_prompt_tokens`.
 
+    With `chat_template`, each problem is what the user says in the tokenizer's own template, which ends where the
+    assistant begins; the template alone says which special tokens there are.
+
     Raises:
-        UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, or is empty.
+        UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, or is empty, or when the
+            tokenizer has no chat template that takes it.
     """
     if not problems:
         return [], 0
-    encoded = tokenizer([problem.text for problem in problems]).input_ids
+    if chat_template:
+        texts = [_as_chat(problem, tokenizer) for problem in problems]
+        encoded = tokenizer(texts, add_special_tokens=False).input_ids
+    else:
+        encoded = tokenizer([problem.text for problem in problems]).input_ids
     kept = []
     for problem, ids in zip(problems, encoded, strict=True):
         if max_prompt_tokens is not None and len(ids) > max_prompt_tokens:
@@ -58,3 +72,20 @@ def tokenize(
             )
         kept.append(Prompt(problem=problem, token_ids=tuple(ids)))
     return kept, len(problems) - len(kept)
+
+
+def _as_chat(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> str:
+    if tokenizer.chat_template is None:
+        raise UserError(
+            "model.chat_template=true: the tokenizer has no chat template; ask without one, model.chat_template=false"
+        )
+    message = {"role": "user", "content": problem.text}
+    try:
+        rendered = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
+    except TemplateError as error:
+        raise UserError(
+            f"model.chat_template=true: the tokenizer's chat template refuses a problem ({error}); ask without it, "
+            "model.chat_template=false"
+        ) from error
+    assert isinstance(rendered, str)
+    return rendered

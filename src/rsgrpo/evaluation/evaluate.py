@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsgrpo.rewards.base import Reward
+from rsgrpo.rewards.base import Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.types import FieldError, Group, Prompt, Sampling, ScoredGroup, check_fields
+from rsgrpo.types import FieldError, Group, Prompt, Sampling, Score, ScoredGroup, check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +53,7 @@ class ProblemResult:
 
 def score_group(reward: Reward, group: Group) -> ScoredGroup:
     """The reward's verdict on each completion of `group`."""
-    return ScoredGroup(
-        group=group, scores=tuple(reward(group.prompt.problem, completion.text) for completion in group.completions)
-    )
+    return ScoredGroup(group=group, scores=begin(reward, group)())
 
 
 def evaluate(
@@ -68,16 +66,19 @@ def evaluate(
     seed_of: Callable[[Prompt], int],
 ) -> list[ProblemResult]:
     """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`."""
-    results: dict[int, ProblemResult] = {}
     seeds = [seed_of(prompt) for prompt in prompts]
-    for index, group in engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds):
-        completions = group.completions
-        results[index] = ProblemResult(
-            problem_id=group.prompt.id,
-            n=len(completions),
-            correct=score_group(reward, group).num_correct,
-            mean_tokens=sum(len(c.token_ids) for c in completions) / len(completions),
-            truncated=sum(not c.finished for c in completions),
-            facts=dict(group.prompt.problem.facts),
-        )
-    return [results[index] for index in range(len(prompts))]
+    groups = engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds)
+    pending = {index: (group, begin(reward, group)) for index, group in groups}
+    return [_result(group, scores()) for group, scores in (pending[index] for index in range(len(prompts)))]
+
+
+def _result(group: Group, scores: Sequence[Score]) -> ProblemResult:
+    completions = group.completions
+    return ProblemResult(
+        problem_id=group.prompt.id,
+        n=len(completions),
+        correct=sum(score.correct for score in scores),
+        mean_tokens=sum(len(c.token_ids) for c in completions) / len(completions),
+        truncated=sum(not c.finished for c in completions),
+        facts=dict(group.prompt.problem.facts),
+    )

@@ -42,6 +42,15 @@ def rollout_statistics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
     }
 
 
+def reward_parts(groups: Sequence[ScoredGroup]) -> dict[str, float]:
+    """Mean over all completions of each component and diagnostic of the reward; a score without it counts 0."""
+    scores = [score for group in groups for score in group.scores]
+    sums: Counter[str] = Counter()
+    for score in scores:
+        sums.update(score.parts)
+    return {name: total / len(scores) for name, total in sorted(sums.items())}
+
+
 def group_statistics(report: StepReport) -> dict[str, float]:
     """What the groups looked like, what was dropped and why, and the size of the advantages that were trained on."""
     total = len(report.groups)

@@ -1,17 +1,82 @@
 """What every reward is, and the one place that finds the answer in a completion."""
 
+import math
+from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
-from rsgrpo.types import Problem, Score
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score, UserError
 
 BOX = "\\boxed{"
 
 
 @runtime_checkable
 class Reward(Protocol):
-    """(problem, completion text) -> Score. Total: never raises, always finite, in bounded time."""
+    """(prompt, completion) -> Score. Total: never raises, always finite, in bounded time."""
 
-    def __call__(self, problem: Problem, text: str) -> Score: ...
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score: ...
+
+
+@runtime_checkable
+class BackgroundReward(Reward, Protocol):
+    """A reward that can work on a group while others are still being sampled."""
+
+    def begin(self, group: Group) -> "Pending":
+        """Start on a group, and return at once what waits for its scores."""
+        ...
+
+
+@runtime_checkable
+class ReadsGolds(Protocol):
+    """A reward that can tell of a gold answer whether any other answer could equal it."""
+
+    def unreadable(self, problems: Sequence[Problem]) -> list[bool]:
+        """For each problem whether its gold answer cannot be compared with."""
+        ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """A reward that holds processes which end with the run."""
+
+    def close(self) -> None: ...
+
+
+def close(reward: Reward) -> None:
+    """End what a reward has started; the next answer starts it again."""
+    if isinstance(reward, Closes):
+        reward.close()
+
+
+Pending = Callable[[], tuple[Score, ...]]
+"""Waits for the scores of a group, one for each of its completions."""
+
+
+def begin(reward: Reward, group: Group) -> Pending:
+    """Start scoring a group, now where the reward can do so in the background, else when the scores are asked for.
+
+    Raises:
+        UserError: by the returned function, when the reward returns what is no finite score.
+    """
+    if isinstance(reward, BackgroundReward):
+        return reward.begin(group)
+    return lambda: tuple(checked_score(reward(group.prompt, c), reward) for c in group.completions)
+
+
+def checked_score(score: object, reward: Reward) -> Score:
+    """The score, when it is one.
+
+    Raises:
+        UserError: naming the reward and what is wrong with its result.
+    """
+    named = getattr(reward, "func", reward)  # of a function with its settings filled in
+    name = getattr(named, "__name__", type(named).__name__)
+    if not isinstance(score, Score):
+        raise UserError(
+            f"reward: {name} returned {type(score).__name__}; return rsgrpo.types.Score(value=..., correct=...)"
+        )
+    if not math.isfinite(score.value):
+        raise UserError(f"reward: {name} returned the value {score.value}; return a finite one")
+    return score
 
 
 def last_boxed(text: str) -> str | None:

@@ -5,22 +5,35 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from rsgrpo.rewards.base import last_boxed
-from rsgrpo.types import Problem, Score
+from rsgrpo.types import Completion, Problem, Prompt, Score, check_fields
 
 MAX_TOKENS = 64
-"""Longest expression looked at; the longest right one has 11 tokens."""
+"""Longest expression looked at; the longest demonstrated one has 11 tokens."""
+
+WELL_FORMED, RIGHT_NUMBERS, NEAR = 0.1, 0.2, 0.3
+"""Partial credit: for other numbers than those given, for those given, and at most so much more for a near value."""
 
 _TOKEN = re.compile(r"\s*(?:([0-9]{1,9})|([-+*/()]))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountdownReward:
-    """1 when the last box uses exactly the given numbers and evaluates to the target, else 0.
+    """1 when the last box uses exactly the given numbers and evaluates to the target, else 0, or partial credit.
 
-    `parts` tells the failures apart: `no_box`, `malformed`, `wrong_numbers`, `wrong_value`.
+    `parts` tells the failures apart: `no_box`, `malformed`, `wrong_numbers`, `wrong_value`. With `graded`, the last two
+    are worth .1 and .2 + .3 / (1 + |value - target|); what is correct is the same.
     """
 
-    def __call__(self, problem: Problem, text: str) -> Score:
+    graded: bool = False
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return self.judge(prompt.problem, completion.text)
+
+    def judge(self, problem: Problem, text: str) -> Score:
+        """The verdict on a text."""
         boxed = last_boxed(text)
         if boxed is None:
             return _wrong("no_box")
@@ -29,14 +42,23 @@ class CountdownReward:
         except ValueError:
             return _wrong("malformed")
         if sorted(numbers) != sorted(problem.facts["numbers"]):
-            return _wrong("wrong_numbers")
+            return _wrong("wrong_numbers", WELL_FORMED if self.graded else 0.0)
         if value != int(problem.answer):
-            return _wrong("wrong_value")
+            return _wrong("wrong_value", partial_credit(value, int(problem.answer)) if self.graded else 0.0)
         return Score(value=1.0, correct=True)
 
 
-def _wrong(why: str) -> Score:
-    return Score(value=0.0, correct=False, parts={why: 1.0})
+def partial_credit(value: Fraction, target: int) -> float:
+    """.2 + .3 / (1 + |value - target|): what a wrong value of the right numbers is worth.
+
+    >>> partial_credit(Fraction(28), 27), partial_credit(Fraction(36), 27)
+    (0.35, 0.23)
+    """
+    return RIGHT_NUMBERS + NEAR * float(1 / (1 + abs(value - target)))
+
+
+def _wrong(why: str, value: float = 0.0) -> Score:
+    return Score(value=value, correct=False, parts={why: 1.0})
 
 
 def evaluate(expression: str) -> tuple[Fraction, list[int]]:

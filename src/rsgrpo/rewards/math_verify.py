@@ -1,58 +1,85 @@
-"""Symbolic comparison of the last box with the gold answer, by the math-verify library."""
+"""Symbolic comparison of the last box with the gold answer, in worker processes, by the math-verify library."""
 
 import math
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from rsgrpo.rewards.base import last_boxed
-from rsgrpo.types import Problem, Score, check_fields
+from rsgrpo.rewards.base import Pending, last_boxed
+from rsgrpo.rewards.workers import Workers
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score, check_fields
+
+MOST_WORKERS = 8
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class MathVerifyReward:
-    """1 when math-verify finds the last `\\boxed{...}` equal to the gold answer, else 0; no box scores 0.
+    """1 when the last `\\boxed{...}` equals the gold answer, else 0; no box scores 0.
 
-    Both sides are wrapped in a box of their own, since a raw answer string is often parsed as something else. The
-    library's time limits use SIGALRM, so this reward runs in the main thread only.
+    Each distinct answer of a group is compared once, in a worker process: with integer time limits inside, and a
+    deadline outside after which the worker is killed, replaced, and the answer scores 0. Groups are worked on in the
+    background, while others are still being sampled.
 
-    `parts` tells the failures apart: `no_box`, `too_long`, `unparsed`, `wrong`.
+    `parts` tells the failures apart: `no_box`, `too_long`, `unparsed`, `timeout`, `error`, `wrong`; and `truncated`
+    marks completions that ran into `max_new_tokens`, whatever their verdict.
     """
 
-    timeout_s: int = 2
-    """Limit of each parse and of the comparison, in whole seconds."""
+    timeout_s: float = 4.0
+    """Deadline of one answer, in seconds."""
     max_answer_chars: int = 1000
     """Longer boxes score 0 unread."""
+    workers: int | None = None
+    """Worker processes; null: one for each core of this process, at most 8."""
+    _pool: Workers = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        check_fields(self, timeout_s=(1, math.inf), max_answer_chars=(1, math.inf))
+        check_fields(self, timeout_s=(0.1, math.inf), max_answer_chars=(1, math.inf), workers=(1, math.inf))
+        limit_s = max(1, int(self.timeout_s) // 2)  # math-verify silently returns False for a fraction
+        self._pool = Workers(self.workers or _default_workers(), timeout_s=self.timeout_s, limit_s=limit_s)
 
-    def __call__(self, problem: Problem, text: str) -> Score:
-        boxed = last_boxed(text)
-        if boxed is None:
-            return _wrong("no_box")
-        if len(boxed) > self.max_answer_chars:
-            return _wrong("too_long")
-        answer, gold = _parse(boxed, self.timeout_s), _parse_gold(problem.answer, self.timeout_s)
-        if not answer or not gold:
-            return _wrong("unparsed")
-        return Score(value=1.0, correct=True) if _equal(gold, answer, self.timeout_s) else _wrong("wrong")
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return self.begin(Group(prompt=prompt, completions=(completion,)))()[0]
+
+    def begin(self, group: Group) -> Pending:
+        """Start on a group, and return what waits for its scores."""
+        boxes = [last_boxed(completion.text) for completion in group.completions]
+        distinct = sorted({box for box in boxes if box is not None and len(box) <= self.max_answer_chars})
+        gold = group.prompt.problem.answer
+        verdicts = self._pool.submit([("answer", gold, box) for box in distinct])
+
+        def scores() -> tuple[Score, ...]:
+            verdict_of = dict(zip(distinct, verdicts.result(), strict=True))
+            return tuple(
+                _score("no_box" if box is None else verdict_of.get(box, "too_long"), completion)
+                for box, completion in zip(boxes, group.completions, strict=True)
+            )
+
+        return scores
+
+    def unreadable(self, problems: Sequence[Problem]) -> list[bool]:
+        """Which gold answers cannot be compared with: no answer would ever be right but a copy."""
+        distinct = sorted({problem.answer for problem in problems})
+        verdicts = [self._pool.submit([("gold", gold, "")]) for gold in distinct]
+        readable = {gold: verdict.result() == ["right"] for gold, verdict in zip(distinct, verdicts, strict=True)}
+        return [not readable[problem.answer] for problem in problems]
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the worker processes that are running now."""
+        return self._pool.process_ids
+
+    def close(self) -> None:
+        """End the worker processes; the next answer starts new ones."""
+        self._pool.close()
 
 
-def _wrong(why: str) -> Score:
-    return Score(value=0.0, correct=False, parts={why: 1.0})
+def _score(verdict: str, completion: Completion) -> Score:
+    right = verdict == "right"
+    parts = {} if right else {verdict: 1.0}
+    return Score(value=float(right), correct=right, parts=parts if completion.finished else parts | {"truncated": 1.0})
 
 
-def _parse(answer: str, timeout_s: int) -> list[Any]:
-    from math_verify import parse
-
-    return parse(f"\\boxed{{{answer}}}", parsing_timeout=timeout_s, raise_on_error=False)
-
-
-_parse_gold = lru_cache(maxsize=65536)(_parse)
-
-
-def _equal(gold: list[Any], answer: list[Any], timeout_s: int) -> bool:
-    from math_verify import verify
-
-    return bool(verify(gold, answer, timeout_seconds=timeout_s, raise_on_error=False))
+def _default_workers() -> int:
+    """One per core that this process may use; ranks on one machine share its cores."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // ranks))

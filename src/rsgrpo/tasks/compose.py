@@ -1,16 +1,18 @@
 """Configuration -> objects. Every message for a user's mistake is made here or in the class that refuses the value."""
 
+import inspect
 import re
-from typing import Any
+from typing import Any, cast
 
 from hydra.errors import InstantiationException
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.rewards.base import Reward
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import FieldError, UserError, field_errors_name_their_key, keyed
 
-RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "reward", "batching", "sampling", "optimizer")
+RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "batching", "sampling", "optimizer")
 
 
 def build_recipe(cfg: DictConfig) -> Recipe:
@@ -19,7 +21,7 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     Raises:
         UserError: naming the key that is wrong and the cure.
     """
-    parts = {name: build(cfg, name) for name in RECIPE_GROUPS}
+    parts: dict[str, Any] = {name: build(cfg, name) for name in RECIPE_GROUPS}
     if not callable(getattr(parts["objective"], "advantages", None)):
         raise UserError(
             f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
@@ -27,7 +29,34 @@ def build_recipe(cfg: DictConfig) -> Recipe:
         )
     parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
     with field_errors_name_their_key(""):
-        return Recipe(**parts, evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed)
+        return Recipe(**parts, reward=build_reward(cfg), evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed)
+
+
+def build_reward(cfg: DictConfig) -> Reward:
+    """The reward of a configuration, in which a `_target_` may also be a plain function (prompt, completion) -> Score.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    cfg = cast(DictConfig, OmegaConf.create({"reward": OmegaConf.to_container(cfg.reward, resolve=True)}))
+    _keep_functions(cfg.reward)
+    return build(cfg, "reward")
+
+
+def _keep_functions(node: Any) -> None:
+    """Hydra calls what `_target_` names: a function is wanted itself, with its settings filled in."""
+    if not isinstance(node, DictConfig):
+        return
+    for name in node:
+        if not OmegaConf.is_missing(node, name):
+            _keep_functions(node[name])
+    target = None if OmegaConf.is_missing(node, "_target_") else node.get("_target_")
+    try:
+        found = None if target is None else get_object(target)
+    except Exception:
+        return  # whoever instantiates it says what is wrong with the name
+    if inspect.isfunction(found):
+        node["_partial_"] = True
 
 
 def build(cfg: DictConfig, key: str) -> Any:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
+from rsgrpo.data.corpus import Corpus
 from rsgrpo.models.policy import Policy
 from rsgrpo.tasks.compose import build
 from rsgrpo.training.pretraining import Pretraining, cached_base
@@ -25,7 +26,7 @@ def policy_folder(cfg: DictConfig) -> str | Path:
     """`model.path`, or the folder of the cached base model that `model.pretrain` describes.
 
     Raises:
-        UserError: when neither is set.
+        UserError: when neither is set, or what it would be pretrained on is none.
     """
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
@@ -33,6 +34,11 @@ def policy_folder(cfg: DictConfig) -> str | Path:
         return cfg.model.path
     if cfg.model.pretrain is None:
         raise UserError("model.path is not set; give a Hugging Face folder or hub id with model.path=...")
+    if not isinstance(build(cfg, "demonstrations"), Corpus):  # built here first: a refusal then names their own key
+        raise UserError(
+            f"demonstrations._target_={cfg.demonstrations._target_} is no corpus: it needs max_tokens, problems() and "
+            "draw(problem, rng), see rsgrpo.data.corpus.Corpus"
+        )
     return _base_with_progress(build(cfg.model, "pretrain"), Path(cfg.model.cache_dir).expanduser())
 
 

@@ -9,7 +9,10 @@ from omegaconf import DictConfig, OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.types import UserError
 
-MAY_CHANGE = ("iterations", "ckpt", "task", "callbacks", "logger", "trainer", "model.cache_dir", "batching.row_tokens")
+MAY_CHANGE = (
+    *("iterations", "ckpt", "task", "callbacks", "logger", "trainer"),
+    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers"),
+)
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
 

@@ -18,19 +18,19 @@ from rich.console import Console
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import print_summary
 from rsgrpo.batching.filters import DropEqualRewards
-from rsgrpo.data.source import DataSource, tokenize
-from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.rewards.base import close
 from rsgrpo.tasks.compose import build, build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
 from rsgrpo.tasks.policy import load_policy
+from rsgrpo.tasks.prompts import load_prompts
 from rsgrpo.tasks.resume import check_same_run
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import Prompt, UserError, field_errors_name_their_key
+from rsgrpo.types import UserError, field_errors_name_their_key
 
 PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
 """float16 needs a loss scale, which gradient clipping does not undo."""
@@ -42,17 +42,25 @@ def train(cfg: DictConfig) -> None:
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
     """
+    recipe = build_recipe(cfg)
+    try:
+        _train(cfg, recipe)
+    finally:
+        close(recipe.reward)
+
+
+def _train(cfg: DictConfig, recipe: Recipe) -> None:
     clock = StageClock()
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
-        recipe, source = build_recipe(cfg), build(cfg, "data")
+        source = build(cfg, "data")
         checkpoint = _checkpoint_to_resume(cfg)
         check_run_folder(run, resumes=checkpoint is not None)
         _say_what_the_filter_takes(recipe)
         _quiet_lightning()
         set_threads(cfg)
         policy = load_policy(cfg)
-        data = PromptData(**{name: _prompts(source, name, policy, recipe) for name in ("train", "validation", "test")})
+        data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template)
         with field_errors_name_their_key("rollout"):
             engine = build(cfg, "rollout")(policy=policy)
         module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
@@ -110,24 +118,6 @@ def _say_what_the_filter_takes(recipe: Recipe) -> None:
             soft_wrap=True,
             highlight=False,
         )
-
-
-def _prompts(source: DataSource, split: Any, policy: Policy, recipe: Recipe) -> list[Prompt]:
-    sampling = recipe.sampling if split == "train" else recipe.evaluation.sampling
-    prompts, dropped = tokenize(
-        source.split(split),
-        policy.tokenizer,
-        max_prompt_tokens=source.max_prompt_tokens,
-        max_new_tokens=sampling.max_new_tokens,
-        context=policy.context,
-    )
-    if dropped:
-        Console().print(
-            f"{split}: dropped {dropped} prompts longer than data.max_prompt_tokens={source.max_prompt_tokens}"
-        )
-    if split == "train" and not prompts:
-        raise UserError("the train split is empty; check data.* (data.max_prompt_tokens drops longer prompts)")
-    return prompts[: recipe.evaluation.validation_prompts] if split == "validation" else prompts
 
 
 def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> lightning.Trainer:

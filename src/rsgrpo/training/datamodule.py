@@ -24,12 +24,15 @@ class PromptData(lightning.LightningDataModule):
         return batch
 
     def train_dataloader(self) -> PromptOrder:
-        module = cast(RLModule, cast(lightning.Trainer, self.trainer).lightning_module)
+        trainer = cast(lightning.Trainer, self.trainer)
+        module = cast(RLModule, trainer.lightning_module)
         return PromptOrder(
             self.train,
             prompts_per_iteration=module.recipe.batching.prompts_per_iteration,
             seed=module.recipe.seed,
             start=module.iteration,
+            rank=trainer.global_rank,
+            ranks=trainer.world_size,
         )
 
     def val_dataloader(self) -> DataLoader[list[Prompt]] | list[Any]:

@@ -12,10 +12,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rsgrpo.batching.packing import pack
 from rsgrpo.batching.plan import deal
-from rsgrpo.evaluation.evaluate import ProblemResult, evaluate, score_group
+from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.rewards.base import Pending, begin
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import StageClock, stage
@@ -57,19 +58,22 @@ class RLModule(lightning.LightningModule):
         return {"report": self.report(groups, dropped, advantages, in_force, reports, behaviour)}
 
     @stage("rollout")
-    def rollout(self, prompts: Sequence[Prompt]) -> list[Group]:
-        """N completions of every prompt, in prompt order, seeded by (run, iteration, prompt, sample)."""
+    def rollout(self, prompts: Sequence[Prompt]) -> list[tuple[Group, Pending]]:
+        """N completions of every prompt, in prompt order, seeded by (run, iteration, prompt, sample).
+
+        Each group goes to the reward as soon as it is finished, which may work on it while others are sampled.
+        """
         seeds = [derive_seed(self.recipe.seed, "rollout", self.iteration, i, p.id) for i, p in enumerate(prompts)]
         groups = self.engine.generate(
             prompts, self.recipe.sampling, num_completions=self.recipe.batching.completions_per_prompt, seeds=seeds
         )
-        by_index = dict(groups)
+        by_index = {i: (group, begin(self.recipe.reward, group)) for i, group in groups}
         return [by_index[i] for i in range(len(prompts))]
 
     @stage("reward")
-    def score(self, groups: Sequence[Group]) -> list[ScoredGroup]:
-        """The reward's verdict on every completion."""
-        return [score_group(self.recipe.reward, group) for group in groups]
+    def score(self, groups: Sequence[tuple[Group, Pending]]) -> list[ScoredGroup]:
+        """The reward's verdict on every completion: what it has not finished yet is waited for."""
+        return [ScoredGroup(group=group, scores=scores()) for group, scores in groups]
 
     @stage("advantage")
     def filter(self, groups: Sequence[ScoredGroup]) -> list[str | None]:

@@ -1,6 +1,7 @@
-"""Supervised pretraining of the tiny policy on Countdown demonstrations: the base model that needs no download."""
+"""Supervised pretraining of the tiny policy on a task's demonstrations: the base model that needs no download."""
 
 import hashlib
+import inspect
 import json
 import math
 import random
@@ -12,13 +13,12 @@ from pathlib import Path
 import torch
 from filelock import FileLock
 
-import rsgrpo.data.countdown
 import rsgrpo.models.tiny
 from rsgrpo.batching.packing import pack
-from rsgrpo.data.countdown import Demonstrations, splits
+from rsgrpo.data.corpus import Corpus
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import EOS, build_model, build_tokenizer
-from rsgrpo.types import FieldError, TrainingSequence, check_fields, check_numbers
+from rsgrpo.types import FieldError, TrainingSequence, UserError, check_fields, check_numbers
 
 Progress = Callable[[int, int, float], None]
 """Called after every step with (steps done, steps in all, loss)."""
@@ -32,6 +32,8 @@ class Pretraining:
         FieldError: for a value outside its range.
     """
 
+    demonstrations: Corpus
+    """What the model learns to continue."""
     seed: int = 0
     """Picks the base model: initial weights, corpus and order. The RL seed is another."""
     steps: int = 1200
@@ -43,10 +45,6 @@ class Pretraining:
     row_tokens: int = 4096
     hidden_size: int = 64
     num_layers: int = 3
-    operator_weights: Sequence[float] = (0.5, 0.3, 0.15, 0.05)
-    """Weights of + - * / in the demonstrations."""
-    failure_rates: Sequence[float] = (0.3, 0.8, 0.9)
-    """Share of failed attempts among the demonstrations of level 0, 1, 2."""
 
     def __post_init__(self) -> None:
         positive = {name: (1, math.inf) for name in ("steps", "batch_size", "row_tokens", "num_layers")}
@@ -54,18 +52,17 @@ class Pretraining:
         if self.hidden_size < 32 or self.hidden_size % 32:
             raise FieldError("hidden_size", self.hidden_size, "must be a multiple of 32", "try hidden_size=64")
         check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.98])
-        self.demonstrations()
-
-    def demonstrations(self) -> Demonstrations:
-        """The corpus that the recipe trains on."""
-        return Demonstrations(operator_weights=self.operator_weights, failure_rates=self.failure_rates)
 
     def fingerprint(self) -> str:
         """Hash of the recipe and of the code that makes the base model out of it."""
-        sources = [rsgrpo.data.countdown.__file__, rsgrpo.models.tiny.__file__, __file__]
+        corpus = type(self.demonstrations)
+        sources = [inspect.getfile(corpus), rsgrpo.models.tiny.__file__, __file__]
         code = b"".join(Path(source).read_bytes() for source in sources)
-        recipe = json.dumps({k: list(v) if isinstance(v, Sequence) else v for k, v in asdict(self).items()})
-        return hashlib.sha256(recipe.encode() + code).hexdigest()[:16]
+        return hashlib.sha256(f"{corpus.__qualname__} {self.settings()}".encode() + code).hexdigest()[:16]
+
+    def settings(self) -> str:
+        """The recipe as JSON."""
+        return json.dumps(asdict(self), indent=1, default=list)
 
 
 def cached_base(recipe: Pretraining, cache: Path, progress: Progress) -> Path:
@@ -80,13 +77,17 @@ def cached_base(recipe: Pretraining, cache: Path, progress: Progress) -> Path:
             unfinished = folder.with_suffix(".unfinished")
             shutil.rmtree(unfinished, ignore_errors=True)
             pretrain(recipe, progress).save_pretrained(unfinished)
-            (unfinished / "pretraining.json").write_text(json.dumps(asdict(recipe), indent=1, default=list))
+            (unfinished / "pretraining.json").write_text(recipe.settings())
             unfinished.rename(folder)
     return folder
 
 
 def pretrain(recipe: Pretraining, progress: Progress) -> Policy:
-    """Train a base model from scratch on freshly drawn demonstrations of the pretraining split."""
+    """Train a base model from scratch on freshly drawn demonstrations.
+
+    Raises:
+        UserError: for a demonstration that does not fit into `demonstrations.max_tokens`.
+    """
     tokenizer = build_tokenizer()
     shape = {"hidden_size": recipe.hidden_size, "num_layers": recipe.num_layers}
     policy = Policy(build_model(tokenizer, **shape, seed=recipe.seed), tokenizer)
@@ -121,10 +122,16 @@ def _draw_batch(
     recipe: Pretraining, policy: Policy, rng: random.Random
 ) -> tuple[list[TrainingSequence], list[torch.Tensor]]:
     """Demonstrations of one step and their token weights: the mean over all completion tokens."""
-    tokenizer, corpus = policy.tokenizer, recipe.demonstrations()
-    problems = rng.choices(splits()["pretrain"], k=recipe.batch_size)
+    tokenizer, corpus = policy.tokenizer, recipe.demonstrations
+    problems = rng.choices(corpus.problems(), k=recipe.batch_size)
     prompts = tokenizer([problem.text for problem in problems]).input_ids
     completions = tokenizer([corpus.draw(problem, rng) + EOS for problem in problems]).input_ids
+    longest = max(map(len, completions))
+    if longest > corpus.max_tokens:
+        raise UserError(
+            f"demonstrations.max_tokens={corpus.max_tokens} is less than a demonstration of {longest} tokens needs; "
+            f"try demonstrations.max_tokens={longest}"
+        )
     sequences = [
         TrainingSequence(
             prompt_ids=tuple(prompt),

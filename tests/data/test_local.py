@@ -1,9 +1,12 @@
+import csv
 import json
 from pathlib import Path
 
+import pyarrow
+import pyarrow.parquet
 import pytest
 
-from rsgrpo.data.jsonl import JsonLines
+from rsgrpo.data.local import Local
 from rsgrpo.types import FieldError, UserError
 
 
@@ -14,17 +17,19 @@ def write(folder: Path, *lines: str, name: str = "own.jsonl") -> str:
 
 
 GOOD = '{"problem": "What is 1 + 1?", "answer": "2"}'
+OTHER = '{"problem": "What is 2 + 2?", "answer": "4"}'
+THIRD = '{"problem": "What is 3 + 3?", "answer": "6"}'
 
 
 def refusal(path: str) -> str:
     with pytest.raises(UserError) as caught:
-        JsonLines(path=path).split("train")
+        Local(path=path).split("train")
     return str(caught.value)
 
 
 def test_a_good_file_becomes_problems_that_know_their_line(tmp_path: Path):
     path = write(tmp_path, GOOD, '{"problem": "2 + 2?", "answer": "4", "id": "b7", "level": 3}')
-    first, second = JsonLines(path=path).split("train")
+    first, second = Local(path=path).split("train")
     assert (first.text, first.answer, first.id) == ("What is 1 + 1?", "2", "own/1")
     assert (second.text, second.answer, second.id) == ("2 + 2?", "4", "own/b7")
     assert first.origin.endswith("own.jsonl line 1")
@@ -48,35 +53,35 @@ def test_a_good_file_becomes_problems_that_know_their_line(tmp_path: Path):
 )
 def test_an_answer_keeps_its_text(tmp_path: Path, written: str, read: str):
     path = write(tmp_path, f'{{"problem": "x?", "answer": {written}}}')
-    assert JsonLines(path=path).split("train")[0].answer == read
+    assert Local(path=path).split("train")[0].answer == read
 
 
-def test_fields_and_suffix_are_configurable(tmp_path: Path):
+def test_columns_and_suffix_are_configurable(tmp_path: Path):
     path = write(tmp_path, '{"question": "1 + 1?", "gold": 2, "problem": "another", "answer": "another"}')
-    source = JsonLines(path=path, problem_field="question", answer_field="gold", suffix="\nBox it.")
+    source = Local(path=path, columns={"problem": "question", "answer": "gold"}, suffix="\nBox it.")
     (problem,) = source.split("train")
     assert (problem.text, problem.answer) == ("1 + 1?\nBox it.", "2")
 
 
 def test_each_split_is_read_from_its_own_file_and_is_empty_without_one(tmp_path: Path):
     train = write(tmp_path, GOOD)
-    test = write(tmp_path, GOOD, GOOD, name="test.jsonl")
-    source = JsonLines(path=train, test_path=test)
+    test = write(tmp_path, OTHER, OTHER, name="test.jsonl")
+    source = Local(path=train, test_path=test)
     assert [len(source.split(name)) for name in ("train", "validation", "test")] == [1, 0, 2]
 
 
 def test_blank_lines_are_skipped_and_line_numbers_stay_right(tmp_path: Path):
-    path = write(tmp_path, "", GOOD, "   ", "\t", GOOD, "")
-    assert [p.origin.rsplit(" ", 1)[1] for p in JsonLines(path=path).split("train")] == ["2", "5"]
+    path = write(tmp_path, "", GOOD, "   ", "\t", OTHER, "")
+    assert [p.origin.rsplit(" ", 1)[1] for p in Local(path=path).split("train")] == ["2", "5"]
     message = refusal(write(tmp_path, GOOD, "", "", "not json"))
     assert "line 4" in message
 
 
 def test_windows_line_ends_and_a_last_line_without_end_are_read(tmp_path: Path):
     path = tmp_path / "crlf.jsonl"
-    path.write_bytes(f"{GOOD}\r\n{GOOD}\r\n{GOOD}".encode())
-    found = JsonLines(path=str(path)).split("train")
-    assert [(p.answer, p.origin.rsplit(" ", 1)[1]) for p in found] == [("2", "1"), ("2", "2"), ("2", "3")]
+    path.write_bytes(f"{GOOD}\r\n{OTHER}\r\n{THIRD}".encode())
+    found = Local(path=str(path)).split("train")
+    assert [(p.answer, p.origin.rsplit(" ", 1)[1]) for p in found] == [("2", "1"), ("4", "2"), ("6", "3")]
 
 
 @pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085"])
@@ -84,7 +89,7 @@ def test_line_separators_of_unicode_are_ordinary_characters_of_a_problem(tmp_pat
     # JSON allows them unescaped inside a string, and only \n ends a line of JSON Lines.
     line = json.dumps({"problem": f"one{separator}two", "answer": "2"}, ensure_ascii=False)
     assert separator in line
-    found = JsonLines(path=write(tmp_path, line, GOOD)).split("train")
+    found = Local(path=write(tmp_path, line, GOOD)).split("train")
     assert [p.text for p in found] == [f"one{separator}two", "What is 1 + 1?"]
 
 
@@ -95,13 +100,13 @@ def test_a_missing_file_is_named_with_its_key(tmp_path: Path):
     assert "no such file; name an existing" in message
     path = write(tmp_path, GOOD)
     with pytest.raises(UserError, match=r"data\.validation_path=.*nowhere.jsonl: no such file; name an existing"):
-        JsonLines(path=path, validation_path=missing).split("validation")
+        Local(path=path, validation_path=missing).split("validation")
 
 
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
     message = refusal(str(tmp_path))
     assert f"data.path={tmp_path}" in message
-    assert "name a JSON Lines file" in message
+    assert "name a .jsonl, .json, .parquet or .csv file" in message
 
 
 @pytest.mark.parametrize(
@@ -115,10 +120,10 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
         (
             '{"question": "x?", "answer": "2"}',
             "has no field 'problem' (it has 'question', 'answer')",
-            "data.problem_field=",
+            "data.columns.problem=",
         ),
-        ('{"problem": "x?", "gold": "2"}', "has no field 'answer' (it has 'problem', 'gold')", "data.answer_field="),
-        ("{}", "has no field 'problem' (it has nothing)", "data.problem_field="),
+        ('{"problem": "x?", "gold": "2"}', "has no field 'answer' (it has 'problem', 'gold')", "data.columns.answer="),
+        ("{}", "has no field 'problem' (it has nothing)", "data.columns.problem="),
         ('{"problem": "x?", "answer": ""}', "field 'answer' is empty", "fill it in or remove the line"),
         ('{"problem": "x?", "answer": "  "}', "field 'answer' is empty", "fill it in or remove the line"),
         ('{"problem": "", "answer": "2"}', "field 'problem' is empty", "fill it in or remove the line"),
@@ -152,7 +157,7 @@ def test_a_file_without_problems_is_refused(tmp_path: Path):
     for lines in ([], ["", "  "]):
         message = refusal(path := write(tmp_path, *lines))
         assert f"data.path={path} holds no problem" in message
-        assert "one JSON object a line" in message
+        assert "give it one problem a line" in message
 
 
 def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path):
@@ -161,12 +166,69 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path):
     message = refusal(str(path))
     assert f"data.path={path}" in message
     assert "UTF-8" in message
-    assert "name a JSON Lines file" in message
+    assert "name a .jsonl, .json, .parquet or .csv file" in message
+
+
+@pytest.mark.parametrize("columns", [{"problem": "q"}, {"problem": "q", "answer": ""}, {"a": "b"}, {}])
+def test_columns_that_do_not_name_both_are_refused(columns: dict[str, str]):
+    with pytest.raises(FieldError, match=r"columns=.*must name a problem and an answer; try columns\.problem=problem"):
+        Local(path="own.jsonl", columns=columns)
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "json", "csv", "parquet"])
+def test_every_format_gives_the_same_problems(tmp_path: Path, ending: str):
+    rows = [{"id": "a", "problem": "1 + 1?", "answer": "2"}, {"id": "b", "problem": "No, or NA?\nSay.", "answer": "NA"}]
+    path = tmp_path / f"own.{ending}"
+    if ending == "parquet":
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+    elif ending == "csv":
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, ["id", "problem", "answer"])
+            writer.writeheader()
+            writer.writerows(rows)
+    else:
+        path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = Local(path=str(path)).split("train")
+    assert [(p.id, p.text, p.answer) for p in found] == [(f"own/{r['id']}", r["problem"], r["answer"]) for r in rows]
+    assert {p.facts["dataset"] for p in found} == {"own"}
+
+
+def test_the_train_file_is_cleaned_and_counted_and_the_others_are_not(tmp_path: Path):
+    wrong = '{"problem": "What  is 2 + 2", "answer": "5"}'
+    more = [f'{{"problem": "What is {i} + 9?", "answer": "{i + 9}"}}' for i in range(3)]
+    train = write(tmp_path, GOOD, OTHER, wrong, THIRD, THIRD, *more)
+    validation = write(tmp_path, more[0], name="validation.jsonl")
+    test = write(tmp_path, GOOD, GOOD, name="test.jsonl")
+    source = Local(path=train, validation_path=validation, test_path=test)
+    assert [p.answer for p in source.split("train")] == ["6", "10", "11"]
+    assert source.removed("train") == {
+        "with differing answers": 2,
+        "repeated": 1,
+        "also in the validation set": 1,
+        "also in a test set": 1,
+    }
+    assert [len(source.split(name)) for name in ("validation", "test")] == [1, 2]
+    assert source.removed("validation") == source.removed("test") == {}
+    everything = Local(path=train, validation_path=validation, test_path=test, decontaminate=False)
+    assert everything.removed("train") == {"with differing answers": 2, "repeated": 1}
+
+
+def test_a_train_file_of_which_nothing_is_left_is_refused_with_the_counts(tmp_path: Path):
+    path = write(tmp_path, GOOD)
+    with pytest.raises(UserError, match=r"data\.path=.*1 also in a test set.*data\.decontaminate=false"):
+        Local(path=path, test_path=path).split("train")
+
+
+def test_two_problems_of_one_id_are_refused_with_both_lines(tmp_path: Path):
+    path = write(tmp_path, '{"problem": "a", "answer": "1", "id": 7}', '{"problem": "b", "answer": "1", "id": "7"}')
+    message = refusal(path)
+    assert "line 2 has the id of data file" in message
+    assert message.endswith("line 1; give every problem its own id")
 
 
 def test_an_empty_path_is_refused():
-    with pytest.raises(FieldError, match=r"path=.*is empty; name a JSON Lines file"):
-        JsonLines(path="")
+    with pytest.raises(FieldError, match=r"path=.*is empty; name a \.jsonl"):
+        Local(path="")
 
 
 @pytest.mark.parametrize(
@@ -186,7 +248,7 @@ def test_an_empty_path_is_refused():
 )
 def test_real_files_load_with_every_row_and_answer(shared: Path, name: str, rows: int):
     path = shared / "data" / f"{name}.jsonl"
-    found = JsonLines(path=str(path)).split("train")
+    found = Local(path="train.jsonl", test_path=str(path)).split("test")
     with path.open(encoding="utf-8") as file:
         expected = [json.loads(line) for line in file]
     assert len(found) == rows

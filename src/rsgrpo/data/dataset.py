@@ -1,0 +1,137 @@
+"""One dataset of problems with gold answers: where it lies, which columns count, and its quirks."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rsgrpo.data.hub import HubTable
+from rsgrpo.data.rows import Row, read_rows, text_of, top, value_at
+from rsgrpo.types import FieldError, Problem, UserError, check_fields
+
+ID = "id"
+"""The column that names a problem, where a file has it."""
+
+UNWRAPPED = "unwrapped"
+"""The fact of a problem that lacks the wrapper its dataset is expected to have."""
+
+
+def check_columns(columns: object) -> None:
+    """Refuse `columns` that do not map `problem` and `answer` to a column each.
+
+    Raises:
+        FieldError: naming the field.
+    """
+    names = dict(columns) if isinstance(columns, Mapping) else {}
+    if names.keys() != {"problem", "answer"} or not all(isinstance(name, str) and name for name in names.values()):
+        raise FieldError("columns", columns, "must name a problem and an answer", "try columns.problem=problem")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset:
+    """A split of a dataset on the Hugging Face hub, or a local copy of it, as problems.
+
+    Raises:
+        FieldError: for a value that does not make sense.
+    """
+
+    name: str
+    """Prefix of the problems' ids, and their `facts["dataset"]`."""
+    hub: str | None = None
+    """Id on the hub, or a folder laid out as there."""
+    config: str | None = None
+    """Which of the hub's configurations, where it has several."""
+    hub_split: str = "train"
+    revision: str = "main"
+    """Branch, tag or commit on the hub."""
+    path: str | None = None
+    """A local file instead of the hub: .jsonl, .json, .parquet or .csv."""
+    columns: Mapping[str, str] = field(default_factory=lambda: {"problem": "problem", "answer": "answer"})
+    """The columns of `problem` and `answer`; dotted into structs and lists, such as `prompt.0.content`."""
+    rows: int | None = None
+    """The first so many rows; None is all."""
+    strip_before: str = ""
+    """What stands before every problem, and is taken away."""
+    strip_after: str = ""
+    """What stands after every problem, and is taken away."""
+    answer_after: str | None = None
+    """The mark that the answer follows in its column."""
+    answer_strip: str = ""
+    """What may stand at the end of an answer, and is taken away."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, rows=(1, math.inf))
+        check_columns(self.columns)
+        if not self.name:
+            raise FieldError("name", self.name, "is empty", "give the dataset a name")
+        if not (self.hub or self.path):
+            raise FieldError("hub", self.hub, "names no dataset", "give a hub id, or a local file with path=...")
+
+    def read(self, *, key: str, cache_dir: Path) -> list[Problem]:
+        """All problems in the order of the file; an empty problem or answer is kept, as "".
+
+        A problem is named by the `id` of a local file, or else by its row. `key` is where this dataset is configured.
+
+        Raises:
+            UserError: when it cannot be read, or a row lacks a column.
+        """
+        problems = [self._problem(row, key) for row in self._rows(key, cache_dir)]
+        refuse_shared_ids(problems)
+        return problems
+
+    def _rows(self, key: str, cache_dir: Path) -> list[Row]:
+        wanted = tuple(self.columns.values())
+        if self.path is not None:
+            return read_rows(Path(self.path).expanduser(), f"{key}.path", columns=(*wanted, ID), first=self.rows)
+        table = HubTable(
+            hub=str(self.hub),
+            config=self.config,
+            split=self.hub_split,
+            revision=self.revision,
+            columns=tuple(dict.fromkeys(map(top, wanted))),
+            rows=self.rows,
+        )
+        return table.read(cache_dir, key)
+
+    def _problem(self, row: Row, key: str) -> Problem:
+        text, answer = (self._text(row, name, f"{key}.columns.{name}") for name in ("problem", "answer"))
+        facts: dict[str, Any] = {"dataset": self.name}
+        if text and not (text.startswith(self.strip_before) and text.endswith(self.strip_after)):
+            facts[UNWRAPPED] = True
+        else:
+            text = text.removeprefix(self.strip_before).removesuffix(self.strip_after)
+        if self.answer_after is not None and answer:
+            if self.answer_after not in answer:
+                raise UserError(
+                    f"{row.origin}: the answer has no {self.answer_after!r}; where all of it is the answer, set "
+                    f"{key}.answer_after=null"
+                )
+            answer = answer.rsplit(self.answer_after, 1)[1].strip()
+        answer = answer.removesuffix(self.answer_strip).rstrip() if self.answer_strip else answer
+        return Problem(id=f"{self.name}/{id_of(row)}", text=text, answer=answer, origin=row.origin, facts=facts)
+
+    def _text(self, row: Row, name: str, key: str) -> str:
+        """The text of a column, "" where it is null or blank."""
+        column = self.columns[name]
+        value = value_at(row, column, key)
+        text = "" if value is None else text_of(value, row, column)
+        return text if text.strip() else ""
+
+
+def id_of(row: Row) -> object:
+    """The `id` of a row, or else its number."""
+    return row.number if row.values.get(ID) is None else row.values[ID]
+
+
+def refuse_shared_ids(problems: list[Problem]) -> None:
+    """Every problem needs an id of its own: records of runs are kept by it.
+
+    Raises:
+        UserError: naming both rows.
+    """
+    origin_of: dict[str, str] = {}
+    for problem in problems:
+        if problem.id in origin_of:
+            raise UserError(f"{problem.origin} has the id of {origin_of[problem.id]}; give every problem its own id")
+        origin_of[problem.id] = problem.origin

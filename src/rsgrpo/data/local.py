@@ -1,0 +1,91 @@
+"""Problems from files of one's own."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from rsgrpo.data import cleaning
+from rsgrpo.data.cleaning import Part
+from rsgrpo.data.dataset import ID, check_columns, id_of, refuse_shared_ids
+from rsgrpo.data.rows import FORMATS, Row, read_rows, text_of, value_at
+from rsgrpo.data.source import Split
+from rsgrpo.types import FieldError, Problem, UserError, check_fields
+
+
+@dataclass(frozen=True, kw_only=True)  # no slots: what was read is kept
+class Local:
+    """One problem a row, with its gold answer: `{"problem": "What is 1 + 1?", "answer": "2"}`.
+
+    Every row is checked before anything runs. The train set is cleaned; validation and test are taken as they are.
+
+    Raises:
+        FieldError: when no path is given, or the columns do not make sense.
+    """
+
+    path: str
+    """The training problems: a .jsonl, .json, .parquet or .csv file."""
+    validation_path: str | None = None
+    test_path: str | None = None
+    columns: Mapping[str, str] = field(default_factory=lambda: {"problem": "problem", "answer": "answer"})
+    """The columns of `problem` and `answer`; dotted into structs and lists, such as `prompt.0.content`."""
+    decontaminate: bool = True
+    """Leave out the train problems whose text is in the validation or the test file."""
+    suffix: str = ""
+    """Appended to every problem."""
+    max_prompt_tokens: int | None = None
+    """Prompts with more tokens are dropped."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, max_prompt_tokens=(1, math.inf))
+        check_columns(self.columns)
+        if not self.path:
+            raise FieldError("path", self.path, "is empty", f"name {FORMATS}")
+
+    def split(self, name: Split) -> list[Problem]:
+        """The problems of `train`, `validation` or `test`; empty when no file was named for it.
+
+        Raises:
+            UserError: naming the file, and the row, that is missing, malformed or without an answer.
+        """
+        return cleaning.with_suffix(
+            self._train.problems if name == "train" else self._read(f"{name}_path"), self.suffix
+        )
+
+    def removed(self, name: Split) -> Mapping[str, int]:
+        """How many problems of a split were left out, by reason."""
+        return self._train.removed if name == "train" else {}
+
+    @cached_property
+    def _train(self) -> Part:
+        kept, removed = cleaning.clean(self._read("path"))
+        if self.decontaminate:
+            for reason, key in ((cleaning.IN_VALIDATION, "validation_path"), (cleaning.IN_TEST, "test_path")):
+                kept, removed[reason] = cleaning.without_overlap(kept, self._read(key))
+        if not kept:
+            raise UserError(
+                f"data.path={self.path}: cleaning left nothing to train on ({cleaning.in_words(removed)}); name a file "
+                "with other problems, or keep those of the tests with data.decontaminate=false"
+            )
+        return Part(kept, cleaning.positive(removed))
+
+    def _read(self, key: str) -> list[Problem]:
+        if getattr(self, key) is None:
+            return []
+        path = Path(getattr(self, key)).expanduser()
+        rows = read_rows(path, f"data.{key}", columns=(*self.columns.values(), ID))
+        problems = [self._problem(row, path.stem) for row in rows]
+        refuse_shared_ids(problems)
+        return problems
+
+    def _problem(self, row: Row, name: str) -> Problem:
+        text, answer = self._text(row, "problem"), self._text(row, "answer")
+        return Problem(id=f"{name}/{id_of(row)}", text=text, answer=answer, origin=row.origin, facts={"dataset": name})
+
+    def _text(self, row: Row, name: str) -> str:
+        column = self.columns[name]
+        text = text_of(value_at(row, column, f"data.columns.{name}"), row, column)
+        if not text.strip():
+            raise UserError(f"{row.origin}: field {column!r} is empty; fill it in or remove the line")
+        return text

@@ -1,0 +1,74 @@
+"""Several rewards added up."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rsgrpo.rewards.base import Pending, ReadsGolds, Reward, begin, close
+from rsgrpo.types import Completion, FieldError, Group, Problem, Prompt, Score, check_fields
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WeightedSum:
+    """value = sum_j weights[j] value_j; `correct` is what the reward named `correct` says.
+
+    `parts` holds the value of each reward under its name, and their own parts as `<name>/<part>`.
+
+    Raises:
+        FieldError: for a weight or a `correct` that names no reward.
+    """
+
+    rewards: Mapping[str, Reward]
+    weights: Mapping[str, float] = field(default_factory=dict)
+    """1 for a reward that is not named."""
+    correct: str | None = None
+    """The reward that says what is correct; null: the first."""
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        known = ", ".join(self.rewards)
+        if not self.rewards:
+            raise FieldError("rewards", {}, "names no reward", "add one: +reward@reward.rewards.NAME=CHOICE")
+        for name, weight in self.weights.items():
+            if name not in self.rewards:
+                raise FieldError(
+                    "weights", dict(self.weights), f"has {name!r}, which is no reward", f"choose of {known}"
+                )
+            if isinstance(weight, bool) or not isinstance(weight, int | float):
+                raise FieldError(f"weights.{name}", weight, "must be a number", f"try weights.{name}=1")
+        if self.correct is not None and self.correct not in self.rewards:
+            raise FieldError("correct", self.correct, "is no reward here", f"choose of {known}")
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return self.begin(Group(prompt=prompt, completions=(completion,)))()[0]
+
+    def begin(self, group: Group) -> Pending:
+        """Start every reward on the group; those that work in the background do so at the same time."""
+        pending = {name: begin(reward, group) for name, reward in self.rewards.items()}
+
+        def scores() -> tuple[Score, ...]:
+            by_name = {name: scores() for name, scores in pending.items()}
+            return tuple(
+                self._sum({name: scores[i] for name, scores in by_name.items()}) for i in range(len(group.completions))
+            )
+
+        return scores
+
+    def close(self) -> None:
+        """End what the rewards have started."""
+        for reward in self.rewards.values():
+            close(reward)
+
+    def unreadable(self, problems: Sequence[Problem]) -> list[bool]:
+        """What any of the rewards cannot compare with."""
+        found = [reward.unreadable(problems) for reward in self.rewards.values() if isinstance(reward, ReadsGolds)]
+        return [any(column) for column in zip([False] * len(problems), *found, strict=True)]
+
+    def _sum(self, scores: Mapping[str, Score]) -> Score:
+        judge = self.correct if self.correct is not None else next(iter(self.rewards))
+        parts = {name: score.value for name, score in scores.items()}
+        parts |= {f"{name}/{part}": value for name, score in scores.items() for part, value in score.parts.items()}
+        return Score(
+            value=sum(self.weights.get(name, 1.0) * score.value for name, score in scores.items()),
+            correct=scores[judge].correct,
+            parts=parts,
+        )

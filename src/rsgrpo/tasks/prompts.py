@@ -1,0 +1,65 @@
+"""The problems of a configuration as the policy's prompts, and what was left out of them."""
+
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from rsgrpo.data.cleaning import in_words
+from rsgrpo.data.dataset import UNWRAPPED
+from rsgrpo.data.source import DataSource, Split, tokenize
+from rsgrpo.models.policy import Policy
+from rsgrpo.rewards.base import ReadsGolds, Reward
+from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.recipe import Recipe
+from rsgrpo.types import Problem, Prompt, UserError
+
+UNREADABLE = "with an answer that cannot be compared with"
+
+
+def load_prompts(source: DataSource, policy: Policy, recipe: Recipe, *, chat_template: bool) -> PromptData:
+    """All splits.
+
+    Raises:
+        UserError: when there is nothing to train on, or a prompt does not fit into the policy's context.
+    """
+    return PromptData(
+        train=_split(source, "train", policy, recipe, chat_template),
+        validation=_split(source, "validation", policy, recipe, chat_template)[: recipe.evaluation.validation_prompts],
+        test=_split(source, "test", policy, recipe, chat_template),
+    )
+
+
+def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, chat_template: bool) -> list[Prompt]:
+    """One split; says what was left out of it."""
+    problems, unreadable = source.split(split), 0
+    if split == "train":  # the others stay comparable with what others measure
+        problems, unreadable = _with_readable_answers(problems, recipe.reward)
+    prompts, too_long = tokenize(
+        problems,
+        policy.tokenizer,
+        max_prompt_tokens=source.max_prompt_tokens,
+        max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
+        context=policy.context,
+        chat_template=chat_template,
+    )
+    longer = f"longer than data.max_prompt_tokens={source.max_prompt_tokens}"
+    removed = in_words({**source.removed(split), UNREADABLE: unreadable, longer: too_long})
+    unwrapped = sum(UNWRAPPED in prompt.problem.facts for prompt in prompts)
+    remarks = [f"left out {removed}"] if removed else []
+    remarks += [f"{unwrapped:,} without the text that data.strip_before and data.strip_after name"] if unwrapped else []
+    if remarks:
+        line = "; ".join([f"{split}: {len(prompts):,} problems", *remarks])
+        Console().print(line, soft_wrap=True, highlight=False)
+    if split == "train" and not prompts:
+        raise UserError("the train split is empty; check data.* (data.max_prompt_tokens drops longer prompts)")
+    return prompts
+
+
+def _with_readable_answers(problems: Sequence[Problem], reward: Reward) -> tuple[list[Problem], int]:
+    """Without problems whose gold answer the reward cannot compare with, and how many those are."""
+    if not isinstance(reward, ReadsGolds):
+        return list(problems), 0
+    Console(stderr=True).print(f"reading {len(problems):,} gold answers", highlight=False)
+    unreadable = reward.unreadable(problems)
+    kept = [problem for problem, bad in zip(problems, unreadable, strict=True) if not bad]
+    return kept, len(problems) - len(kept)
