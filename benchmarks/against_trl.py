@@ -94,8 +94,8 @@ def rsgrpo_steps(folder: Path, model: Path, data: Path, new: int, name: str) -> 
     run = folder / name
     command = [sys.executable, "run.py", f"hydra.run.dir={run}", f"model.path={model}", "objective=grpo"]
     command += ["data=local", f"data.path={data}", "data.suffix=''", "filter=none", "callbacks.checkpoint.every=99"]
-    command += ["reward._target_=tests.training.parity_reward.ParityReward", f"iterations={ITERATIONS}"]
-    command += ["~reward.timeout_s", "~reward.max_answer_chars", f"sampling.max_new_tokens={new}", "optimizer.lr=1e-5"]
+    command += ["reward=custom", "reward._target_=tests.training.parity_reward.ParityReward"]
+    command += [f"iterations={ITERATIONS}", f"sampling.max_new_tokens={new}", "optimizer.lr=1e-5"]
     command += [f"batching.prompts_per_iteration={PROMPTS}", f"batching.completions_per_prompt={COMPLETIONS}"]
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL, env=os.environ | {"PYTHONPATH": str(ROOT)})
     records = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]

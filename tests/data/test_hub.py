@@ -46,6 +46,7 @@ def test_the_note_says_what_the_table_is(tmp_path: Path):
         "rows": 4,
         "commit": None,  # a folder has none
     }
+    assert table(hub, "prompt", rows=4).commit(tmp_path, "data") is None
 
 
 @pytest.mark.parametrize("rows", [1, 99, 100, 101, 250, 1000])
@@ -122,6 +123,7 @@ def test_a_revision_is_resolved_to_the_commit_that_is_fetched_and_recorded(
     assert fetched == [("owner/name", "v1"), ("owner/name", "c0ffee")]
     (note,) = (tmp_path / "cache").glob("*.json")
     assert json.loads(note.read_text())["commit"] == "c0ffee"
+    assert wanted.commit(tmp_path / "cache", "data") == "c0ffee"
     assert wanted.read(tmp_path / "cache", "data")[2].origin == "owner/name train row 3"
     assert len(fetched) == 2, "the cache needs no network"
 

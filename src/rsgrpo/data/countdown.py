@@ -31,7 +31,7 @@ SPLIT_SIZES = {
 """Problems of each split, by how many numbers they give; all others are the pretraining split."""
 
 SETS_OF_FOUR = 250
-"""Of the 1,365 sets of four numbers, how many make problems: all would hold a gigabyte of attempts."""
+"""Of the 1,365 sets of four numbers, how many make problems: with all, pretraining would hold 640 MiB of attempts."""
 
 _SPLIT_SEED = 20251
 """Fixes which problem is in which split: the splits are part of the task, not of a run."""

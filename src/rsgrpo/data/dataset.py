@@ -80,19 +80,28 @@ class Dataset:
         refuse_shared_ids(problems)
         return problems
 
-    def _rows(self, key: str, cache_dir: Path) -> list[Row]:
-        wanted = tuple(self.columns.values())
+    def source(self, *, key: str, cache_dir: Path) -> str:
+        """Where the problems come from, for the record: a file, or an id of the hub with its commit."""
         if self.path is not None:
-            return read_rows(Path(self.path).expanduser(), f"{key}.path", columns=(*wanted, ID), first=self.rows)
-        table = HubTable(
+            return str(Path(self.path).expanduser().resolve())
+        commit = self._table().commit(cache_dir, key)
+        return str(self.hub) if commit is None else f"{self.hub}@{commit}"
+
+    def _rows(self, key: str, cache_dir: Path) -> list[Row]:
+        if self.path is not None:
+            columns = (*self.columns.values(), ID)
+            return read_rows(Path(self.path).expanduser(), f"{key}.path", columns=columns, first=self.rows)
+        return self._table().read(cache_dir, key)
+
+    def _table(self) -> HubTable:
+        return HubTable(
             hub=str(self.hub),
             config=self.config,
             split=self.hub_split,
             revision=self.revision,
-            columns=tuple(dict.fromkeys(map(top, wanted))),
+            columns=tuple(dict.fromkeys(map(top, self.columns.values()))),
             rows=self.rows,
         )
-        return table.read(cache_dir, key)
 
     def _problem(self, row: Row, key: str) -> Problem:
         text, answer = (self._text(row, name, f"{key}.columns.{name}") for name in ("problem", "answer"))

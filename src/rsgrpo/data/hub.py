@@ -42,6 +42,10 @@ class HubTable:
         """
         return parquet_rows(self.cached(cache_dir, key), f"{self.hub} {self.split}", columns=self.columns)
 
+    def commit(self, cache_dir: Path, key: str) -> str | None:
+        """The commit that the kept table is of; None of a folder."""
+        return json.loads(self.cached(cache_dir, key).with_suffix(".json").read_text(encoding="utf-8"))["commit"]
+
     def cached(self, cache_dir: Path, key: str) -> Path:
         """The Parquet file of this table, fetched unless it is there: by one process, while others wait for it."""
         asked = json.dumps([asdict(self), self._files()])

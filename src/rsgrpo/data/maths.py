@@ -57,6 +57,12 @@ class Maths(Dataset):
         """How many problems of a split were left out, by reason."""
         return self._part(name).removed
 
+    def sources(self) -> Mapping[str, str]:
+        """Where each dataset comes from, for the record."""
+        cache_dir = Path(self.cache_dir).expanduser()
+        keys = {"data": self, **{f"data.tests.{name}": test for name, test in self.tests.items()}}
+        return {dataset.name: dataset.source(key=key, cache_dir=cache_dir) for key, dataset in keys.items()}
+
     def _part(self, name: Split) -> Part:
         if name == "test":
             return Part(self._with_suffix(self._tests.problems), self._tests.removed)

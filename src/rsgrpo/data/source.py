@@ -1,5 +1,7 @@
 """What every data source is, and its problems in the policy's tokens."""
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
@@ -25,6 +27,26 @@ class DataSource(Protocol):
     def removed(self, name: Split) -> Mapping[str, int]:
         """How many problems were left out of a split, by a reason that is read after the number: `repeated`."""
         ...
+
+
+@runtime_checkable
+class NamedSources(Protocol):
+    """A data source that is made of several datasets and can say where each comes from."""
+
+    def sources(self) -> Mapping[str, str]: ...
+
+
+def digest(prompts: Sequence[Prompt]) -> str:
+    """A hash of the problems and their tokens, in order: what a run was trained on, whatever it is called.
+
+    >>> digest([]) == digest([Prompt(problem=Problem(id="p", text="1 + 1", answer="2"), token_ids=(1, 2))])
+    False
+    """
+    content = hashlib.blake2b(digest_size=16)
+    for prompt in prompts:
+        record = [prompt.id, prompt.problem.text, prompt.problem.answer, prompt.token_ids]
+        content.update(json.dumps(record).encode() + b"\n")
+    return content.hexdigest()
 
 
 def tokenize(

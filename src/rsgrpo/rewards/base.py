@@ -1,6 +1,7 @@
 """What every reward is, and the one place that finds the answer in a completion."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,22 @@ class Reward(Protocol):
     """(prompt, completion) -> Score. Total: never raises, always finite, in bounded time."""
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score: ...
+
+
+class TextReward(ABC):
+    """Base of rewards that look at the problem and the text alone."""
+
+    @abstractmethod
+    def judge(self, problem: Problem, text: str) -> Score:
+        """The verdict on a text."""
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return self.judge(prompt.problem, completion.text)
+
+
+def wrong(why: str, value: float = 0.0) -> Score:
+    """The score of an answer that is not correct, with its reason as a part."""
+    return Score(value=value, correct=False, parts={why: 1.0})
 
 
 @runtime_checkable

@@ -4,8 +4,8 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rsgrpo.rewards.base import last_boxed
-from rsgrpo.types import Completion, Problem, Prompt, Score, check_fields
+from rsgrpo.rewards.base import TextReward, last_boxed, wrong
+from rsgrpo.types import Problem, Score, check_fields
 
 MAX_TOKENS = 64
 """Longest expression looked at; the longest demonstrated one has 11 tokens."""
@@ -17,7 +17,7 @@ _TOKEN = re.compile(r"\s*(?:([0-9]{1,9})|([-+*/()]))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CountdownReward:
+class CountdownReward(TextReward):
     """1 when the last box uses exactly the given numbers and evaluates to the target, else 0, or partial credit.
 
     `parts` tells the failures apart: `no_box`, `malformed`, `wrong_numbers`, `wrong_value`. With `graded`, the last two
@@ -29,22 +29,18 @@ class CountdownReward:
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
-        return self.judge(prompt.problem, completion.text)
-
     def judge(self, problem: Problem, text: str) -> Score:
-        """The verdict on a text."""
         boxed = last_boxed(text)
         if boxed is None:
-            return _wrong("no_box")
+            return wrong("no_box")
         try:
             value, numbers = evaluate(boxed)
         except ValueError:
-            return _wrong("malformed")
+            return wrong("malformed")
         if sorted(numbers) != sorted(problem.facts["numbers"]):
-            return _wrong("wrong_numbers", WELL_FORMED if self.graded else 0.0)
+            return wrong("wrong_numbers", WELL_FORMED if self.graded else 0.0)
         if value != int(problem.answer):
-            return _wrong("wrong_value", partial_credit(value, int(problem.answer)) if self.graded else 0.0)
+            return wrong("wrong_value", partial_credit(value, int(problem.answer)) if self.graded else 0.0)
         return Score(value=1.0, correct=True)
 
 
@@ -55,10 +51,6 @@ def partial_credit(value: Fraction, target: int) -> float:
     (0.35, 0.23)
     """
     return RIGHT_NUMBERS + NEAR * float(1 / (1 + abs(value - target)))
-
-
-def _wrong(why: str, value: float = 0.0) -> Score:
-    return Score(value=value, correct=False, parts={why: 1.0})
 
 
 def evaluate(expression: str) -> tuple[Fraction, list[int]]:

@@ -29,7 +29,9 @@ def build_recipe(cfg: DictConfig) -> Recipe:
         )
     parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
     with field_errors_name_their_key(""):
-        return Recipe(**parts, reward=build_reward(cfg), evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed)
+        return Recipe(
+            **parts, reward=build_reward(cfg), evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed
+        )
 
 
 def build_reward(cfg: DictConfig) -> Reward:

@@ -1,12 +1,13 @@
 """The problems of a configuration as the policy's prompts, and what was left out of them."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 
 from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.dataset import UNWRAPPED
-from rsgrpo.data.source import DataSource, Split, tokenize
+from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward
 from rsgrpo.training.datamodule import PromptData
@@ -27,6 +28,15 @@ def load_prompts(source: DataSource, policy: Policy, recipe: Recipe, *, chat_tem
         validation=_split(source, "validation", policy, recipe, chat_template)[: recipe.evaluation.validation_prompts],
         test=_split(source, "test", policy, recipe, chat_template),
     )
+
+
+def describe(source: DataSource, data: PromptData) -> dict[str, Any]:
+    """What a run is trained and measured on, for its `run.json`: size, hash and sources of its splits."""
+    splits = {"train": data.train, "validation": data.validation, "test": data.test}
+    described: dict[str, Any] = {
+        name: {"problems": len(prompts), "blake2b": digest(prompts)} for name, prompts in splits.items()
+    }
+    return described | ({"sources": dict(source.sources())} if isinstance(source, NamedSources) else {})
 
 
 def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, chat_template: bool) -> list[Prompt]:

@@ -1,6 +1,6 @@
 """`ckpt=RUN`: continue a run in its own folder, with its own settings."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +72,21 @@ def _quoted(value: str) -> str:
 
 def _key(override: str) -> str:
     return override.lstrip("+~").split("=", 1)[0].split("@")[0]
+
+
+def check_same_data(run: Path, now: Mapping[str, Any]) -> None:
+    """Refuse to continue a run on problems that are not those it began with: a file or a dataset has changed.
+
+    Raises:
+        UserError: naming the split.
+    """
+    before = run_folder.read_json(run / run_folder.RUN).get("data", {})
+    for split in ("train", "validation", "test"):
+        if split in before and before[split] != now[split]:
+            raise UserError(
+                f"ckpt={run}: its {split} split had {before[split]['problems']} problems, the same settings now give "
+                f"{now[split]['problems']}, or others; restore the data, or start a new run"
+            )
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:

@@ -23,8 +23,8 @@ from rsgrpo.rewards.base import close
 from rsgrpo.tasks.compose import build, build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
 from rsgrpo.tasks.policy import load_policy
-from rsgrpo.tasks.prompts import load_prompts
-from rsgrpo.tasks.resume import check_same_run
+from rsgrpo.tasks.prompts import describe, load_prompts
+from rsgrpo.tasks.resume import check_same_data, check_same_run
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.metrics_file import MetricsFile
@@ -65,7 +65,10 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             engine = build(cfg, "rollout")(policy=policy)
         module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
         trainer = _trainer(cfg, run, recipe, validates=bool(data.validation))
-        _begin_run_folder(run, cfg, checkpoint)
+        described = describe(source, data)
+        if checkpoint is not None:
+            check_same_data(run, described)
+        _begin_run_folder(run, cfg, checkpoint, described)
     if checkpoint is None:
         with clock.stage("base_evaluation"):
             _evaluate(trainer, module, data, validation=True)
@@ -167,8 +170,8 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     return checkpoint
 
 
-def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None) -> None:
-    """What was asked for, with which versions; a resumed run first forgets what came after its checkpoint."""
+def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data: dict[str, Any]) -> None:
+    """What was asked for, with which versions and data; a resumed run first forgets what came after its checkpoint."""
     console = Console(stderr=True)
     if checkpoint is None:
         claim_run_folder(run)
@@ -180,9 +183,8 @@ def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None) -> No
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
     packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
-    run_folder.write_json(
-        run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": {name: version(name) for name in packages}}
-    )
+    versions = {name: version(name) for name in packages}
+    run_folder.write_json(run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": versions, "data": data})
 
 
 def _quiet_lightning() -> None:
