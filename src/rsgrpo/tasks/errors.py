@@ -2,6 +2,7 @@
 
 import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,18 @@ def explain(error: Exception, conf: Path) -> str:
     if unknown:
         return _unknown_key(unknown[1], conf)
     return " ".join(text.split())
+
+
+def refuse_empty_choices(arguments: Sequence[str], conf: Path) -> None:
+    """Refuse `group=null`, for which Hydra has a traceback.
+
+    Raises:
+        UserError: naming the choices.
+    """
+    for argument in arguments:
+        group, _, choice = argument.partition("=")
+        if choice == "null" and (conf / group).is_dir():
+            raise UserError(_unknown_choice(group, choice, conf))
 
 
 def _unknown_choice(group: str, name: str, conf: Path) -> str:
