@@ -24,8 +24,8 @@ LIMIT_S = 2
 
 def alone(gold: str, answer: str) -> bool:
     """What math-verify makes of both in a box."""
-    sides = (parse(f"\\boxed{{{side}}}", parsing_timeout=LIMIT_S) for side in (gold, answer))
-    return verify(*sides, timeout_seconds=LIMIT_S)
+    left, right = (parse(f"\\boxed{{{side}}}", parsing_timeout=LIMIT_S) for side in (gold, answer))
+    return verify(left, right, timeout_seconds=LIMIT_S)
 
 
 def value(gold: str) -> str | None:
