@@ -38,7 +38,14 @@ def content(*played: tuple[str, list[dict[str, Any]]], **changes: Any) -> dict[s
         "seeds": 3,
         "escaped_above": 0.9,
         "played": [
-            {"name": name, "field": "beta", "pulls": [0, 14_000, 28_400], "resolution": 1, "runs": runs}
+            {
+                "name": name,
+                "field": {"grpo": None, "maxpo": "k"}.get(name, "beta"),
+                "own_value": {"maxpo": 4}.get(name),
+                "pulls": [0, 14_000, 28_400],
+                "resolution": 1,
+                "runs": runs,
+            }
             for name, runs in names
         ],
         "refused": {},

@@ -42,9 +42,14 @@ def test_objectives_without_a_value_and_those_refused(tmp_path: Path) -> None:
     lines = printed(tmp_path, record)
     assert [line.split() for line in lines if line.startswith(("grpo", "maxpo"))] == [
         ["grpo", "0/1", "10", "never", "never", "0.6000", "0.100"],
-        ["maxpo", "1/1", "0", "20", "30", "0.9500", "0.100"],
+        ["maxpo", "4", "1/1", "0", "20", "30", "0.9500", "0.100"],
     ]
     assert "not played: mahdavi: is defined for rewards of 0 and 1 only" in lines
+
+
+def test_a_value_that_moves_is_called_scheduled(tmp_path: Path) -> None:
+    record = content(("rs_grpo", [a_run(None, [0.6], [[10], [None], [None]])]))
+    assert "scheduled" in next(line for line in printed(tmp_path, record) if line.startswith("rs_grpo"))
 
 
 def test_escaping_is_what_the_record_says_it_is() -> None:

@@ -48,6 +48,8 @@ def test_peaks_of_ones_own() -> None:
         ({"width": 0.0}, "width"),
         ({"start_floor": 0.0}, "start_floor"),
         ({"noise": -0.1}, "noise"),
+        ({"start": 100.0}, "start"),
+        ({"start": -1.0}, "start"),
         ({"floor": float("nan")}, "floor"),
         ({"peaks": ()}, "peaks"),
         ({"peaks": ((40, 0.9, 5.0),)}, "peaks"),

@@ -332,7 +332,7 @@ def test_32_bits_follow_64_for_a_while() -> None:
 
 
 def test_noise_is_around_the_mean_and_the_same_for_every_value() -> None:
-    flat = Peaks(arms=4, peaks=((0, 0.0),), floor=0.3, noise=0.5)
+    flat = Peaks(arms=4, peaks=((0, 0.0),), floor=0.3, start=3.0, noise=0.5)
     watched = Watched()
     stream = SeededStreams(seeds=2, seed=9)
     still = functools.partial(torch.optim.SGD, lr=0.0)

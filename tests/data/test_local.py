@@ -114,7 +114,7 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
     [
         ('{"problem": "x?", "answer": ', "is not JSON", "write one JSON object a line"),
         ("problem,answer", "is not JSON", "write one JSON object a line"),
-        ('["x?", "2"]', "is not a JSON object", "write {'problem': ..., 'answer': ...}"),
+        ('["x?", "2"]', "is a JSON array", "write one object a line"),
         ('"x?"', "is not a JSON object", "write {'problem': ..., 'answer': ...}"),
         ("null", "is not a JSON object", "write {'problem': ..., 'answer': ...}"),
         (
@@ -166,7 +166,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path):
     message = refusal(str(path))
     assert f"data.path={path}" in message
     assert "UTF-8" in message
-    assert "name a .jsonl, .json, .parquet or .csv file" in message
+    assert "save it as UTF-8" in message
 
 
 @pytest.mark.parametrize("columns", [{"problem": "q"}, {"problem": "q", "answer": ""}, {"a": "b"}, {}])

@@ -63,6 +63,14 @@ def test_a_reward_without_background_is_asked_when_the_scores_are():
     assert asked_for == ["1", "2"]
 
 
+def test_a_reward_that_raises_ends_in_one_sentence():
+    def broken(prompt: Prompt, completion: Completion) -> Score:
+        raise KeyError("numbers")
+
+    with pytest.raises(UserError, match=r"reward: broken raised KeyError\('numbers'\) on a completion of p; a reward"):
+        begin(broken, group(PROBLEM, "1"))()
+
+
 @pytest.mark.parametrize(
     ("result", "says"),
     [

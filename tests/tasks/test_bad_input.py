@@ -63,6 +63,7 @@ CASES = [
         slow=False,
     ),
     case("unknown group", "objectives=grpo", r"objectives: no such key", r"mean objective\b"),
+    case("dataset without a place", "+dataset=math500", r"\+dataset@data\.tests\.NAME=math500"),
     case("nothing for a group", "objective=null", r"objective=null", r"one of .*rs_grpo"),
     case("unknown task", "task=nope", r"task=nope", r"one of .*train"),
     case("key the class does not take", "+objective.tau=1", r"objective\.tau", r"remove|takes no"),

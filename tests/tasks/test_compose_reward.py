@@ -68,6 +68,11 @@ def test_what_a_function_returns_is_checked():
     [
         (["reward=custom"], "reward._target_ is not set; give it on the command line: reward._target_="),
         (["reward=custom", "reward._target_=no.such.thing"], "reward._target_=no.such.thing cannot be imported"),
+        (
+            ["reward=custom", "reward._target_=tests.tasks.own_rewards.brief", "+reward.scal=2"],
+            "reward.scal: brief has the settings scale; mend the name",
+        ),
+        (["reward=custom", "reward._target_=tests.tasks.own_rewards.even", "+reward.x=2"], "even has no settings"),
         (["reward=weighted", "+reward.weights.other=1"], r"reward\.weights=.* has 'other', which is no reward"),
         (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
         (

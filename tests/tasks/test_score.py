@@ -57,6 +57,31 @@ def test_columns_of_other_names_and_a_reward_of_ones_own(tmp_path: Path):
     assert "expected" not in done.stdout
 
 
+def test_a_csv_file_with_long_responses_and_written_verdicts(tmp_path: Path):
+    file = tmp_path / "pairs.csv"
+    long = "so " * 100_000
+    verdicts = ("1", "1.0", "true", "True", "", "0", "false")
+    rows = [f'2,"{long}\\boxed{{2}}",{verdict}' for verdict in verdicts]
+    file.write_text("answer,response,expected\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    records, printed = scored(tmp_path, f"data.path={file}")
+    assert [record.get("expected") for record in records] == [1, 1, 1, 1, None, 0, 0]
+    assert "4 of 6 are as expected; 6, 7 differ" in printed
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ({"answer": "2", "response": None}, "field 'response' is None; it must be text or a number"),
+        ({"answer": "2", "response": ["2"]}, "field 'response' is ['2']; it must be text or a number"),
+        ({"answer": "2", "response": "2", "expected": "yes"}, "field 'expected' is 'yes'; write 1 or 0, true or false"),
+    ],
+)
+def test_a_cell_that_is_no_text_or_no_verdict_is_refused(tmp_path: Path, row: dict[str, Any], says: str):
+    done = run_py(tmp_path, "task=score", f"data.path={lines(tmp_path, [row])}")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert says in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

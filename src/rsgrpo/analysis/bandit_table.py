@@ -38,13 +38,19 @@ def bandit_table(content: dict[str, Any]) -> Table:
         for run in played["runs"]:
             table.add_row(
                 played["name"],
-                "" if run["value"] is None else f"{run['value']:g}",
+                _value(run["value"], played),
                 f"{len(escaped(run, content))}/{len(run['final_reward'])}",
                 *(_median([at for at in run["crossings"][t] if at is not None], ",.0f") for t in thresholds),
                 _median(run["final_reward"], ".4f"),
                 _median(run["final_entropy"], ".3f"),
             )
     return table
+
+
+def _value(value: float | None, played: dict[str, Any]) -> str:
+    """The value that was played: one of several, the objective's own, or that of a schedule."""
+    value = played["own_value"] if value is None else value
+    return f"{value:g}" if value is not None else "" if played["field"] is None else "scheduled"
 
 
 def escaped(run: dict[str, Any], content: dict[str, Any]) -> list[float]:

@@ -17,7 +17,8 @@ def print_lemmas(run: Path, console: Console) -> None:
         title=f"lemmas of the paper on exact updates of random bandits with {content['arms']} arms",
         caption="Lemma 2 (6): the standard step lowers the best arms, on policies made for it and on random ones\n"
         "Lemma 3 (7): above beta = log(1/p)/gap every step raises them; median of the smallest such beta found, where "
-        "one is needed\nLemma 4 (8): beyond some beta the gain only shrinks; median of the smallest such beta found",
+        "one is needed (on so many)\nLemma 4 (8): beyond some beta the gain only shrinks; median of the "
+        "smallest such beta found",
     )
     for column in (
         "best\narms",

@@ -64,9 +64,11 @@ class Local:
             for reason, key in ((cleaning.IN_VALIDATION, "validation_path"), (cleaning.IN_TEST, "test_path")):
                 kept, removed[reason] = cleaning.without_overlap(kept, self._read(key))
         if not kept:
+            overlaps = removed.get(cleaning.IN_TEST) or removed.get(cleaning.IN_VALIDATION)
+            keep = ", or keep those of the tests with data.decontaminate=false" if overlaps else ""
             raise UserError(
                 f"data.path={self.path}: cleaning left nothing to train on ({cleaning.in_words(removed)}); name a file "
-                "with other problems, or keep those of the tests with data.decontaminate=false"
+                f"with other problems{keep}"
             )
         return Part(kept, cleaning.positive(removed))
 

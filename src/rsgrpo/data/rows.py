@@ -46,7 +46,7 @@ def read_rows(path: Path, key: str, *, columns: Collection[str], first: int | No
         else:
             rows = list(islice(readers[suffix](path), first))
     except UnicodeDecodeError as error:
-        raise UserError(f"{key}={path} cannot be read as UTF-8 text: {error}; name {FORMATS}") from None
+        raise UserError(f"{key}={path} cannot be read as UTF-8 text: {error}; save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"{key}={path} cannot be read: {error}; name {FORMATS}") from None
     if not rows:
@@ -97,7 +97,9 @@ def _json_lines(path: Path) -> Iterator[Row]:
             record = json.loads(line)
         except (ValueError, RecursionError) as error:
             why = getattr(error, "msg", type(error).__name__)
-            raise UserError(f"{where} is not JSON ({why}); write one JSON object a line") from None
+            raise UserError(f"{where} is not JSON ({why}); write one JSON object a line: JSON Lines") from None
+        if isinstance(record, list):
+            raise UserError(f"{where} is a JSON array; write one object a line: JSON Lines")
         if not isinstance(record, dict):
             raise UserError(f"{where} is not a JSON object; write {{'problem': ..., 'answer': ...}}")
         yield Row(record, number, where, record.keys())
@@ -105,6 +107,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
 
 def _csv(path: Path) -> Iterator[Row]:
     """Every cell is text: `NA` and `007` stay what they are."""
+    csv.field_size_limit(2**31 - 1)  # a response can be longer than Python expects of a cell
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file, strict=True)
         try:

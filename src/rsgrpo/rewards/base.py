@@ -72,11 +72,29 @@ def begin(reward: Reward, group: Group) -> Pending:
     """Start scoring a group, now where the reward can do so in the background, else when the scores are asked for.
 
     Raises:
-        UserError: by the returned function, when the reward returns what is no finite score.
+        UserError: by the returned function, when the reward raises or returns what is no finite score.
     """
     if isinstance(reward, BackgroundReward):
         return reward.begin(group)
-    return lambda: tuple(checked_score(reward(group.prompt, c), reward) for c in group.completions)
+    return lambda: tuple(_score(reward, group.prompt, completion) for completion in group.completions)
+
+
+def _score(reward: Reward, prompt: Prompt, completion: Completion) -> Score:
+    try:
+        score = reward(prompt, completion)
+    except UserError:
+        raise
+    except Exception as error:  # of a user's function, which may raise anything
+        raise UserError(
+            f"reward: {_name(reward)} raised {error!r} on a completion of {prompt.problem.origin or prompt.id}; a "
+            "reward scores every text (RSGRPO_TRACEBACK=1 shows where it failed)"
+        ) from error
+    return checked_score(score, reward)
+
+
+def _name(reward: Reward) -> str:
+    named = getattr(reward, "func", reward)  # of a function with its settings filled in
+    return getattr(named, "__name__", type(named).__name__)
 
 
 def checked_score(score: object, reward: Reward) -> Score:
@@ -85,8 +103,7 @@ def checked_score(score: object, reward: Reward) -> Score:
     Raises:
         UserError: naming the reward and what is wrong with its result.
     """
-    named = getattr(reward, "func", reward)  # of a function with its settings filled in
-    name = getattr(named, "__name__", type(named).__name__)
+    name = _name(reward)
     if not isinstance(score, Score):
         raise UserError(
             f"reward: {name} returned {type(score).__name__}; return rsgrpo.types.Score(value=..., correct=...)"

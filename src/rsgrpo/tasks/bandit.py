@@ -55,7 +55,9 @@ def bandit(cfg: DictConfig) -> None:
 
             try:
                 trajectories = _play(experiment, objective, schedule, progress=show)
-                played.append({"field": scheduled_field(objective), **_record(name, trajectories)})
+                field = scheduled_field(objective)
+                own = None if field is None or schedule.changes_value else getattr(objective, field)
+                played.append({"field": field, "own_value": own, **_record(name, trajectories)})
             except (UserError, FieldError) as error:
                 if not every:
                     raise UserError(refusal(error, "bandit.batch")) from error

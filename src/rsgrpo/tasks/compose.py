@@ -59,6 +59,13 @@ def _keep_functions(node: Any) -> None:
         return  # whoever instantiates it says what is wrong with the name
     if inspect.isfunction(found):
         node["_partial_"] = True
+        takes = list(inspect.signature(found).parameters)[2:]
+        for name in node:
+            if name not in ("_target_", "_partial_", *takes):
+                settings = f"has the settings {', '.join(takes)}" if takes else "has no settings"
+                raise UserError(
+                    f"{node._get_full_key(name)}: {found.__name__} {settings}; mend the name, or leave it out"
+                )
 
 
 def build(cfg: DictConfig, key: str) -> Any:

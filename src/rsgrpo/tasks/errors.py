@@ -38,14 +38,20 @@ def explain(error: Exception, conf: Path) -> str:
     return " ".join(text.split())
 
 
+PLACED = "dataset"
+"""A group whose choices are put into others: `+dataset@data.tests.NAME=aime24`."""
+
+
 def refuse_empty_choices(arguments: Sequence[str], conf: Path) -> None:
-    """Refuse `group=null`, for which Hydra has a traceback.
+    """Refuse `group=null`, for which Hydra has a traceback, and a dataset without its place, which it would ignore.
 
     Raises:
         UserError: naming the choices.
     """
     for argument in arguments:
         group, _, choice = argument.partition("=")
+        if group.lstrip("+") == PLACED:
+            raise UserError(f"{argument}: say where it goes: +{PLACED}@data.tests.NAME={choice} adds a test set")
         if choice == "null" and (conf / group).is_dir():
             raise UserError(_unknown_choice(group, choice, conf))
 
@@ -82,6 +88,8 @@ def _known_keys(conf: Path) -> set[str]:
     keys = {folder.name for folder in conf.iterdir() if folder.is_dir()}
     for file in conf.rglob("*.yaml"):
         text = file.read_text(encoding="utf-8")
+        if file.parent.name == PLACED:
+            continue
         whole = file.parent == conf or text.startswith("# @package _global_")
         keys |= _dotted(yaml.safe_load(text), "" if whole else file.relative_to(conf).parts[0])
     return keys

@@ -12,7 +12,7 @@ from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import Problem, Prompt, UserError
+from rsgrpo.types import Prompt, UserError
 
 UNREADABLE = "with an answer that cannot be compared with"
 
@@ -41,17 +41,17 @@ def describe(source: DataSource, data: PromptData) -> dict[str, Any]:
 
 def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, chat_template: bool) -> list[Prompt]:
     """One split; says what was left out of it."""
-    problems, unreadable = source.split(split), 0
-    if split == "train":  # the others stay comparable with what others measure
-        problems, unreadable = _with_readable_answers(problems, recipe.reward)
     prompts, too_long = tokenize(
-        problems,
+        source.split(split),
         policy.tokenizer,
         max_prompt_tokens=source.max_prompt_tokens,
         max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
         context=policy.context,
         chat_template=chat_template,
     )
+    unreadable = 0
+    if split == "train":  # the others stay comparable with what others measure
+        prompts, unreadable = _with_readable_answers(prompts, recipe.reward)
     longer = f"longer than data.max_prompt_tokens={source.max_prompt_tokens}"
     removed = in_words({**source.removed(split), UNREADABLE: unreadable, longer: too_long})
     unwrapped = sum(UNWRAPPED in prompt.problem.facts for prompt in prompts)
@@ -65,11 +65,11 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
     return prompts
 
 
-def _with_readable_answers(problems: Sequence[Problem], reward: Reward) -> tuple[list[Problem], int]:
-    """Without problems whose gold answer the reward cannot compare with, and how many those are."""
+def _with_readable_answers(prompts: Sequence[Prompt], reward: Reward) -> tuple[list[Prompt], int]:
+    """Without prompts whose gold answer the reward cannot compare with, and how many those are."""
     if not isinstance(reward, ReadsGolds):
-        return list(problems), 0
-    Console(stderr=True).print(f"reading {len(problems):,} gold answers", highlight=False)
-    unreadable = reward.unreadable(problems)
-    kept = [problem for problem, bad in zip(problems, unreadable, strict=True) if not bad]
-    return kept, len(problems) - len(kept)
+        return list(prompts), 0
+    Console(stderr=True).print(f"reading {len(prompts):,} gold answers", highlight=False)
+    unreadable = reward.unreadable([prompt.problem for prompt in prompts])
+    kept = [prompt for prompt, bad in zip(prompts, unreadable, strict=True) if not bad]
+    return kept, len(prompts) - len(kept)
