@@ -53,13 +53,13 @@ def test_two_iterations_on_math12k_with_its_six_benchmarks(run_py: RunPy, shared
     for said in (
         "2 with an empty problem or answer",
         "16 kept for validation",
-        "1 with an answer that cannot be compared with",
         "longer than data.max_prompt_tokens=400",
     ):
         assert said in line
     recorded = run_folder.read_json(run / run_folder.RUN)["data"]
     assert recorded["sources"].keys() == {"math12k", *BENCHMARKS}
     assert f"train: {recorded['train']['problems']:,} problems" in printed
+    assert f"reading {recorded['train']['problems']:,} gold answers" in printed
     metrics = records(run / "metrics.jsonl")
     trained = [record for record in metrics if "train/loss" in record]
     assert [record["iteration"] for record in trained] == [1, 2]
