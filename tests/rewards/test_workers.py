@@ -56,7 +56,7 @@ def test_closing_ends_the_processes_and_the_next_question_starts_others(workers:
 
 def test_the_deadline_kills_and_replaces_a_worker():
     """The limits inside are set beyond the deadline outside, so that only the latter can end it."""
-    pool = Workers(1, timeout_s=0.5, limit_s=100)
+    pool = Workers(1, timeout_s=2.0, limit_s=100)
     assert pool.submit([RIGHT]).result() == ["right"]
     (before,) = pool.process_ids
     assert pool.submit([WRONG, HANGS, RIGHT]).result() == ["wrong", "timeout", "right"]
@@ -80,7 +80,7 @@ def test_a_worker_killed_by_hand_costs_nothing(workers: Workers):
 
 
 def test_a_stopped_worker_is_a_hanging_one():
-    pool = Workers(1, timeout_s=0.5, limit_s=2)
+    pool = Workers(1, timeout_s=2.0, limit_s=2)
     pool.submit([RIGHT]).result()
     os.kill(pool.process_ids[0], signal.SIGSTOP)
     assert pool.submit([RIGHT, RIGHT]).result() == ["timeout", "right"]
