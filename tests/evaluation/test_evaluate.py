@@ -8,10 +8,10 @@ import jaxtyping
 import pytest
 import torch
 
-from rsgrpo.evaluation.evaluate import EvaluationPlan, ProblemResult, evaluate, score_group
-from rsgrpo.rewards.base import Reward
+from rsgrpo.evaluation.evaluate import EvaluationPlan, ProblemResult, evaluate
+from rsgrpo.rewards.base import Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.types import Completion, FieldError, Group, Problem, Prompt, Sampling, Score
+from rsgrpo.types import Completion, FieldError, Group, Problem, Prompt, Sampling, Score, ScoredGroup
 
 SAMPLING = Sampling(max_new_tokens=8)
 
@@ -105,7 +105,7 @@ def test_no_prompts_have_no_results():
 
 def test_a_group_is_scored_completion_by_completion():
     group = Group(prompt=prompt("y", "a"), completions=(completion("A"), completion("a"), completion("b")))
-    scored = score_group(SaysTheAnswer(), group)
+    scored = ScoredGroup(group=group, scores=begin(SaysTheAnswer(), group)())
     assert scored.group is group
     assert scored.rewards == (0.5, 1.0, 0.0)
     assert scored.num_correct == 1

@@ -1,13 +1,17 @@
 """Sampling a split and counting what is right: behind validation, the test and later every benchmark."""
 
 import math
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsgrpo.rewards.base import Reward, begin
+from rsgrpo.rewards.base import Pending, Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.types import FieldError, Group, Prompt, Sampling, Score, ScoredGroup, check_fields
+from rsgrpo.types import FieldError, Group, Prompt, Sampling, Score, check_fields
+
+IN_FLIGHT = 64
+"""Groups whose completions are kept while the reward works on them: the rest of a split would fill the memory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +55,6 @@ class ProblemResult:
     """What the data source knows of the problem, its level for example."""
 
 
-def score_group(reward: Reward, group: Group) -> ScoredGroup:
-    """The reward's verdict on each completion of `group`."""
-    return ScoredGroup(group=group, scores=begin(reward, group)())
-
-
 def evaluate(
     engine: RolloutEngine,
     reward: Reward,
@@ -68,8 +67,20 @@ def evaluate(
     """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`."""
     seeds = [seed_of(prompt) for prompt in prompts]
     groups = engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds)
-    pending = {index: (group, begin(reward, group)) for index, group in groups}
-    return [_result(group, scores()) for group, scores in (pending[index] for index in range(len(prompts)))]
+    results: dict[int, ProblemResult] = {}
+    pending: deque[tuple[int, Group, Pending]] = deque()
+
+    def finish_oldest() -> None:
+        index, group, scores = pending.popleft()
+        results[index] = _result(group, scores())
+
+    for index, group in groups:
+        pending.append((index, group, begin(reward, group)))
+        if len(pending) > IN_FLIGHT:
+            finish_oldest()
+    while pending:
+        finish_oldest()
+    return [results[index] for index in range(len(prompts))]
 
 
 def _result(group: Group, scores: Sequence[Score]) -> ProblemResult:

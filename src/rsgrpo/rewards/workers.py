@@ -7,7 +7,6 @@ import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -154,8 +153,7 @@ class _Process:
     def ask(self, question: Question, timeout_s: float) -> tuple[str, bool] | None:
         """(verdict, whether the process wants to be replaced); None when it did not answer in time."""
         self.connection.send_bytes(json.dumps(question).encode())
-        deadline = time.monotonic() + timeout_s
-        if not self.connection.poll(max(0.0, deadline - time.monotonic())):
+        if not self.connection.poll(timeout_s):
             return None
         verdict, tired = json.loads(self.connection.recv_bytes())
         return verdict, tired

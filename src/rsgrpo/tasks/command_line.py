@@ -15,7 +15,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rsgrpo.tasks.errors import explain, refuse_empty_choices
+from rsgrpo.tasks.errors import check_choices, explain
 from rsgrpo.tasks.machine import check_machine
 from rsgrpo.tasks.resume import with_settings_of_run
 from rsgrpo.types import UserError
@@ -89,7 +89,7 @@ def _leave_nothing(run: Path) -> None:
 def start(main: Callable[[], None], conf: Path) -> int:
     """Run a Hydra main function with the settings of a resumed run put in; returns the exit code."""
     try:
-        refuse_empty_choices(sys.argv[1:], conf)
+        check_choices(sys.argv[1:], conf)
         sys.argv[1:] = with_settings_of_run(sys.argv[1:])
         main()
     except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError, OSError) as error:

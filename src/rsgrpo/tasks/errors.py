@@ -42,7 +42,7 @@ PLACED = "dataset"
 """A group whose choices are put into others: `+dataset@data.tests.NAME=aime24`."""
 
 
-def refuse_empty_choices(arguments: Sequence[str], conf: Path) -> None:
+def check_choices(arguments: Sequence[str], conf: Path) -> None:
     """Refuse `group=null`, for which Hydra has a traceback, and a dataset without its place, which it would ignore.
 
     Raises:
