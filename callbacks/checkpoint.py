@@ -1,25 +1,116 @@
-"""Resumable checkpoints on a schedule."""
+"""Resumable checkpoints on a schedule, and which of them is the best."""
 
+import difflib
+import math
 from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.pytorch.callbacks import Checkpoint as CalledLast
 
-from rsgrpo.training import checkpoints
+from rsgrpo import run_folder
+from rsgrpo.training import checkpoints, ranks
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import check_at_least_one
+from rsgrpo.types import FieldError, UserError, check_at_least_one
+
+MODES = ("max", "min")
+
+OF_EVALUATION = "eval/"
+"""How the metrics begin that a validation logs, after the iteration's own."""
 
 
-class Checkpoint(lightning.Callback):
-    """Every `every` iterations, and at the last one, writes `checkpoints/iteration_NNNNNN.ckpt`; keeps the newest."""
+class Checkpoint(CalledLast):
+    """Every `every` iterations, and at the last one, writes `checkpoints/iteration_NNNNNN`; keeps the newest `keep`.
 
-    def __init__(self, every: int, keep: int) -> None:
+    With `best=<metric>` the checkpoint with the highest (`best_mode=max`) or lowest (`min`) value of that metric is
+    kept too, named by `checkpoints/best.json`. A metric of validation adds a checkpoint at each iteration after which
+    a validation follows. Of equal values the first counts.
+
+    Lightning calls callbacks of this kind after all others, so that whatever an iteration logs is there.
+
+    Raises:
+        FieldError: when `every` or `keep` is below 1, or `best_mode` is neither max nor min.
+        UserError: when nothing logs the metric `best`, or the disk refuses a checkpoint.
+    """
+
+    def __init__(self, every: int, keep: int, best: str | None = None, best_mode: str = "max") -> None:
         check_at_least_one(every=every, keep=keep)
-        self.every, self.keep = every, keep
+        if best is not None and (not isinstance(best, str) or not best):
+            raise FieldError("best", best, "must be the name of a metric", "try best=train/reward_mean")
+        if best_mode not in MODES:
+            raise FieldError("best_mode", best_mode, f"must be one of {', '.join(MODES)}", "try best_mode=max")
+        self.every, self.keep, self.best, self.best_mode = every, keep, best, best_mode
+
+    @property
+    def _from_evaluation(self) -> bool:
+        return self.best is not None and self.best.startswith(OF_EVALUATION)
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        if self._from_evaluation and not trainer.limit_val_batches:
+            raise UserError(
+                f"callbacks.checkpoint.best={self.best} comes from a validation, and this run validates on nothing; "
+                "set eval.validation_prompts, or choose a metric of training: try "
+                "callbacks.checkpoint.best=train/reward_mean"
+            )
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        if report.iteration % self.every == 0 or report.is_last:
-            checkpoints.save(trainer, Path(trainer.default_root_dir), report.iteration, keep=self.keep)
+        run = Path(trainer.default_root_dir)
+        validates = self._from_evaluation and report.iteration % pl_module.recipe.evaluation.every == 0
+        saves = report.iteration % self.every == 0 or report.is_last or validates
+        fresh = self.best in pl_module.pending_metrics
+        if saves:
+            pl_module.write_metrics()  # a run that is killed after the checkpoint does not repeat this iteration
+            checkpoints.save(trainer, run, report.iteration, keep=self.keep)
+        # An iteration that trained nothing lacks some metrics, and Lightning would repeat those of an earlier one.
+        if self.best is not None and not self._from_evaluation:
+            self._compare(trainer, run, report.iteration, may_lack=not report.updates, fresh=fresh, mark=saves)
+
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        """Only mark: Lightning would resume a checkpoint that is written here one validation late."""
+        if self._from_evaluation:
+            self._compare(trainer, Path(trainer.default_root_dir), pl_module.iteration, mark=True)
+
+    def _compare(
+        self,
+        trainer: lightning.Trainer,
+        run: Path,
+        iteration: int,
+        *,
+        mark: bool,
+        fresh: bool = True,
+        may_lack: bool = False,
+    ) -> None:
+        """Record the checkpoint of `iteration` as the best one if it is.
+
+        Raises:
+            UserError: on every rank, when rank 0 has never seen the metric.
+        """
+        assert self.best is not None
+        logged = trainer.callback_metrics
+        unknown = self.best not in logged and not may_lack
+        problem = self._unknown_metric(sorted(logged)) if unknown else None
+        problem = ranks.gather(problem)[0]
+        if problem is not None:
+            raise UserError(problem)
+        if ranks.index() == 0 and mark and fresh and self.best in logged:
+            value = float(logged[self.best])
+            if run_folder.checkpoint(run, iteration).is_dir() and self._is_better(value, run):
+                run_folder.mark_best(run, iteration, self.best, value)
+                run_folder.prune(run, self.keep)
+        ranks.barrier()
+
+    def _is_better(self, value: float, run: Path) -> bool:
+        before = run_folder.best(run)
+        if not math.isfinite(value) or before is None or before["metric"] != self.best:
+            return math.isfinite(value)
+        return value > before["value"] if self.best_mode == "max" else value < before["value"]
+
+    def _unknown_metric(self, known: list[str]) -> str:
+        near = difflib.get_close_matches(str(self.best), known, n=3) or known
+        return (
+            f"callbacks.checkpoint.best={self.best}: no such metric was logged; choose one that is, such as "
+            f"{', '.join(near) or 'train/reward_mean, with the callback that logs it before callbacks.checkpoint'}"
+        )

@@ -1,5 +1,7 @@
 """What the policy actually writes."""
 
+from itertools import chain
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +9,9 @@ import lightning
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from rsgrpo import run_folder
+from rsgrpo.training import ranks
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import StepReport, check_at_least_one
+from rsgrpo.types import ScoredGroup, StepReport, check_at_least_one
 
 LONGEST_SHOWN = 2000
 """Characters of a completion in the TensorBoard text; `rollouts.jsonl` has all of it."""
@@ -27,29 +30,36 @@ class SampledCompletions(lightning.Callback):
         report = outputs["report"]
         if report.iteration % self.every and not report.is_last and report.iteration != 1:
             return
-        samples = self._samples(report)
+        samples = [sample for _, sample in sorted(chain(*ranks.gather(self._samples(report))), key=itemgetter(0))]
         if trainer.is_global_zero:
             run_folder.append(Path(trainer.default_root_dir) / run_folder.ROLLOUTS, samples)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
                     logger.experiment.add_text("train/completions", _markdown(samples), report.iteration)
 
-    def _samples(self, report: StepReport) -> list[dict[str, Any]]:
+    def _samples(self, report: StepReport) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+        """(place of the prompt, number of the completion) and record of this rank's part of what is shown."""
         return [
-            {
-                "iteration": report.iteration,
-                "prompt": scored.group.prompt.id,
-                "problem": scored.group.prompt.problem.text,
-                "answer": scored.group.prompt.problem.answer,
-                "completion": completion.text,
-                "reward": score.value,
-                "correct": score.correct,
-                "finished": completion.finished,
-                "parts": dict(score.parts),
-            }
-            for scored in report.groups[: self.groups]
-            for completion, score in list(zip(scored.group.completions, scored.scores, strict=True))[: self.completions]
+            ((place, number), _record(report.iteration, scored, number))
+            for place, scored in report.groups.items()
+            if place < self.groups
+            for number in range(min(self.completions, len(scored.scores)))
         ]
+
+
+def _record(iteration: int, scored: ScoredGroup, number: int) -> dict[str, Any]:
+    prompt, completion, score = scored.group.prompt, scored.group.completions[number], scored.scores[number]
+    return {
+        "iteration": iteration,
+        "prompt": prompt.id,
+        "problem": prompt.problem.text,
+        "answer": prompt.problem.answer,
+        "completion": completion.text,
+        "reward": score.value,
+        "correct": score.correct,
+        "finished": completion.finished,
+        "parts": dict(score.parts),
+    }
 
 
 def _markdown(samples: list[dict[str, Any]]) -> str:

@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from rsgrpo.evaluation.statistics import rollout_statistics
+from rsgrpo.training import ranks
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import StepReport, check_at_least_one
 
@@ -22,14 +23,15 @@ class ProgressLine(lightning.Callback):
         check_at_least_one(every=every)
         self.every = every
         self.warned = False
-        self.console = Console(stderr=True)
+        self.console = Console(stderr=True, quiet=not ranks.is_first())
+        self.live = self.console.is_terminal and not self.console.quiet
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(bar_width=24), console=self.console, auto_refresh=False
         )
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         self.began, self.first = time.perf_counter(), pl_module.iteration
-        if self.console.is_terminal:
+        if self.live:
             self.bar.start()
             self.task = self.bar.add_task("starting", total=pl_module.recipe.iterations, completed=self.first)
 
@@ -37,10 +39,10 @@ class ProgressLine(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        rollouts = rollout_statistics(report.groups)
+        rollouts = rollout_statistics(report.outcomes)
         solved = trainer.callback_metrics.get("train/cumulative_solve_rate")
         line = self._line(report, {"reward": rollouts["reward_mean"], "solved": solved, "entropy": report.entropy})
-        if self.console.is_terminal:
+        if self.live:
             self.bar.update(self.task, completed=report.iteration, description=line, refresh=True)
         elif report.iteration % self.every == 0 or report.is_last or report.iteration == self.first + 1:
             self.console.print(line, soft_wrap=True, highlight=False)
@@ -55,11 +57,11 @@ class ProgressLine(lightning.Callback):
             self.console.print(cure, soft_wrap=True, highlight=False)
 
     def on_train_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
-        if self.console.is_terminal:
+        if self.live:
             self.bar.stop()
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: RLModule, exception: BaseException) -> None:
-        if self.console.is_terminal:
+        if self.live:
             self.bar.stop()
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:

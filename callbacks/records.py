@@ -19,13 +19,13 @@ class PromptRecords(lightning.Callback):
         records = [
             {
                 "iteration": report.iteration,
-                "prompt": scored.group.prompt.id,
-                "n": len(scored.scores),
-                "correct": scored.num_correct,
-                "reward_mean": sum(scored.rewards) / len(scored.rewards),
+                "prompt": outcome.prompt_id,
+                "n": len(outcome.scores),
+                "correct": outcome.num_correct,
+                "reward_mean": sum(outcome.rewards) / len(outcome.rewards),
                 "dropped": reason,
             }
-            for scored, reason in zip(report.groups, report.dropped, strict=True)
+            for outcome, reason in zip(report.outcomes, report.dropped, strict=True)
         ]
         if trainer.is_global_zero:
             run_folder.append(Path(trainer.default_root_dir) / run_folder.PROMPTS, records)

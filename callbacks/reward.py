@@ -19,7 +19,7 @@ class Reward(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        statistics, parts = rollout_statistics(report.groups), reward_parts(report.groups)
+        statistics, parts = rollout_statistics(report.outcomes), reward_parts(report.outcomes)
         self.parts |= parts.keys()  # a part that was seen once is 0 from then on, not absent
         pl_module.log_metrics({f"train/{name}": value for name, value in statistics.items()})
         pl_module.log_metrics({f"train/reward/{name}": parts.get(name, 0.0) for name in sorted(self.parts)})

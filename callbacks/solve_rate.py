@@ -21,7 +21,7 @@ class CumulativeSolveRate(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        self.tracker.add(report.groups)
+        self.tracker.add(report.outcomes)
         pl_module.log_metrics(
             {
                 "train/cumulative_solve_rate": self.tracker.rate(report.train_set_size),

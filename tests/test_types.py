@@ -1,7 +1,7 @@
 """check_fields refuses what a class could not use, and the records answer what is asked of them."""
 
 import math
-from dataclasses import FrozenInstanceError, dataclass
+from dataclasses import FrozenInstanceError, dataclass, replace
 from typing import Any, Literal
 
 import pytest
@@ -237,10 +237,20 @@ def test_a_scored_group_tells_rewards_from_correctness():
     prompt = Prompt(problem=Problem(id="p", text="", answer=""), token_ids=(1,))
     completion = Completion(token_ids=(7,), logprobs=torch.zeros(1), text="", finished=True, policy_version=0)
     scores = (Score(value=0.9, correct=False), Score(value=1.0, correct=True), Score(value=0.0, correct=True))
-    scored = ScoredGroup(group=Group(prompt=prompt, completions=(completion,) * 3), scores=scores)
-    assert scored.rewards == (0.9, 1.0, 0.0)
-    assert scored.num_correct == 2
-    assert prompt.id == "p"
+    outcome = ScoredGroup(group=Group(prompt=prompt, completions=(completion,) * 3), scores=scores).outcome
+    assert outcome.rewards == (0.9, 1.0, 0.0)
+    assert (outcome.num_correct, outcome.accuracy) == (2, 2 / 3)
+    assert outcome.prompt_id == prompt.id == "p"
+
+
+def test_an_outcome_tells_what_became_of_each_completion_without_its_tokens():
+    prompt = Prompt(problem=Problem(id="p", text="", answer=""), token_ids=(1,))
+    long = Completion(token_ids=(7, 8), logprobs=torch.tensor([-1.0, -2.0]), text="x", finished=False, policy_version=0)
+    short = Completion(token_ids=(9,), logprobs=torch.tensor([-0.5]), text="y", finished=True, policy_version=0)
+    score = Score(value=1.0, correct=True)
+    outcome = ScoredGroup(group=Group(prompt=prompt, completions=(long, short)), scores=(score, score)).outcome
+    assert (outcome.lengths, outcome.finished) == ((2, 1), (False, True))
+    assert outcome.mean_logprobs == (-1.5, -0.5)
 
 
 @pytest.mark.parametrize(("iteration", "is_last"), [(1, False), (2, False), (3, True)])
@@ -251,7 +261,8 @@ def test_the_last_step_knows_that_it_is_the_last(iteration, is_last):
         optimizer_steps=0,
         policy_version=0,
         train_set_size=1,
-        groups=(),
+        outcomes=(),
+        groups={},
         dropped=(),
         advantages=torch.zeros(0, 4),
         in_force={},
@@ -261,6 +272,7 @@ def test_the_last_step_knows_that_it_is_the_last(iteration, is_last):
         seconds={},
     )
     assert report.is_last is is_last
+    assert replace(report, stopped_by="SIGTERM").is_last
 
 
 def test_records_are_frozen():

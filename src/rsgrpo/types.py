@@ -2,7 +2,7 @@
 
 Legend, used in every shape annotation of the project:
 
-    P  prompts on this rank            S  tokens of one packed row
+    P  prompts of one iteration        S  tokens of one packed row
     N  completions per prompt          M  packed rows (micro-batches) of one update
     T  tokens of one completion        V  vocabulary
     B  sequences of one packed row     k  as in pass@k
@@ -242,11 +242,21 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScoredGroup:
-    """A group with the verdict on each of its completions."""
+class Outcome:
+    """What came of one group, without its tokens and texts: all that filters, objectives and metrics look at.
 
-    group: Group
+    Groups stay on the rank that sampled them; every rank knows the outcomes of all.
+    """
+
+    prompt_id: str
     scores: tuple[Score, ...]
+    """The verdict on each of the N completions."""
+    lengths: tuple[int, ...]
+    """Tokens of each completion."""
+    finished: tuple[bool, ...]
+    """Whether a stop token ended it."""
+    mean_logprobs: tuple[float, ...]
+    """The sampler's mean log-prob per token of each completion, in nats."""
 
     @property
     def rewards(self) -> tuple[float, ...]:
@@ -260,6 +270,25 @@ class ScoredGroup:
     def accuracy(self) -> float:
         """Share of the completions that are correct."""
         return self.num_correct / len(self.scores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredGroup:
+    """A group with the verdict on each of its completions."""
+
+    group: Group
+    scores: tuple[Score, ...]
+
+    @property
+    def outcome(self) -> Outcome:
+        completions = self.group.completions
+        return Outcome(
+            prompt_id=self.group.prompt.id,
+            scores=self.scores,
+            lengths=tuple(len(completion.token_ids) for completion in completions),
+            finished=tuple(completion.finished for completion in completions),
+            mean_logprobs=tuple(completion.logprobs.mean().item() for completion in completions),
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -325,10 +354,12 @@ class StepReport:
     optimizer_steps: int
     policy_version: int
     train_set_size: int
-    groups: tuple[ScoredGroup, ...]
-    """All groups in prompt order, before any filter."""
+    outcomes: tuple[Outcome, ...]
+    """Of all groups of all ranks, in prompt order, before any filter."""
     dropped: tuple[str | None, ...]
-    """Why each group was dropped, or None where it was kept; aligned with `groups`."""
+    """Why each group was dropped, or None where it was kept; aligned with `outcomes`."""
+    groups: Mapping[int, ScoredGroup]
+    """The groups that this rank sampled, with their completions, by their place among `outcomes`."""
     advantages: Float[Tensor, "P_kept N"]
     in_force: Mapping[str, float]
     """What the schedule set: `beta` or `k`, with `_min` and `_max` where it differs from prompt to prompt."""
@@ -338,8 +369,10 @@ class StepReport:
     logprob_gap: float | None
     """Largest |trainer - sampler| log-prob over the trained tokens before the update; None when nothing was trained."""
     seconds: Mapping[str, float]
-    """Wall time by stage."""
+    """Wall time by stage, on this rank."""
+    stopped_by: str | None = None
+    """The signal that ends the run after this iteration, SIGTERM for example."""
 
     @property
     def is_last(self) -> bool:
-        return self.iteration >= self.iterations
+        return self.iteration >= self.iterations or self.stopped_by is not None

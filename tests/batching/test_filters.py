@@ -1,23 +1,24 @@
 """Which groups are trained on, and why the others are not."""
 
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
-from rsgrpo.types import Completion, Group, Problem, Prompt, Score, ScoredGroup
+from rsgrpo.types import Outcome, Score
 
 FILTERS = [DropEqualRewards(), KeepAll()]
 
 
-def group(*scores: tuple[float, bool]) -> ScoredGroup:
-    """A group with the given (reward, correct) of each completion."""
-    completion = Completion(token_ids=(7,), logprobs=torch.zeros(1), text="", finished=True, policy_version=0)
-    prompt = Prompt(problem=Problem(id="p", text="", answer=""), token_ids=(1,))
-    return ScoredGroup(
-        group=Group(prompt=prompt, completions=(completion,) * len(scores)),
+def outcome(*scores: tuple[float, bool]) -> Outcome:
+    """Of a group with the given (reward, correct) of each completion."""
+    n = len(scores)
+    return Outcome(
+        prompt_id="p",
         scores=tuple(Score(value=value, correct=correct) for value, correct in scores),
+        lengths=(1,) * n,
+        finished=(True,) * n,
+        mean_logprobs=(0.0,) * n,
     )
 
 
@@ -41,11 +42,11 @@ def group(*scores: tuple[float, bool]) -> ScoredGroup:
     ],
 )
 def test_groups_of_equal_rewards_are_dropped_for_a_reason(scores, reason):
-    assert DropEqualRewards()([group(*scores)]) == [reason]
+    assert DropEqualRewards()([outcome(*scores)]) == [reason]
 
 
 def test_reasons_are_aligned_with_the_groups():
-    solved, mixed, failed = (group((a, a > 0), (b, b > 0)) for a, b in [(1.0, 1.0), (0.0, 1.0), (0.0, 0.0)])
+    solved, mixed, failed = (outcome((a, a > 0), (b, b > 0)) for a, b in [(1.0, 1.0), (0.0, 1.0), (0.0, 0.0)])
     assert DropEqualRewards()([solved, mixed, failed, mixed]) == ["all_correct", None, "all_wrong", None]
     assert KeepAll()([solved, mixed, failed, mixed]) == [None] * 4
 
@@ -55,7 +56,7 @@ def test_reasons_are_aligned_with_the_groups():
 @given(rewards=st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=4), max_size=6))
 def test_kept_and_dropped_are_all_groups(group_filter, rewards):
     assert isinstance(group_filter, GroupFilter)
-    groups = [group(*((r, r == 1) for r in row)) for row in rewards]
+    groups = [outcome(*((r, r == 1) for r in row)) for row in rewards]
     reasons = group_filter(groups)
     kept = [g for g, reason in zip(groups, reasons, strict=True) if reason is None]
     dropped = [g for g, reason in zip(groups, reasons, strict=True) if reason is not None]

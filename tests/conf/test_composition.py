@@ -24,6 +24,8 @@ from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.tasks.compose import RECIPE_GROUPS, build, build_recipe
+from rsgrpo.tasks.trainer import OURS, build_sharding
+from rsgrpo.training.sharding import Sharding
 from rsgrpo.types import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -126,8 +128,9 @@ def test_every_choice_builds_its_object(
     if group == "task":
         assert callable(get_method(cfg.task._target_))
     elif group == "trainer":
-        known = {*inspect.signature(lightning.Trainer.__init__).parameters, "threads"}
-        assert set(cfg.trainer) <= known
+        assert set(cfg.trainer) <= {*inspect.signature(lightning.Trainer.__init__).parameters, *OURS}
+        assert set(OURS) - {"strategy"} <= set(cfg.trainer)
+        assert isinstance(build_sharding(cfg), Sharding)
     elif group == "rollout":
         assert isinstance(instantiate(cfg.rollout)(policy=policy), RolloutEngine)
     elif group == "logger":
@@ -150,7 +153,7 @@ def test_every_choice_builds_its_object(
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 def test_the_gpu_trainer_starts_on_a_gpu() -> None:
     cfg = composed("trainer=gpu")
-    settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
+    settings = {key: value for key, value in cfg.trainer.items() if key not in OURS}
     assert lightning.Trainer(**settings, logger=False, enable_checkpointing=False).num_devices == 1
 
 

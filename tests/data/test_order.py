@@ -71,7 +71,7 @@ def test_seeds_and_epochs_differ_in_order():
 
 
 @pytest.mark.parametrize(("size", "ranks"), [(4, 1), (4, 2), (4, 4), (12, 3), (6, 6)])
-def test_the_shares_of_the_ranks_joined_in_order_are_the_batch_of_one_rank(size: int, ranks: int):
+def test_the_ranks_are_dealt_the_batch_of_one_rank_prompt_by_prompt(size: int, ranks: int):
     # 7 prompts: batches straddle epochs and are larger than the data.
     whole = stream(7, size, batches=20)
     shares = [
@@ -80,7 +80,7 @@ def test_the_shares_of_the_ranks_joined_in_order_are_the_batch_of_one_rank(size:
     for iteration, batch in enumerate(whole):
         parts = [[prompt.id for prompt in share.batch(iteration)] for share in shares]
         assert {len(part) for part in parts} == {size // ranks}
-        assert [name for part in parts for name in part] == batch
+        assert [name for turn in zip(*parts, strict=True) for name in turn] == batch
 
 
 def test_a_rank_starts_late_where_it_would_have_been():

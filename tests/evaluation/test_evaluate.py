@@ -107,8 +107,8 @@ def test_a_group_is_scored_completion_by_completion():
     group = Group(prompt=prompt("y", "a"), completions=(completion("A"), completion("a"), completion("b")))
     scored = ScoredGroup(group=group, scores=begin(SaysTheAnswer(), group)())
     assert scored.group is group
-    assert scored.rewards == (0.5, 1.0, 0.0)
-    assert scored.num_correct == 1
+    assert scored.outcome.rewards == (0.5, 1.0, 0.0)
+    assert scored.outcome.num_correct == 1
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The numbers that callbacks write, on records small enough to count by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,19 +15,18 @@ from rsgrpo.evaluation.statistics import (
     throughput,
     update_statistics,
 )
-from rsgrpo.types import Completion, Group, Problem, Prompt, Score, ScoredGroup, StepReport, UpdateReport
+from rsgrpo.types import Outcome, Score, StepReport, UpdateReport
 
 
-def group(name: str, rewards: Sequence[float], tokens: Sequence[int] = (), cut: int = 0) -> ScoredGroup:
-    """A group of completions of `tokens` tokens, correct where the reward is 1, the first `cut` of them unfinished."""
-    lengths = tokens or [1] * len(rewards)
-    completions = tuple(
-        Completion(token_ids=(5,) * length, logprobs=torch.zeros(length), text="", finished=i >= cut, policy_version=0)
-        for i, length in enumerate(lengths)
+def outcome(name: str, rewards: Sequence[float], tokens: Sequence[int] = (), cut: int = 0) -> Outcome:
+    """Of completions of `tokens` tokens, correct where the reward is 1, the first `cut` of them unfinished."""
+    return Outcome(
+        prompt_id=name,
+        scores=tuple(Score(value=r, correct=r == 1) for r in rewards),
+        lengths=tuple(tokens or [1] * len(rewards)),
+        finished=tuple(i >= cut for i in range(len(rewards))),
+        mean_logprobs=(0.0,) * len(rewards),
     )
-    prompt = Prompt(problem=Problem(id=name, text="", answer=""), token_ids=(1,))
-    scores = tuple(Score(value=r, correct=r == 1) for r in rewards)
-    return ScoredGroup(group=Group(prompt=prompt, completions=completions), scores=scores)
 
 
 def update(**changes: Any) -> UpdateReport:
@@ -42,7 +42,8 @@ def report(**changes: Any) -> StepReport:
         "optimizer_steps": 1,
         "policy_version": 1,
         "train_set_size": 10,
-        "groups": (),
+        "outcomes": (),
+        "groups": {},
         "dropped": (),
         "advantages": torch.zeros(0, 2),
         "in_force": {},
@@ -57,19 +58,19 @@ def report(**changes: Any) -> StepReport:
 def test_the_parts_of_a_reward_are_means_over_all_completions():
     parts = ({"no_box": 1.0}, {}, {"length": -0.5, "no_box": 1.0}, {"length": -1.0})
     scores = tuple(Score(value=0.0, correct=False, parts=p) for p in parts)
-    groups = [group("a", [0.0, 0.0]), group("b", [0.0, 0.0])]
-    scored = [ScoredGroup(group=g.group, scores=half) for g, half in zip(groups, (scores[:2], scores[2:]), strict=True)]
+    groups = [outcome("a", [0.0, 0.0]), outcome("b", [0.0, 0.0])]
+    scored = [replace(o, scores=half) for o, half in zip(groups, (scores[:2], scores[2:]), strict=True)]
     assert reward_parts(scored) == {"length": -0.375, "no_box": 0.5}
     assert reward_parts(groups) == {}
 
 
 def test_a_prompt_counts_as_solved_once_and_for_good():
     tracker = SolveTracker()
-    tracker.add([group("a", [0.0, 1.0]), group("b", [0.0, 0.0])])
+    tracker.add([outcome("a", [0.0, 1.0]), outcome("b", [0.0, 0.0])])
     assert (tracker.rate(10), tracker.rate_of_visited()) == (0.1, 0.5)
     # Failing later does not undo it, solving again does not count twice.
-    tracker.add([group("a", [0.0, 0.0]), group("c", [1.0, 1.0])])
-    tracker.add([group("a", [1.0, 1.0])])
+    tracker.add([outcome("a", [0.0, 0.0]), outcome("c", [1.0, 1.0])])
+    tracker.add([outcome("a", [1.0, 1.0])])
     assert tracker.solved == {"a", "c"}
     assert tracker.visited == {"a", "b", "c"}
     assert (tracker.rate(10), tracker.rate_of_visited()) == (0.2, pytest.approx(2 / 3))
@@ -82,23 +83,23 @@ def test_nothing_visited_is_nothing_solved():
 
 def test_solved_means_correct_and_not_rewarded():
     tracker = SolveTracker()
-    tracker.add([group("a", [0.5, 0.9])])
+    tracker.add([outcome("a", [0.5, 0.9])])
     assert not tracker.solved
 
 
 def test_rollout_statistics_are_means_over_completions():
     # Five completions: rewards 1, 0, 0.5, 0.5, 1; tokens 2, 4, 1, 1, 7; one of the first group ran out of room.
-    groups = [group("a", [1.0, 0.0], [2, 4], cut=1), group("b", [0.5, 0.5, 1.0], [1, 1, 7])]
+    groups = [outcome("a", [1.0, 0.0], [2, 4], cut=1), outcome("b", [0.5, 0.5, 1.0], [1, 1, 7])]
     assert rollout_statistics(groups) == pytest.approx(
         {"reward_mean": 0.6, "accuracy": 0.4, "completion_tokens_mean": 3.0, "truncated_fraction": 0.2}
     )
 
 
 def test_group_statistics_count_before_and_after_the_filter():
-    groups = (group("a", [1.0, 1.0]), group("b", [0.0, 1.0]), group("c", [0.0, 0.0]), group("d", [0.5, 0.5]))
+    groups = (outcome("a", [1.0, 1.0]), outcome("b", [0.0, 1.0]), outcome("c", [0.0, 0.0]), outcome("d", [0.5, 0.5]))
     got = group_statistics(
         report(
-            groups=groups,
+            outcomes=groups,
             dropped=("all_correct", None, "all_wrong", "equal_rewards"),
             advantages=torch.tensor([[-3.0, 4.0]]),
         )
@@ -118,7 +119,7 @@ def test_group_statistics_count_before_and_after_the_filter():
 
 
 def test_group_statistics_of_an_iteration_without_training():
-    got = group_statistics(report(groups=(group("a", [1.0, 1.0]),), dropped=("all_correct",)))
+    got = group_statistics(report(outcomes=(outcome("a", [1.0, 1.0]),), dropped=("all_correct",)))
     assert got["groups_kept"] == 0
     assert got["advantage_rms"] == 0
     assert got["groups_dropped/all_wrong"] == 0
@@ -142,7 +143,7 @@ def test_no_updates_have_no_statistics():
 def test_throughput_divides_tokens_by_the_time_of_their_stage():
     got = throughput(
         report(
-            groups=(group("a", [1.0, 0.0], [20, 30]), group("b", [1.0, 0.0], [10, 0])),
+            outcomes=(outcome("a", [1.0, 0.0], [20, 30]), outcome("b", [1.0, 0.0], [10, 0])),
             updates=(update(row_tokens=100), update(row_tokens=60)),
             seconds={"rollout": 4.0, "update": 0.5, "reward": 9.0},
         )
@@ -151,7 +152,7 @@ def test_throughput_divides_tokens_by_the_time_of_their_stage():
 
 
 def test_a_stage_that_did_not_run_has_no_throughput():
-    groups = (group("a", [1.0, 1.0], [8, 8]),)
-    assert throughput(report(groups=groups, seconds={"rollout": 2.0})) == {"sampled_tokens_per_s": 8.0}
-    assert throughput(report(groups=groups, seconds={"rollout": 2.0, "update": 1.0})) == {"sampled_tokens_per_s": 8.0}
+    groups = (outcome("a", [1.0, 1.0], [8, 8]),)
+    assert throughput(report(outcomes=groups, seconds={"rollout": 2.0})) == {"sampled_tokens_per_s": 8.0}
+    assert throughput(report(outcomes=groups, seconds={"rollout": 2.0, "update": 1.0})) == {"sampled_tokens_per_s": 8.0}
     assert throughput(report()) == {}

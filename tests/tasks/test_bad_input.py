@@ -316,7 +316,7 @@ CASES = [
         "-m seed=0,1 ckpt={tmp}/old",
         r"ckpt=\{tmp\}/old",
         "leave out -m",
-        files={"old/overrides.yaml": "[]\n", "old/checkpoints/iteration_000001.ckpt": ""},
+        files={"old/overrides.yaml": "[]\n"},
     ),
     case("pretraining a given model", "task=pretrain", r"task=pretrain", "model=tiny"),
     case(

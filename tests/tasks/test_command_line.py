@@ -14,6 +14,7 @@ from rsgrpo.tasks.command_line import start
 from rsgrpo.tasks.errors import explain
 from rsgrpo.tasks.resume import MAY_CHANGE, check_same_run, with_settings_of_run
 from rsgrpo.types import FieldError, UserError
+from tests.run_folders import write_checkpoint
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -144,9 +145,8 @@ def test_a_field_error_carries_what_the_command_line_needs() -> None:
 def run(tmp_path: Path) -> Path:
     """A run folder with two checkpoints, started with three overrides."""
     folder = tmp_path / "a run"
-    (folder / run_folder.CHECKPOINTS).mkdir(parents=True)
-    for name in ("iteration_000003.ckpt", "iteration_000006.ckpt"):
-        (folder / run_folder.CHECKPOINTS / name).touch()
+    for iteration in (3, 6):
+        write_checkpoint(folder, iteration)
     (folder / run_folder.OVERRIDES).write_text("- objective=grpo\n- +objective.tau=0.5\n- seed=7\n- iterations=6\n")
     return folder
 
@@ -195,7 +195,7 @@ def test_what_is_given_now_replaces_what_was_given_then(run: Path, given: str, r
     assert len(resumed) == 6
 
 
-@pytest.mark.parametrize("name", ["iteration_000003.ckpt", "iteration_000006.ckpt"])
+@pytest.mark.parametrize("name", ["iteration_000003", "iteration_000006"])
 def test_one_of_its_checkpoints_stands_for_the_run(run: Path, name: str) -> None:
     checkpoint = str(run / run_folder.CHECKPOINTS / name)
     resumed = read_by_hydra(with_settings_of_run([f"ckpt={checkpoint}"]))

@@ -29,7 +29,7 @@ from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import PackedRow, Prompt, Sampling, ScoredGroup, StepReport, UserError
+from rsgrpo.types import Outcome, PackedRow, Prompt, Sampling, StepReport, UserError
 from tests.runs import records
 from tests.training.parity_reward import ParityReward
 
@@ -131,7 +131,7 @@ def test_a_single_update_leaves_the_ratio_at_one(tmp_path: Path) -> None:
     _, [report] = train(tmp_path, RECIPE)
     assert report.updates[0].clip_fraction == 0
     # rho = 1: the loss is minus the token-weighted mean advantage.
-    lengths = torch.tensor([[len(c.token_ids) for c in g.group.completions] for g in report.groups], dtype=torch.float)
+    lengths = torch.tensor([outcome.lengths for outcome in report.outcomes], dtype=torch.float)
     kept = torch.tensor([reason is None for reason in report.dropped])
     expected = -(report.advantages * lengths[kept]).sum() / lengths[kept].sum()
     assert report.updates[0].loss == pytest.approx(float(expected), abs=1e-6)
@@ -139,7 +139,7 @@ def test_a_single_update_leaves_the_ratio_at_one(tmp_path: Path) -> None:
 
 def test_one_update_moves_probability_towards_positive_advantages(tmp_path: Path) -> None:
     module, [report] = train(tmp_path, replace(RECIPE, optimizer=AdamW(lr=1e-4)))
-    kept = [g for g, reason in zip(report.groups, report.dropped, strict=True) if reason is None]
+    kept = [g for g, reason in zip(report.groups.values(), report.dropped, strict=True) if reason is None]
     gain = 0.0
     for group, advantages in zip(kept, report.advantages, strict=True):
         for completion, advantage in zip(group.group.completions, advantages, strict=True):
@@ -154,7 +154,7 @@ def test_one_update_moves_probability_towards_positive_advantages(tmp_path: Path
 def test_updates_and_epochs_are_counted_and_every_kept_token_is_trained_in_each_epoch(tmp_path: Path) -> None:
     plan = replace(PLAN, prompts_per_update=2, epochs=3)
     module, [report] = train(tmp_path, replace(RECIPE, batching=plan, filter=KeepAll()))
-    tokens = sum(len(c.token_ids) for g in report.groups for c in g.group.completions)
+    tokens = sum(sum(outcome.lengths) for outcome in report.outcomes)
     assert (len(report.updates), report.optimizer_steps, module.optimizer_steps) == (6, 6, 6)
     assert sum(update.loss_tokens for update in report.updates) == 3 * tokens
     assert sum(update.num_sequences for update in report.updates) == 3 * 16
@@ -170,8 +170,8 @@ def test_the_second_epoch_clips_against_the_policy_that_was_sampled_from(tmp_pat
 
 def test_an_iteration_without_a_kept_group_changes_nothing(tmp_path: Path) -> None:
     class DropAll(GroupFilter):
-        def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
-            return ["unwanted"] * len(groups)
+        def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]:
+            return ["unwanted"] * len(outcomes)
 
     module, [report] = train(tmp_path, replace(RECIPE, filter=DropAll()))
     before = build_model(build_tokenizer(), hidden_size=64, num_layers=2, seed=0)
@@ -185,9 +185,9 @@ def test_an_iteration_that_trained_nothing_repeats_no_number_of_the_one_before(t
     class DropSecondIteration(GroupFilter):
         calls = 0
 
-        def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+        def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]:
             self.calls += 1
-            return ["unwanted" if self.calls == 2 else None] * len(groups)
+            return ["unwanted" if self.calls == 2 else None] * len(outcomes)
 
     observers = [Entropy(), UpdateStatistics(), StageTimes(), CumulativeSolveRate()]
     recipe = replace(RECIPE, iterations=3, filter=DropSecondIteration())
@@ -227,15 +227,15 @@ def test_an_objective_that_returns_something_else_is_named(tmp_path: Path, resul
 
 def test_completions_carry_the_version_of_the_policy_that_wrote_them(tmp_path: Path) -> None:
     _, reports = train(tmp_path, replace(RECIPE, iterations=3))
-    versions = [{c.policy_version for g in report.groups for c in g.group.completions} for report in reports]
+    versions = [{c.policy_version for g in report.groups.values() for c in g.group.completions} for report in reports]
     assert versions == [{0}, {1}, {2}]
     assert [report.policy_version for report in reports] == [1, 2, 3]
 
 
 def test_fewer_kept_groups_than_updates_leave_some_updates_out(tmp_path: Path) -> None:
     class KeepFirst(GroupFilter):
-        def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
-            return [None, *["unwanted"] * (len(groups) - 1)]
+        def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]:
+            return [None, *["unwanted"] * (len(outcomes) - 1)]
 
     plan = replace(PLAN, prompts_per_update=1)
     _, [report] = train(tmp_path, replace(RECIPE, batching=plan, filter=KeepFirst()))

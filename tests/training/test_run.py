@@ -56,9 +56,7 @@ def test_a_run_that_stopped_between_checkpoints_forgets_what_came_after(
     run_py: RunPy, six_iterations: Path, tmp_path: Path
 ) -> None:
     run = run_py(tmp_path / "run", "iterations=5", "callbacks.checkpoint.keep=9")
-    for later in ("iteration_000003.ckpt", "iteration_000004.ckpt", "iteration_000005.ckpt"):
-        (run / "checkpoints" / later).unlink()
-    run_py(run, f"ckpt={run / 'checkpoints' / 'iteration_000002.ckpt'}", "iterations=6")
+    run_py(run, f"ckpt={run / 'checkpoints' / 'iteration_000002'}", "iterations=6")
     assert_same_weights(run, six_iterations)
     assert records(run / "prompts.jsonl") == records(six_iterations / "prompts.jsonl")
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 
-from rsgrpo.run_folder import checkpoint
+from rsgrpo.run_folder import checkpoint, state_of
+from tests.run_folders import describe_anew
 from tests.runs import SETTINGS, RunPy, records
 from tests.training.difficulty import accuracies_before, moving_averages
 from tests.training.test_run import assert_same_weights, weights, without_times
@@ -51,8 +52,8 @@ def trained(run: Path) -> list[dict[str, Any]]:
 
 
 def saved_accuracies(run: Path, iteration: int) -> dict[str, float]:
-    content = torch.load(checkpoint(run, iteration), weights_only=False)
-    return content["rsgrpo"]["schedule"]["accuracy"]
+    content = torch.load(state_of(checkpoint(run, iteration)), weights_only=False)
+    return content["rsgrpo"]["parts"]["schedule"]["accuracy"]
 
 
 def betas(accuracies: Sequence[float]) -> list[float]:
@@ -135,10 +136,11 @@ def test_three_and_three_adaptive_iterations_equal_six(
     assert without_times(records(run / "metrics.jsonl")) == without_times(records(adaptive / "metrics.jsonl"))
     assert saved_accuracies(run, 6) == saved_accuracies(adaptive, 6) != before
     # The state is what makes them equal: without it the same checkpoint goes on otherwise.
-    file = checkpoint(forgetful, 3)
+    file = state_of(checkpoint(forgetful, 3))
     content = torch.load(file, weights_only=False)
-    content["rsgrpo"]["schedule"]["accuracy"] = {}
+    content["rsgrpo"]["parts"]["schedule"]["accuracy"] = {}
     torch.save(content, file)
+    describe_anew(checkpoint(forgetful, 3))
     run_py(forgetful, f"ckpt={forgetful}", "iterations=6")
     assert any(not torch.equal(t, weights(adaptive)[name]) for name, t in weights(forgetful).items())
     assert [r["train/beta_min"] for r in trained(forgetful)][3] == 7.0

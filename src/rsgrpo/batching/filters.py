@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from rsgrpo.types import ScoredGroup
+from rsgrpo.types import Outcome
 
 
 @runtime_checkable
 class GroupFilter(Protocol):
-    """Says of each group why it is dropped, or None to keep it. Kept and dropped together are all of them."""
+    """Says of each group why it is dropped, or None to keep it. Kept and dropped together are all of them.
 
-    def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]: ...
+    It sees the groups of all ranks, and every rank asks it: the same outcomes have to give the same answer.
+    """
+
+    def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,19 +25,19 @@ class DropEqualRewards:
     `equal_rewards`.
     """
 
-    def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
-        return [_reason(group) for group in groups]
+    def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]:
+        return [_reason(outcome) for outcome in outcomes]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeepAll:
     """Keep every group: for objectives whose advantage is not zero on groups of equal rewards."""
 
-    def __call__(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
-        return [None] * len(groups)
+    def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]:
+        return [None] * len(outcomes)
 
 
-def _reason(group: ScoredGroup) -> str | None:
-    if len(set(group.rewards)) > 1:
+def _reason(outcome: Outcome) -> str | None:
+    if len(set(outcome.rewards)) > 1:
         return None
-    return {len(group.scores): "all_correct", 0: "all_wrong"}.get(group.num_correct, "equal_rewards")
+    return {len(outcome.scores): "all_correct", 0: "all_wrong"}.get(outcome.num_correct, "equal_rewards")

@@ -40,6 +40,23 @@ def pack(
     return [_row([sequences[i] for i in row], [token_weights[i] for i in row], device) for row in rows]
 
 
+def empty_row(device: torch.device) -> PackedRow:
+    """One token and no loss: what a rank without rows computes, to take part in the collectives of others."""
+    none = torch.zeros(0, dtype=torch.long, device=device)
+    nothing = torch.zeros(0, device=device)
+    return PackedRow(
+        token_ids=torch.zeros(1, dtype=torch.long, device=device),
+        position_ids=torch.zeros(1, dtype=torch.long, device=device),
+        lengths=(1,),
+        target_index=none,
+        target_ids=none,
+        sequence_of_target=none,
+        advantages=nothing,
+        weights=nothing,
+        sampler_logprobs=nothing,
+    )
+
+
 def _length(sequence: TrainingSequence) -> int:
     return len(sequence.prompt_ids) + len(sequence.completion_ids)
 

@@ -14,8 +14,8 @@ class PromptOrder:
     The batch of an iteration depends on (seed, iteration) alone, so a resumed or extended run neither replays nor
     skips a prompt. A batch that straddles two epochs may hold a prompt twice; each of its groups has a seed of its own.
 
-    Rank r of R gets the r-th of R equal, contiguous pieces of every batch: their pieces, joined in the order of the
-    ranks, are the batch of a single rank.
+    Rank r of R gets every R-th prompt of a batch, from the r-th on: dealt like that, the ranks share each mini-batch
+    of an iteration too.
 
     Raises:
         UserError: when the ranks cannot have equal shares.
@@ -39,8 +39,7 @@ class PromptOrder:
                 f"try batching.prompts_per_iteration={right}"
             )
         self.prompts, self.size, self.seed, self.start = prompts, prompts_per_iteration, seed, start
-        self.share = prompts_per_iteration // ranks
-        self.offset = rank * self.share
+        self.rank, self.ranks = rank, ranks
 
     def __iter__(self) -> Iterator[list[Prompt]]:
         iteration = self.start
@@ -50,8 +49,8 @@ class PromptOrder:
 
     def batch(self, iteration: int) -> list[Prompt]:
         """This rank's prompts of `iteration`, counted from 0."""
-        first = iteration * self.size + self.offset
-        return [self._at(position) for position in range(first, first + self.share)]
+        first = iteration * self.size
+        return [self._at(first + place) for place in range(self.rank, self.size, self.ranks)]
 
     def _at(self, position: int) -> Prompt:
         epoch, place = divmod(position, len(self.prompts))

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from rsgrpo.types import ScoredGroup, StepReport
+from rsgrpo.types import Outcome, StepReport
 
 
 @dataclass(slots=True)
@@ -14,12 +14,12 @@ class SolveTracker:
     visited: set[str] = field(default_factory=set)
     solved: set[str] = field(default_factory=set)
 
-    def add(self, groups: Iterable[ScoredGroup]) -> None:
+    def add(self, outcomes: Iterable[Outcome]) -> None:
         """Count the groups of an iteration, those a filter will drop included."""
-        for group in groups:
-            self.visited.add(group.group.prompt.id)
-            if group.num_correct:
-                self.solved.add(group.group.prompt.id)
+        for outcome in outcomes:
+            self.visited.add(outcome.prompt_id)
+            if outcome.num_correct:
+                self.solved.add(outcome.prompt_id)
 
     def rate(self, train_set_size: int) -> float:
         """|prompts with at least one correct rollout at any iteration so far| / |train set|."""
@@ -30,21 +30,20 @@ class SolveTracker:
         return len(self.solved) / max(1, len(self.visited))
 
 
-def rollout_statistics(groups: Sequence[ScoredGroup]) -> dict[str, float]:
+def rollout_statistics(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Means over all completions of an iteration, before any filter."""
-    scores = [score for group in groups for score in group.scores]
-    completions = [completion for group in groups for completion in group.group.completions]
+    scores = [score for outcome in outcomes for score in outcome.scores]
     return {
         "reward_mean": sum(s.value for s in scores) / len(scores),
         "accuracy": sum(s.correct for s in scores) / len(scores),
-        "completion_tokens_mean": sum(len(c.token_ids) for c in completions) / len(completions),
-        "truncated_fraction": sum(not c.finished for c in completions) / len(completions),
+        "completion_tokens_mean": sum(sum(outcome.lengths) for outcome in outcomes) / len(scores),
+        "truncated_fraction": sum(not finished for outcome in outcomes for finished in outcome.finished) / len(scores),
     }
 
 
-def reward_parts(groups: Sequence[ScoredGroup]) -> dict[str, float]:
+def reward_parts(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Mean over all completions of each component and diagnostic of the reward; a score without it counts 0."""
-    scores = [score for group in groups for score in group.scores]
+    scores = [score for outcome in outcomes for score in outcome.scores]
     sums: Counter[str] = Counter()
     for score in scores:
         sums.update(score.parts)
@@ -53,10 +52,10 @@ def reward_parts(groups: Sequence[ScoredGroup]) -> dict[str, float]:
 
 def group_statistics(report: StepReport) -> dict[str, float]:
     """What the groups looked like, what was dropped and why, and the size of the advantages that were trained on."""
-    total = len(report.groups)
+    total = len(report.outcomes)
     dropped = Counter(reason for reason in report.dropped if reason is not None)
-    solved_all = sum(group.num_correct == len(group.scores) for group in report.groups)
-    solved_none = sum(group.num_correct == 0 for group in report.groups)
+    solved_all = sum(outcome.num_correct == len(outcome.scores) for outcome in report.outcomes)
+    solved_none = sum(outcome.num_correct == 0 for outcome in report.outcomes)
     kept = report.advantages
     return {
         "groups_kept": float(total - sum(dropped.values())),
@@ -84,7 +83,7 @@ def throughput(report: StepReport) -> dict[str, float]:
     Sampled tokens are those of the completions; trained tokens are all tokens of the packed rows, prompts included,
     counted once per pass.
     """
-    sampled = sum(len(c.token_ids) for group in report.groups for c in group.group.completions)
+    sampled = sum(sum(outcome.lengths) for outcome in report.outcomes)
     trained = sum(update.row_tokens for update in report.updates)
     rates = {"sampled_tokens_per_s": (sampled, "rollout"), "trained_tokens_per_s": (trained, "update")}
     return {name: count / report.seconds[s] for name, (count, s) in rates.items() if count and report.seconds.get(s)}

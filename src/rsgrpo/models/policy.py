@@ -1,5 +1,7 @@
 """The policy: a causal language model that returns the log-prob and entropy of chosen tokens of a packed row."""
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -7,7 +9,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
 
 from rsgrpo.models.attention import PackedLayout
 from rsgrpo.types import PackedRow
@@ -23,8 +32,13 @@ class TokenStatistics(NamedTuple):
 class Policy(nn.Module):
     """A Hugging Face causal LM with its tokenizer.
 
-    `forward(row, temperature)` is the one entry for training. Sampling engines use `model` directly.
+    `forward(row, temperature)` is the one entry for training. Sampling engines use `model` directly, inside `whole()`.
     """
+
+    source: str
+    """The folder or hub id that the weights come from; empty for a model that was made here."""
+    whole: Callable[[], AbstractContextManager[None]]
+    """Inside this context every weight is at hand on this process. Weights that are sharded set their own."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, chunk_tokens: int = 4096) -> None:
         super().__init__()
@@ -32,14 +46,27 @@ class Policy(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.chunk_tokens = chunk_tokens
+        self.source = ""
+        self.whole = nullcontext
         self.train()
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, *, chunk_tokens: int = 4096) -> "Policy":
-        """Load a Hugging Face folder or hub id, weights in float32."""
+    def from_pretrained(cls, path: str | Path, *, chunk_tokens: int = 4096, on_meta: bool = False) -> "Policy":
+        """Load a Hugging Face folder or hub id, weights in float32; `on_meta`, all but the weights.
+
+        What is built on the meta device takes no memory until it is sharded, materialised and filled.
+        """
         tokenizer = AutoTokenizer.from_pretrained(path)
-        model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
-        return cls(model, tokenizer, chunk_tokens=chunk_tokens)
+        if on_meta:
+            with torch.device("meta"):
+                model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=torch.float32)
+            with suppress(OSError):  # a folder need not have one: it is then made out of the model's configuration
+                model.generation_config = GenerationConfig.from_pretrained(path)
+        else:
+            model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+        policy = cls(model, tokenizer, chunk_tokens=chunk_tokens)
+        policy.source = str(path)
+        return policy
 
     def save_pretrained(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder that `AutoModelForCausalLM.from_pretrained` loads."""
@@ -50,9 +77,40 @@ class Policy(nn.Module):
             self.model.set_attn_implementation("packed")
         self.tokenizer.save_pretrained(folder)
 
+    def save_description(self, folder: Path) -> None:
+        """Write all of that folder but the weights."""
+        self.model.config.save_pretrained(folder)
+        if self.model.generation_config is not None:
+            self.model.generation_config.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+
     @property
     def device(self) -> torch.device:
         return self.model.device
+
+    @property
+    def layers(self) -> list[nn.Module]:
+        """The decoder layers, first to last."""
+        return list(cast(nn.ModuleList, self.model.get_decoder().layers))
+
+    @property
+    def is_on_meta(self) -> bool:
+        return self.device.type == "meta"
+
+    def materialise(self, device: torch.device) -> None:
+        """Give a policy from the meta device its memory on `device`: weights unset, computed buffers computed."""
+        self.to_empty(device=device)
+        self.model.tie_weights()
+        for module in self.model.modules():
+            if module._non_persistent_buffers_set:  # rotary frequencies: in no file, and now garbage
+                with device:
+                    fresh = type(module)(self.model.config)  # type: ignore[call-arg]
+                module._buffers.update(fresh._buffers)
+
+    def persistent_buffers(self) -> Iterator[tuple[str, Tensor]]:
+        """(name, buffer) of the buffers that a Hugging Face folder holds."""
+        saved = self.model.state_dict(keep_vars=True)
+        return ((name, buffer) for name, buffer in self.model.named_buffers() if name in saved)
 
     @property
     def context(self) -> int:

@@ -47,11 +47,12 @@ class HFEngine:
         training = self.policy.training
         self.policy.eval()
         try:
-            for start in range(0, len(order), per_batch):
-                chosen = order[start : start + per_batch]
-                batch = _Batch(self.policy, [prompts[i] for i in chosen], sampling, num_completions)
-                for j in batch.sample([seeds[i] for i in chosen]):
-                    yield chosen[j], batch.group(j, self.version)
+            with self.policy.whole():
+                for start in range(0, len(order), per_batch):
+                    chosen = order[start : start + per_batch]
+                    batch = _Batch(self.policy, [prompts[i] for i in chosen], sampling, num_completions)
+                    for j in batch.sample([seeds[i] for i in chosen]):
+                        yield chosen[j], batch.group(j, self.version)
         finally:
             self.policy.train(training)
 

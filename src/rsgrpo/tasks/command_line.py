@@ -18,6 +18,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rsgrpo.tasks.errors import check_choices, explain
 from rsgrpo.tasks.machine import check_machine
 from rsgrpo.tasks.resume import with_settings_of_run
+from rsgrpo.training import ranks
 from rsgrpo.types import UserError
 
 USER_ERROR = 2
@@ -68,7 +69,8 @@ def run_task(cfg: DictConfig) -> None:
     except UserError as error:
         if _wants_traceback():
             raise
-        print(f"error: {error}", file=sys.stderr)
+        others = "" if ranks.is_first() else f" on rank {os.environ.get('RANK', os.environ.get('LOCAL_RANK'))}"
+        print(f"error{others}: {error}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
     finally:
         if fresh and _is_empty(run):

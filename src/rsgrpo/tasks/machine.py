@@ -1,5 +1,6 @@
 """What a configuration needs of this machine, checked before anything slow: GPU, weights, a writable run folder."""
 
+import os
 import threading
 import urllib.error
 import urllib.request
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import torch
 from huggingface_hub import constants, get_token, try_to_load_from_cache
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rsgrpo import run_folder
@@ -24,7 +26,7 @@ def check_machine(cfg: DictConfig) -> None:
     Raises:
         UserError: naming everything that is missing, and the cure.
     """
-    missing = [problem for problem in (_missing_gpu(cfg), _missing_weights(cfg)) if problem]
+    missing = [problem for problem in (_missing_gpu(cfg), _missing_weights(cfg), _missing_folder(cfg)) if problem]
     if missing:
         raise UserError("; ".join(missing))
 
@@ -76,6 +78,16 @@ def _missing_gpu(cfg: DictConfig) -> str | None:
     if cfg.trainer.accelerator != "gpu" or torch.cuda.is_available():
         return None
     return "trainer=gpu: this machine has no usable NVIDIA GPU; run on a GPU node, or on the CPU with trainer=cpu"
+
+
+def _missing_folder(cfg: DictConfig) -> str | None:
+    """Ranks that torchrun or Slurm has started cannot agree on a folder that has the time in its name."""
+    started = max(int(os.environ.get(name, "1")) for name in ("WORLD_SIZE", "SLURM_NTASKS"))
+    if started == 1 or cfg.trainer.get("strategy") is None:
+        return None
+    if any(override.startswith("hydra.run.dir=") for override in HydraConfig.get().overrides.hydra):
+        return None
+    return f"hydra.run.dir is not set, and {started} ranks need one folder; add hydra.run.dir=outputs/my_run"
 
 
 def _missing_weights(cfg: DictConfig) -> str | None:

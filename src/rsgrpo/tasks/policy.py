@@ -4,12 +4,12 @@ from pathlib import Path
 
 import transformers
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
 from rsgrpo.data.corpus import Corpus
 from rsgrpo.models.policy import Policy
 from rsgrpo.tasks.compose import build
+from rsgrpo.tasks.terminal import terminal
 from rsgrpo.training.pretraining import Pretraining, cached_base
 from rsgrpo.types import UserError
 
@@ -17,9 +17,9 @@ LINE_EVERY = 200
 """Pretraining steps between progress lines where there is no terminal."""
 
 
-def load_policy(cfg: DictConfig) -> Policy:
-    """The policy that training starts from."""
-    return Policy.from_pretrained(policy_folder(cfg), chunk_tokens=cfg.model.chunk_tokens)
+def load_policy(cfg: DictConfig, *, on_meta: bool = False) -> Policy:
+    """The policy that training starts from; `on_meta`, without its weights, which are then read shard by shard."""
+    return Policy.from_pretrained(policy_folder(cfg), chunk_tokens=cfg.model.chunk_tokens, on_meta=on_meta)
 
 
 def policy_folder(cfg: DictConfig) -> str | Path:
@@ -43,7 +43,7 @@ def policy_folder(cfg: DictConfig) -> str | Path:
 
 
 def _base_with_progress(recipe: Pretraining, cache: Path) -> Path:
-    console = Console(stderr=True)
+    console = terminal()
     bar = Progress(
         *Progress.get_default_columns()[:3],
         TimeRemainingColumn(),

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-
 from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.dataset import UNWRAPPED
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward
+from rsgrpo.tasks.terminal import terminal
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Prompt, UserError
@@ -59,7 +58,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
     remarks += [f"{unwrapped:,} without the text that data.strip_before and data.strip_after name"] if unwrapped else []
     if remarks:
         line = "; ".join([f"{split}: {len(prompts):,} problems", *remarks])
-        Console().print(line, soft_wrap=True, highlight=False)
+        terminal().print(line, soft_wrap=True, highlight=False)
     if split == "train" and not prompts:
         raise UserError("the train split is empty; check data.* (data.max_prompt_tokens drops longer prompts)")
     return prompts
@@ -69,7 +68,7 @@ def _with_readable_answers(prompts: Sequence[Prompt], reward: Reward) -> tuple[l
     """Without prompts whose gold answer the reward cannot compare with, and how many those are."""
     if not isinstance(reward, ReadsGolds):
         return list(prompts), 0
-    Console(stderr=True).print(f"reading {len(prompts):,} gold answers", highlight=False)
+    terminal().print(f"reading {len(prompts):,} gold answers", highlight=False)
     unreadable = reward.unreadable([prompt.problem for prompt in prompts])
     kept = [prompt for prompt, bad in zip(prompts, unreadable, strict=True) if not bad]
     return kept, len(prompts) - len(kept)

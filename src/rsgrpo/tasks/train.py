@@ -2,6 +2,7 @@
 
 import logging
 import signal
+import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -10,8 +11,6 @@ from typing import Any
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 
@@ -24,16 +23,17 @@ from rsgrpo.tasks.compose import build, build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
 from rsgrpo.tasks.policy import load_policy
 from rsgrpo.tasks.prompts import describe, load_prompts
-from rsgrpo.tasks.resume import check_same_data, check_same_run
+from rsgrpo.tasks.resume import AUTO, check_same_data, check_same_run
+from rsgrpo.tasks.terminal import terminal
+from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
+from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
-from rsgrpo.training.metrics_file import MetricsFile
+from rsgrpo.training.export import save_policy
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.strategy import part
 from rsgrpo.types import UserError, field_errors_name_their_key
-
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
-"""float16 needs a loss scale, which gradient clipping does not undo."""
 
 
 def train(cfg: DictConfig) -> None:
@@ -41,6 +41,7 @@ def train(cfg: DictConfig) -> None:
 
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
+        SystemExit: 128 + the number of the signal, on rank 0, when SIGTERM or Ctrl-C ended it.
     """
     recipe = build_recipe(cfg)
     try:
@@ -53,56 +54,82 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     clock = StageClock()
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
-        source = build(cfg, "data")
+        source, sharding = build(cfg, "data"), build_sharding(cfg)
         checkpoint = _checkpoint_to_resume(cfg)
-        check_run_folder(run, resumes=checkpoint is not None)
+        if ranks.is_first():
+            if cfg.ckpt == AUTO:
+                run_folder.clear(run)
+            check_run_folder(run, resumes=checkpoint is not None)
         _say_what_the_filter_takes(recipe)
         _quiet_lightning()
         set_threads(cfg)
-        policy = load_policy(cfg)
+        policy = load_policy(cfg, on_meta=is_sharded(cfg))
         data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template)
         with field_errors_name_their_key("rollout"):
             engine = build(cfg, "rollout")(policy=policy)
-        module = RLModule(policy, engine, recipe, train_set_size=len(data.train))
-        trainer = _trainer(cfg, run, recipe, validates=bool(data.validation))
+        module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
+        trainer = build_trainer(cfg, run, recipe, validates=bool(data.validation))
         described = describe(source, data)
         if checkpoint is not None:
             check_same_data(run, described)
-        _begin_run_folder(run, cfg, checkpoint, described)
-    if checkpoint is None:
-        with clock.stage("base_evaluation"):
-            _evaluate(trainer, module, data, validation=True)
-    with clock.stage("training"):
-        _fit(trainer, module, data, run, checkpoint)
-    with clock.stage("final_evaluation"):
-        _evaluate(trainer, module, data, validation=False)
-    with clock.stage("export"):
-        policy.save_pretrained(run / run_folder.POLICY)
-    seconds = clock.read()
-    seconds["total"] = seconds.pop("step")
-    run_folder.write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": seconds})
-    print_summary(run, Console())
+        if ranks.is_first():
+            _begin_run_folder(run, cfg, checkpoint, described)
+    try:
+        if checkpoint is None:
+            with clock.stage("base_evaluation"):
+                _evaluate(trainer, module, data, validation=True)
+        else:
+            _make_up_for_validation(trainer, module, data, run, checkpoint)
+        with clock.stage("training"):
+            _fit(trainer, module, data, run, checkpoint)
+        with clock.stage("final_evaluation"):
+            if not run_folder.evaluated(run, "test", module.iteration):
+                _evaluate(trainer, module, data, validation=False)
+        with clock.stage("export"):
+            save_policy(policy, run / run_folder.POLICY)
+    finally:
+        part(trainer.strategy.launcher)
+    if ranks.is_first():
+        seconds = clock.read()
+        seconds["total"] = seconds.pop("step")
+        run_folder.write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": seconds})
+        print_summary(run, Console())
+
+
+def _make_up_for_validation(
+    trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path, checkpoint: Path
+) -> None:
+    """The checkpoint of an iteration comes before its validation: a run that ended in between still owes that one."""
+    done = run_folder.iteration_of(checkpoint)
+    owed = data.validation and done % module.recipe.evaluation.every == 0
+    if owed and not run_folder.evaluated(run, "validation", done):
+        trainer.validate(module, datamodule=data, ckpt_path=run_folder.state_of(checkpoint), verbose=False)
 
 
 def _fit(trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path, checkpoint: Path | None) -> None:
-    """Train; when Ctrl-C ends it, say how to go on.
+    """Train; when a signal ends it, say how to go on.
 
     Raises:
-        SystemExit: 128 + SIGINT after Ctrl-C.
+        SystemExit: 128 + the number of the signal on rank 0, which speaks for the run, and 0 on the others.
     """
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=checkpoint)
-    except SystemExit:  # this is how Lightning leaves after Ctrl-C
+        trainer.fit(module, datamodule=data, ckpt_path=None if checkpoint is None else run_folder.state_of(checkpoint))
+    except SystemExit:  # this is how Lightning leaves after the second Ctrl-C
         if not trainer.interrupted:
             raise
-        saved = run_folder.checkpoints(run)
-        go_on = (
-            f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
-            if saved
-            else "no checkpoint was saved yet (callbacks.checkpoint.every), so start it again"
-        )
-        Console(stderr=True).print(f"interrupted after iteration {module.iteration}; {go_on}", soft_wrap=True)
-        raise SystemExit(128 + signal.SIGINT) from None
+        module.stopped_by = signal.SIGINT.name
+    if module.stopped_by is None:
+        return
+    saved = run_folder.checkpoints(run)
+    go_on = (
+        f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
+        if saved
+        else "no checkpoint was saved (callbacks.checkpoint), so start it again"
+    )
+    terminal().print(
+        f"stopped by {module.stopped_by} after iteration {module.iteration}; {go_on}", soft_wrap=True, highlight=False
+    )
+    sys.exit(128 + signal.Signals[module.stopped_by] if ranks.is_first() else 0)
 
 
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
@@ -115,40 +142,12 @@ def _say_what_the_filter_takes(recipe: Recipe) -> None:
     taught = recipe.objective.advantages(rewards, context).abs().amax(dim=1) > 1e-6
     if isinstance(recipe.filter, DropEqualRewards) and taught.any():
         groups = " and ".join(name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches)
-        Console(stderr=True).print(
+        terminal().print(
             f"note: this objective learns from groups that are {groups} too, and filter=drop_equal_rewards drops them; "
             "filter=none keeps them",
             soft_wrap=True,
             highlight=False,
         )
-
-
-def _trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> lightning.Trainer:
-    """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration."""
-    settings = {key: value for key, value in cfg.trainer.items() if key != "threads"}
-    loggers: list[Logger] = [MetricsFile(run), build(cfg, "logger")]
-    callbacks = [build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback]
-    ours: dict[str, Any] = dict(
-        max_epochs=-1,
-        logger=loggers,
-        callbacks=callbacks,
-        val_check_interval=recipe.evaluation.every,
-        check_val_every_n_epoch=None,
-        limit_val_batches=1.0 if validates else 0,
-        num_sanity_val_steps=0,
-        log_every_n_steps=1,
-        use_distributed_sampler=False,
-        enable_progress_bar=False,
-        enable_checkpointing=False,
-        enable_model_summary=False,
-        default_root_dir=run,
-    )
-    if settings["precision"] not in PRECISIONS:
-        raise UserError(f"trainer.precision={settings['precision']} is not one of {', '.join(PRECISIONS)}; choose one")
-    try:
-        return lightning.Trainer(**settings, **ours)
-    except (ValueError, TypeError, MisconfigurationException) as error:
-        raise UserError(f"trainer: {error}") from error
 
 
 def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *, validation: bool) -> None:
@@ -160,19 +159,24 @@ def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *,
 
 
 def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
-    if cfg.ckpt is None:
+    if cfg.ckpt in (None, AUTO):  # what `auto` found has taken its place by now
         return None
-    run, checkpoint = run_folder.find_checkpoint(cfg.ckpt)
+    run, checkpoint = run_folder.find_checkpoint(cfg.ckpt, say=terminal().print, contents=ranks.is_first())
+    if run_folder.is_sharded(checkpoint) and not is_sharded(cfg):
+        raise UserError(
+            f"ckpt={cfg.ckpt} was written by trainer=fsdp2, whose shards this trainer does not read; resume it with "
+            "trainer=fsdp2 trainer.devices=1"
+        )
     check_same_run(run, cfg)
     done = run_folder.iteration_of(checkpoint)
-    if done >= cfg.iterations:
+    if done > cfg.iterations or (done == cfg.iterations and (run / run_folder.DONE).exists()):
         raise UserError(f"ckpt={cfg.ckpt} has finished {done} iterations already; extend it with iterations={2 * done}")
     return checkpoint
 
 
 def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data: dict[str, Any]) -> None:
     """What was asked for, with which versions and data; a resumed run first forgets what came after its checkpoint."""
-    console = Console(stderr=True)
+    console = terminal()
     if checkpoint is None:
         claim_run_folder(run)
         console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
@@ -180,7 +184,9 @@ def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data:
         done = run_folder.iteration_of(checkpoint)
         console.print(f"resuming {run} after iteration {done}; later records are written anew", soft_wrap=True)
         run_folder.rewind(run, done)
-    OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
+    unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
+    OmegaConf.save(cfg, unfinished, resolve=True)
+    unfinished.replace(run / run_folder.CONFIG)  # another rank may be reading it
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
     packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
     versions = {name: version(name) for name in packages}
@@ -195,6 +201,7 @@ def _quiet_lightning() -> None:
         ".*does not have many workers.*",
         ".*Trying to infer the `batch_size`.*",
         ".*GPU available but not used.*",
+        ".*sync_dist=True.*",
         ".*isinstance\\(treespec, LeafSpec\\).*",
     ):
         warnings.filterwarnings("ignore", message)

@@ -8,8 +8,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from rsgrpo.data.order import PromptOrder
+from rsgrpo.data.source import digest
+from rsgrpo.training import ranks
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import Prompt
+from rsgrpo.types import Prompt, UserError
 
 
 class PromptData(lightning.LightningDataModule):
@@ -18,6 +20,22 @@ class PromptData(lightning.LightningDataModule):
     def __init__(self, train: Sequence[Prompt], validation: Sequence[Prompt], test: Sequence[Prompt]) -> None:
         super().__init__()
         self.train, self.validation, self.test = train, validation, test
+
+    def setup(self, stage: str) -> None:
+        """All ranks have to deal from the same cards.
+
+        Raises:
+            UserError: when a rank has read other problems, from another copy of the data for example.
+        """
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        read = ranks.gather({name: digest(prompts) for name, prompts in splits.items()})
+        for name in splits:
+            odd = [rank for rank, digests in enumerate(read) if digests[name] != read[0][name]]
+            if odd:
+                raise UserError(
+                    f"data: rank {odd[0]} has read another {name} split than rank 0; give all ranks the same files, "
+                    "or one data.cache_dir that all nodes see"
+                )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
         """Prompts are token ids in plain Python: engines and packing move what they need."""

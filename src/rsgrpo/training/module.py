@@ -1,16 +1,18 @@
 """The LightningModule: one iteration of RL with verifiable rewards."""
 
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import lightning
+import numpy as np
 import torch
 from jaxtyping import Float
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from rsgrpo.batching.packing import pack
+from rsgrpo.batching.packing import empty_row, pack
 from rsgrpo.batching.plan import deal
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.losses.aggregation import token_weights
@@ -19,121 +21,191 @@ from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import Pending, begin
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
+from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.training.update import BehaviourStatistics, UpdateTotals
-from rsgrpo.types import Group, PackedRow, Prompt, ScoredGroup, StepReport, TrainingSequence, UpdateReport, UserError
+from rsgrpo.training.sharding import Sharding, full_tensor, full_tensors
+from rsgrpo.training.signals import StopSignals
+from rsgrpo.training.update import Behaviour, BehaviourTotals, UpdateTotals, merge
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport, TrainingSequence, UserError
 
 
 class RLModule(lightning.LightningModule):
     """prompts -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> publish -> report.
+
+    Every rank samples, scores and trains its own share of the prompts. What decides is decided by all alike: each rank
+    knows the outcomes of all groups, and filters, advantages, token weights and metrics are computed from those.
 
     Manual optimisation: one iteration may hold several optimiser updates. Iterations and optimiser steps are counted
     here, since Lightning counts optimiser steps only. Callbacks get the `StepReport` through the `outputs` of
     `on_train_batch_end`, and the `ProblemResult`s of an evaluation through those of its batch-end hooks.
     """
 
-    def __init__(self, policy: Policy, engine: RolloutEngine, recipe: Recipe, *, train_set_size: int) -> None:
+    def __init__(
+        self,
+        policy: Policy,
+        engine: RolloutEngine,
+        recipe: Recipe,
+        *,
+        train_set_size: int,
+        sharding: Sharding | None = None,
+    ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.policy, self.engine, self.recipe = policy, engine, recipe
+        self.sharding = sharding or Sharding()
         self.train_set_size = train_set_size
         self.iteration = 0
+        self.published: int | None = None
         self.optimizer_steps = 0
         self.clock = StageClock()
+        self.stop_signals = StopSignals()
+        self.stopped_by: str | None = None
         self.pending_metrics: dict[str, float] = {}
+
+    def configure_model(self) -> None:
+        """Lightning calls this before each of its loops: the weights are laid out over the ranks at the first."""
+        self.sharding.apply(self.policy, self.device_mesh)
 
     def training_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, StepReport]:
         """One iteration."""
-        self.clock.restart()
+        self.begin()
         groups = self.score(self.rollout(prompts))
-        dropped = self.filter(groups)
-        kept = [group for group, reason in zip(groups, dropped, strict=True) if reason is None]
-        advantages, in_force = self.advantages(kept)
-        self.observe(groups)
-        updates = self.pack(kept, advantages)
+        outcomes = self.exchange(groups)
+        dropped = self.filter(outcomes)
+        advantages, in_force = self.advantages(outcomes, dropped)
+        self.observe(outcomes)
+        updates = self.pack(groups, outcomes, dropped, advantages)
         behaviour = self.old_logprobs(updates)
-        reports = [self.update(rows, behaviour) for _ in range(self.recipe.batching.epochs) for rows in updates if rows]
+        totals = [self.update(rows, behaviour) for _ in range(self.recipe.batching.epochs) for rows in updates if rows]
         self.publish()
-        return {"report": self.report(groups, dropped, advantages, in_force, reports, behaviour)}
+        return {"report": self.report(groups, outcomes, dropped, advantages, in_force, totals, behaviour)}
+
+    def begin(self) -> None:
+        """Every iteration starts from generators of its own, so that nothing before it can change what it draws.
+
+        The engines and the order of prompts have seeds of their own; this is for whatever else draws: an objective,
+        a reward, dropout.
+        """
+        self.clock.restart()
+        seed = derive_seed(self.recipe.seed, "iteration", self.iteration, ranks.index())
+        random.seed(seed)
+        np.random.seed(seed % 2**32)  # noqa: NPY002 (the generator that other people's code draws from)
+        torch.manual_seed(seed)
 
     @stage("rollout")
-    def rollout(self, prompts: Sequence[Prompt]) -> list[tuple[Group, Pending]]:
-        """N completions of every prompt, in prompt order, seeded by (run, iteration, prompt, sample).
+    def rollout(self, prompts: Sequence[Prompt]) -> dict[int, tuple[Group, Pending]]:
+        """N completions of each of this rank's prompts, by place in the batch, seeded by (run, iteration, place).
 
         Each group goes to the reward as soon as it is finished, which may work on it while others are sampled.
         """
-        seeds = [derive_seed(self.recipe.seed, "rollout", self.iteration, i, p.id) for i, p in enumerate(prompts)]
+        places = [ranks.index() + i * ranks.count() for i in range(len(prompts))]
+        seeds = [
+            derive_seed(self.recipe.seed, "rollout", self.iteration, place, prompt.id)
+            for place, prompt in zip(places, prompts, strict=True)
+        ]
         groups = self.engine.generate(
             prompts, self.recipe.sampling, num_completions=self.recipe.batching.completions_per_prompt, seeds=seeds
         )
-        by_index = {i: (group, begin(self.recipe.reward, group)) for i, group in groups}
-        return [by_index[i] for i in range(len(prompts))]
+        return {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
 
     @stage("reward")
-    def score(self, groups: Sequence[tuple[Group, Pending]]) -> list[ScoredGroup]:
+    def score(self, groups: Mapping[int, tuple[Group, Pending]]) -> dict[int, ScoredGroup]:
         """The reward's verdict on every completion: what it has not finished yet is waited for."""
-        return [ScoredGroup(group=group, scores=scores()) for group, scores in groups]
+        return {place: ScoredGroup(group=groups[place][0], scores=groups[place][1]()) for place in sorted(groups)}
+
+    @stage("exchange")
+    def exchange(self, groups: Mapping[int, ScoredGroup]) -> list[Outcome]:
+        """The outcomes of all groups of all ranks, in the order of their places. The slowest rank is waited for."""
+        mine = {place: group.outcome for place, group in groups.items()}
+        everyones = {place: outcome for theirs in ranks.gather(mine) for place, outcome in theirs.items()}
+        return [everyones[place] for place in sorted(everyones)]
 
     @stage("advantage")
-    def filter(self, groups: Sequence[ScoredGroup]) -> list[str | None]:
+    def filter(self, outcomes: Sequence[Outcome]) -> list[str | None]:
         """Why each group is dropped, None for those that are kept."""
-        return self.recipe.filter(groups)
+        return self.recipe.filter(outcomes)
 
     @stage("advantage")
-    def advantages(self, groups: Sequence[ScoredGroup]) -> tuple[Float[Tensor, "P N"], Mapping[str, float]]:
+    def advantages(
+        self, outcomes: Sequence[Outcome], dropped: Sequence[str | None]
+    ) -> tuple[Float[Tensor, "P_kept N"], Mapping[str, float]]:
         """The objective's advantages, all that an objective changes, and its scheduled value in force."""
-        if not groups:
+        kept = [outcome for outcome, reason in zip(outcomes, dropped, strict=True) if reason is None]
+        if not kept:
             return torch.zeros(0, self.recipe.batching.completions_per_prompt), {}
         context = AdvantageContext(
             iteration=self.iteration + 1,
-            prompt_ids=[group.group.prompt.id for group in groups],
-            sampler_logprobs=torch.stack([c.logprobs.mean() for g in groups for c in g.group.completions]).view(
-                len(groups), -1
-            ),
+            prompt_ids=[outcome.prompt_id for outcome in kept],
+            sampler_logprobs=torch.tensor([outcome.mean_logprobs for outcome in kept]),
         )
-        rewards = torch.tensor([group.rewards for group in groups])
-        accuracies = torch.tensor([group.accuracy for group in groups])
+        rewards = torch.tensor([outcome.rewards for outcome in kept])
+        accuracies = torch.tensor([outcome.accuracy for outcome in kept])
         return self.recipe.schedule.advantages(self.recipe.objective, rewards, context, accuracies)
 
     @stage("advantage")
-    def observe(self, groups: Sequence[ScoredGroup]) -> None:
+    def observe(self, outcomes: Sequence[Outcome]) -> None:
         """The schedule learns how difficult each prompt was, those of dropped groups too, for its next visit."""
-        self.recipe.schedule.observe([g.group.prompt.id for g in groups], [g.accuracy for g in groups])
+        self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
 
     @stage("pack")
-    def pack(self, groups: Sequence[ScoredGroup], advantages: Float[Tensor, "P N"]) -> list[list[PackedRow]]:
-        """The packed rows of each update of an epoch; an update that got no group has no rows."""
+    def pack(
+        self,
+        groups: Mapping[int, ScoredGroup],
+        outcomes: Sequence[Outcome],
+        dropped: Sequence[str | None],
+        advantages: Float[Tensor, "P_kept N"],
+    ) -> list[list[PackedRow]]:
+        """This rank's packed rows of each update of an epoch; an update that got no group has no rows.
+
+        A token's weight counts the tokens of all ranks. Ranks with fewer rows than others get empty ones: forward and
+        backward are collectives, and all have to take part in each.
+        """
         batching = self.recipe.batching
-        per_group = [_sequences(group.group, row) for group, row in zip(groups, advantages.tolist(), strict=True)]
+        kept = [place for place, reason in enumerate(dropped) if reason is None]
+        advantages_of = dict(zip(kept, advantages.tolist(), strict=True))
         updates = []
-        for hand in deal(per_group, batching.updates_per_epoch):
-            sequences = [sequence for group in hand for sequence in group]
-            weights = token_weights(
-                [len(s.completion_ids) for s in sequences],
-                self.recipe.loss.aggregation,
-                max_new_tokens=self.recipe.sampling.max_new_tokens,
+        for hand in deal(kept, batching.updates_per_epoch):
+            weights = iter(
+                token_weights(
+                    [length for place in hand for length in outcomes[place].lengths],
+                    self.recipe.loss.aggregation,
+                    max_new_tokens=self.recipe.sampling.max_new_tokens,
+                )
             )
-            updates.append(pack(sequences, weights, row_tokens=batching.row_tokens, device=self.policy.device))
-        return updates
+            weights_of = {place: [next(weights) for _ in outcomes[place].lengths] for place in hand}
+            mine = [place for place in hand if place in groups]
+            updates.append(
+                pack(
+                    [s for place in mine for s in _sequences(groups[place].group, advantages_of[place])],
+                    [weight for place in mine for weight in weights_of[place]],
+                    row_tokens=batching.row_tokens,
+                    device=self.policy.device,
+                )
+            )
+        most = [max(numbers) for numbers in zip(*ranks.gather([len(rows) for rows in updates]), strict=True)]
+        return [
+            rows + [empty_row(self.policy.device)] * (number - len(rows))
+            for rows, number in zip(updates, most, strict=True)
+        ]
 
     @stage("old_logprobs")
-    def old_logprobs(self, updates: Sequence[Sequence[PackedRow]]) -> BehaviourStatistics:
+    def old_logprobs(self, updates: Sequence[Sequence[PackedRow]]) -> Behaviour:
         """What the policy that was sampled from says of every row.
 
         With several updates this takes a forward pass of its own, over the same rows as the updates. With a single
-        one the policy of the update is the policy of the rollout: its own forward pass fills the statistics in.
+        one the policy of the update is the policy of the rollout: its own forward pass fills the log-probs in.
         """
-        statistics = BehaviourStatistics()
+        behaviour = Behaviour()
         if sum(bool(rows) for rows in updates) * self.recipe.batching.epochs > 1:
             with torch.no_grad():
                 for row in (row for rows in updates for row in rows):
-                    statistics.record(row, self.policy(row, self.recipe.sampling.temperature))
-        return statistics
+                    behaviour.record(row, self.policy(row, self.recipe.sampling.temperature))
+        return behaviour
 
     @stage("update")
-    def update(self, rows: Sequence[PackedRow], behaviour: BehaviourStatistics) -> UpdateReport:
-        """One optimiser step on the sum of the rows' losses, whose token weights make it one big batch."""
+    def update(self, rows: Sequence[PackedRow], behaviour: Behaviour) -> UpdateTotals:
+        """One optimiser step on the sum of all ranks' losses, whose token weights make it one big batch."""
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LRScheduler, self.lr_schedulers())
         optimizer.zero_grad(set_to_none=True)
@@ -145,47 +217,56 @@ class RLModule(lightning.LightningModule):
             loss = (row.weights * loss_per_token).sum()
             self.manual_backward(loss)
             totals.add(row, loss.detach(), clipped)
-        grad_norm = torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.optimizer.grad_clip)
+        grad_norm = full_tensor(
+            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.optimizer.grad_clip)
+        )
         if not grad_norm.isfinite():
             raise UserError(
                 f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try a smaller optimizer.lr"
             )
-        learning_rate = optimizer.param_groups[0]["lr"]
+        totals.grad_norm, totals.learning_rate = float(grad_norm), optimizer.param_groups[0]["lr"]
         optimizer.step()
         schedule.step()
         self.optimizer_steps += 1
-        return totals.report(grad_norm=float(grad_norm), learning_rate=learning_rate)
+        return totals
 
     @stage("publish")
     def publish(self) -> None:
         """Hand the new weights to the engine: the iteration is over."""
         self.iteration += 1
-        self.engine.load_policy(self.policy.model.named_parameters(), version=self.iteration)
+        self.sync()
 
     def report(
         self,
-        groups: Sequence[ScoredGroup],
+        groups: Mapping[int, ScoredGroup],
+        outcomes: Sequence[Outcome],
         dropped: Sequence[str | None],
-        advantages: Float[Tensor, "P N"],
+        advantages: Float[Tensor, "P_kept N"],
         in_force: Mapping[str, float],
-        updates: Sequence[UpdateReport],
-        behaviour: BehaviourStatistics,
+        totals: Sequence[UpdateTotals],
+        behaviour: Behaviour,
     ) -> StepReport:
-        """The frozen record of the iteration that callbacks see."""
+        """The frozen record of the iteration that callbacks see, the same on every rank but for its own groups."""
+        everyones = ranks.gather((totals, behaviour.totals, self.stop_signals.received))
+        of_updates, of_behaviour, signals = zip(*everyones, strict=True)
+        trained = BehaviourTotals.merge(of_behaviour)
+        self.stopped_by = next((name for name in signals if name), None)
         return StepReport(
             iteration=self.iteration,
             iterations=self.recipe.iterations,
             optimizer_steps=self.optimizer_steps,
             policy_version=self.iteration,
             train_set_size=self.train_set_size,
-            groups=tuple(groups),
+            outcomes=tuple(outcomes),
             dropped=tuple(dropped),
+            groups=groups,
             advantages=advantages,
             in_force=in_force,
-            updates=tuple(updates),
-            entropy=behaviour.entropy,
-            logprob_gap=behaviour.logprob_gap,
+            updates=tuple(merge(update) for update in zip(*of_updates, strict=True)),
+            entropy=trained.entropy,
+            logprob_gap=trained.logprob_gap,
             seconds=self.clock.read(),
+            stopped_by=self.stopped_by,
         )
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
@@ -197,8 +278,8 @@ class RLModule(lightning.LightningModule):
         self.pending_metrics |= metrics
         self.log_dict(dict(metrics), logger=False)
 
-    def _write_metrics(self) -> None:
-        """Hand the collected record to every logger: called in the module's hooks, which follow the callbacks'."""
+    def write_metrics(self) -> None:
+        """Hand the collected record to every logger: at the latest in the module's hooks, after all callbacks."""
         metrics, self.pending_metrics = self.pending_metrics, {}
         for logger in self.loggers if metrics else ():
             logger.log_metrics(metrics, step=self.iteration)
@@ -206,15 +287,17 @@ class RLModule(lightning.LightningModule):
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after its last iteration; a resumed run may have more of them."""
-        self._write_metrics()
-        if self.iteration >= self.recipe.iterations:
+        self.write_metrics()
+        if outputs["report"].is_last:
             self.trainer.should_stop = True
+        if self.stopped_by:
+            self.trainer.limit_val_batches = 0  # a run that was told to stop does not evaluate first
 
     def on_validation_epoch_end(self) -> None:
-        self._write_metrics()
+        self.write_metrics()
 
     def on_test_epoch_end(self) -> None:
-        self._write_metrics()
+        self.write_metrics()
 
     def validation_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, list[ProblemResult]]:
         """Sample the validation problems; the same random numbers at every iteration, so that curves compare."""
@@ -225,34 +308,54 @@ class RLModule(lightning.LightningModule):
         return {"results": self._evaluate(prompts, "test", self.recipe.evaluation.test_completions)}
 
     def _evaluate(self, prompts: Sequence[Prompt], split: str, num_completions: int) -> list[ProblemResult]:
-        return evaluate(
+        """The results of all problems, of which each rank samples its share."""
+        mine = evaluate(
             self.engine,
             self.recipe.reward,
-            prompts,
+            prompts[ranks.index() :: ranks.count()],
             self.recipe.evaluation.sampling,
             num_completions=num_completions,
             seed_of=lambda prompt: derive_seed(self.recipe.seed, split, prompt.id),
         )
+        results = ranks.gather(mine)
+        return [results[place % ranks.count()][place // ranks.count()] for place in range(len(prompts))]
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.recipe.optimizer.build(self.policy.parameters())
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_fit_start(self) -> None:
-        """A resumed policy reaches the engine before the first prompt does."""
-        self.engine.load_policy(self.policy.model.named_parameters(), version=self.iteration)
+        self.sync()
+
+    def on_validation_start(self) -> None:
+        self.sync()
+
+    def on_test_start(self) -> None:
+        self.sync()
+
+    def sync(self) -> None:
+        """Before anything is sampled the engine has the policy's weights, those of a resumed run for example."""
+        if self.published != self.iteration:
+            self.published = self.iteration
+            self.engine.load_policy(full_tensors(self.policy.model), version=self.iteration)
+
+    def on_train_start(self) -> None:
+        """Hear signals here: Lightning's own handlers hang on several ranks and save nothing on one."""
+        self.stop_signals.listen()
+        if self.iteration >= self.recipe.iterations:  # a run that ended between its last checkpoint and its end
+            self.trainer.should_stop = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["rsgrpo"] = {
             "iteration": self.iteration,
             "optimizer_steps": self.optimizer_steps,
-            "schedule": self.recipe.schedule.state_dict(),
+            "parts": self.recipe.state_dict(),
         }
 
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.iteration = checkpoint["rsgrpo"]["iteration"]
         self.optimizer_steps = checkpoint["rsgrpo"]["optimizer_steps"]
-        self.recipe.schedule.load_state_dict(checkpoint["rsgrpo"]["schedule"])
+        self.recipe.load_state_dict(checkpoint["rsgrpo"]["parts"])
 
 
 def _sequences(group: Group, advantages: Sequence[float]) -> list[TrainingSequence]:

@@ -1,6 +1,8 @@
 """Everything that defines a training run, but the policy and the machine."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
@@ -11,6 +13,9 @@ from rsgrpo.rewards.base import Reward
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.types import FieldError, Sampling, check_fields
+
+STATEFUL = ("objective", "schedule", "filter")
+"""The parts whose `state_dict()`, if they have one, is kept in checkpoints."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,3 +47,17 @@ class Recipe:
                 "cuts tokens off while training, which makes the probability ratio wrong",
                 "train with sampling.top_p=1 sampling.top_k=0 sampling.min_p=0 (eval.sampling may differ)",
             )
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the parts have learnt, of those that say so: schedules, and objectives or filters of your own.
+
+        Only parts that decide for all ranks alike, whose state is therefore the same on every rank.
+        """
+        return {
+            name: getattr(self, name).state_dict() for name in STATEFUL if hasattr(getattr(self, name), "state_dict")
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up the state of a checkpoint."""
+        for name, learnt in state.items():
+            getattr(self, name).load_state_dict(learnt)

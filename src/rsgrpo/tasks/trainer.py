@@ -1,0 +1,123 @@
+"""`trainer=`: Lightning's trainer, and how the policy is laid out on the devices."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig
+
+from rsgrpo.tasks.compose import build
+from rsgrpo.training.metrics_file import MetricsFile
+from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.sharding import Sharding
+from rsgrpo.training.strategy import FSDP2
+from rsgrpo.types import UserError
+
+PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
+"""float16 needs a loss scale, which gradient clipping does not undo."""
+
+OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile")
+"""Keys of `trainer` that Lightning does not get as they are."""
+
+
+def is_sharded(cfg: DictConfig) -> bool:
+    """Whether the policy is sharded by FSDP2."""
+    return cfg.trainer.get("strategy") is not None
+
+
+def build_sharding(cfg: DictConfig) -> Sharding:
+    """How the layers are laid out and computed.
+
+    Raises:
+        UserError: for an option that is neither true nor false.
+    """
+    for name in ("activation_checkpointing", "compile"):
+        if not isinstance(cfg.trainer[name], bool):
+            raise UserError(f"trainer.{name}={cfg.trainer[name]} must be true or false; try trainer.{name}=true")
+    mixed = is_sharded(cfg) and _precision(cfg) == "bf16-mixed"
+    return Sharding(
+        compute_dtype=torch.bfloat16 if mixed else None,
+        activation_checkpointing=cfg.trainer.activation_checkpointing,
+        compile=cfg.trainer.compile,
+    )
+
+
+def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> lightning.Trainer:
+    """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration.
+
+    Raises:
+        UserError: for what Lightning refuses.
+    """
+    settings: dict[str, Any] = {str(key): value for key, value in cfg.trainer.items() if key not in OURS}
+    precision = _precision(cfg)
+    if is_sharded(cfg):
+        strategy = build(cfg.trainer, "strategy")
+        if isinstance(strategy, FSDP2):
+            strategy.command = _command(run)
+        # FSDP2 converts the gathered weights itself; its shards stay float32.
+        settings |= {"strategy": strategy, "precision": "32-true" if precision == "bf16-mixed" else precision}
+    else:
+        settings["precision"] = precision
+    loggers: list[Logger] = [MetricsFile(run), build(cfg, "logger")]
+    callbacks = [build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback]
+    try:
+        return lightning.Trainer(
+            **settings,
+            max_epochs=-1,
+            logger=loggers,
+            callbacks=callbacks,
+            val_check_interval=recipe.evaluation.every,
+            check_val_every_n_epoch=None,
+            limit_val_batches=1.0 if validates else 0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            use_distributed_sampler=False,
+            inference_mode=False,  # gathered weights that are inference tensors could not be trained
+            enable_progress_bar=False,
+            enable_checkpointing=any(
+                isinstance(callback, Checkpoint) for callback in callbacks
+            ),  # else Lightning's own
+            enable_model_summary=False,
+            default_root_dir=run,
+        )
+    except (ValueError, TypeError, MisconfigurationException) as error:
+        raise UserError(f"trainer: {error}") from error
+
+
+def _precision(cfg: DictConfig) -> str:
+    """`trainer.precision`, where `auto` is bfloat16 compute on GPUs and float32 on the CPU."""
+    precision = cfg.trainer.precision
+    if precision == "auto":
+        on_gpu = cfg.trainer.accelerator == "gpu" or (cfg.trainer.accelerator == "auto" and torch.cuda.is_available())
+        return "bf16-mixed" if on_gpu else "32-true"
+    if precision not in PRECISIONS:
+        choices = ", ".join(("auto", *PRECISIONS))
+        raise UserError(f"trainer.precision={precision} is not one of {choices}; choose one")
+    return precision
+
+
+def _command(run: Path) -> list[str]:
+    """The command line that makes another process do the same run: a sweep's job gets its own overrides."""
+    given, job = sys.argv[1:], HydraConfig.get()
+    if job.mode == RunMode.MULTIRUN:
+        given = [*_flags(given), *job.overrides.task]
+    return [sys.executable, str(Path(sys.argv[0]).resolve()), *given, f'hydra.run.dir="{run}"']
+
+
+def _flags(arguments: list[str]) -> list[str]:
+    """The options of a sweep's command line that its jobs need too: where else configuration lies."""
+    named = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+    kept: list[str] = []
+    for argument, following in zip(arguments, [*arguments[1:], ""], strict=True):
+        if argument in named:
+            kept += [argument, following]
+        elif argument.split("=", 1)[0] in named:
+            kept.append(argument)
+    return kept

@@ -1,0 +1,133 @@
+"""The policy's weights laid out over the ranks by FSDP2, and put together again for those who need whole tensors."""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
+
+import torch
+from huggingface_hub import snapshot_download
+from torch import Tensor, nn
+from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+from torch.distributed.checkpoint.state_dict_loader import load
+from torch.distributed.device_mesh import DeviceMesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.tensor import DTensor
+
+from rsgrpo.batching.packing import empty_row
+from rsgrpo.models.policy import Policy
+from rsgrpo.types import UserError
+
+
+@dataclass(slots=True, kw_only=True)
+class Sharding:
+    """How the layers of the policy are laid out and computed. Changes memory and speed, never what is trained."""
+
+    compute_dtype: torch.dtype | None = None
+    """Type of the gathered weights and of the activations under FSDP2; the shards, the reduced gradients and the
+    optimiser stay float32. None computes in the type of the shards."""
+    activation_checkpointing: bool = False
+    """Keep only the inputs of each layer for the backward pass, and compute the rest again."""
+    compile: bool = False
+    """`torch.compile` each layer (without its attention, whose blocks change with every row)."""
+    applied: bool = field(default=False, init=False)
+
+    def apply(self, policy: Policy, mesh: DeviceMesh | None) -> None:
+        """Prepare the layers once, and with a `mesh` shard them over its data-parallel ranks and load the shards."""
+        if self.applied:
+            return
+        self.applied = True
+        if self.activation_checkpointing:
+            policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        if self.compile:
+            for layer in policy.layers:
+                layer.compile(dynamic=True)
+        if mesh is not None:
+            self._shard(policy, mesh["data_parallel"])
+
+    def _shard(self, policy: Policy, mesh: DeviceMesh) -> None:
+        precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
+        for layer in policy.layers:
+            fully_shard(layer, mesh=mesh, mp_policy=precision)
+        # What is no layer (embeddings, last norm, head) is gathered for the whole of `Policy.forward`.
+        fully_shard(policy, mesh=mesh, mp_policy=precision)
+        for module in _sharded(policy):
+            # Token weights already count the tokens of all ranks: gradients are summed, not averaged.
+            cast(FSDPModule, module).set_gradient_divide_factor(1.0)
+            cast(FSDPModule, module).set_force_sum_reduction_for_comms(True)
+        if policy.is_on_meta:
+            on_gpu = mesh.device_type == "cuda"
+            policy.materialise(torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"))
+            load_shards(policy)
+        policy.whole = lambda: _whole(policy)
+        with torch.no_grad():
+            policy(empty_row(policy.device), 1.0)  # the first forward of the root ties the layers' states to it
+        cast(FSDPModule, policy).reshard()
+
+
+def load_shards(policy: Policy) -> None:
+    """Read this rank's part of every tensor from the safetensors files of the policy's folder, and nothing else.
+
+    Raises:
+        UserError: when the folder has not all of the policy's tensors, or they have other shapes.
+    """
+    folder = _local_folder(policy.source)
+    reader = HuggingFaceStorageReader(str(folder))
+    stored = reader.read_metadata().state_dict_metadata
+    wanted = dict(policy.model.named_parameters()) | dict(policy.persistent_buffers())
+    wrong = [n for n, t in wanted.items() if getattr(stored.get(n), "size", None) != t.shape]
+    if wrong:
+        problem = "has another shape there" if wrong[0] in stored else "is not there"
+        raise UserError(
+            f"model.path={policy.source}: {wrong[0]} {problem}, so its safetensors files cannot be read by shards; "
+            "save the model anew with save_pretrained, or use trainer=gpu"
+        )
+    load(dict(wanted), storage_reader=reader)
+
+
+def _local_folder(source: str) -> Path:
+    if Path(source).is_dir():
+        return Path(source)
+    return Path(snapshot_download(source, allow_patterns=["*.safetensors", "*.json"]))
+
+
+def full_tensor(tensor: Tensor) -> Tensor:
+    """The whole of a tensor of which this rank may hold a part: a collective if it does."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
+def full_tensors(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator[tuple[str, Tensor]]:
+    """(Hugging Face name, whole tensor) of every parameter, gathered one after another.
+
+    A sharded parameter is gathered when it is asked for: whoever keeps none has one more tensor in memory at most.
+    All ranks have to walk through together. With `dtype`, shards are converted before they travel.
+    """
+    for name, parameter in model.named_parameters():
+        local = parameter.detach()
+        yield name, full_tensor(local if dtype is None else local.to(dtype))
+
+
+@contextmanager
+def _whole(policy: Policy) -> Iterator[None]:
+    """Gather every weight on every rank once, and leave FSDP out of the forward passes inside.
+
+    Ranks that sample need different numbers of passes. FSDP's hooks would gather in each of them, and remember their
+    order for the next backward pass, in which the ranks would then wait for one another for ever.
+    """
+    modules = _sharded(policy)
+    hooks = [(module._forward_pre_hooks, module._forward_hooks) for module in modules]
+    for module in modules:
+        cast(FSDPModule, module).unshard()
+        module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+    try:
+        yield
+    finally:
+        for module, (before, after) in zip(modules, hooks, strict=True):
+            module._forward_pre_hooks, module._forward_hooks = before, after
+            cast(FSDPModule, module).reshard()
+
+
+def _sharded(policy: Policy) -> list[nn.Module]:
+    return [module for module in policy.modules() if isinstance(module, FSDPModule)]

@@ -1,0 +1,135 @@
+"""The sharded policy is the policy: read, computed, trained, sampled and written as if it were whole."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import Qwen3Config, Qwen3ForCausalLM
+
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import build_tokenizer
+from rsgrpo.training.sharding import Sharding, full_tensors, load_shards
+from rsgrpo.types import UserError
+from tests.training.on_ranks import on_ranks
+from tests.training.rank_bodies import backward, rows_of
+
+
+@pytest.fixture(scope="module")
+def tied(random_policy: Path) -> Path:
+    """Embedding and head are one tensor."""
+    return random_policy
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A head of its own, a vocabulary that two ranks cannot halve, and weights stored in bfloat16."""
+    config = Qwen3Config(
+        vocab_size=len(build_tokenizer()) | 1,
+        hidden_size=48,
+        intermediate_size=202,
+        num_hidden_layers=6,
+        num_attention_heads=3,
+        num_key_value_heads=1,
+        head_dim=16,
+        tie_word_embeddings=False,
+        eos_token_id=1,
+    )
+    torch.manual_seed(3)
+    folder = tmp_path_factory.mktemp("policy") / "untied"
+    Policy(Qwen3ForCausalLM(config).bfloat16(), build_tokenizer()).save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.slow
+def test_each_rank_reads_its_shards_and_no_more(tied: Path) -> None:
+    on_ranks("shards_are_read_from_the_files", tied)
+
+
+def test_shards_are_read_from_bfloat16_files_with_a_head_of_its_own(untied: Path) -> None:
+    on_ranks("shards_are_read_from_the_files", untied)
+
+
+@pytest.mark.slow
+def test_three_ranks_share_what_three_does_not_divide(untied: Path) -> None:
+    on_ranks("shards_are_read_from_the_files", untied, ranks=3)
+    on_ranks("gradients_add_up_over_ranks", untied, ranks=3)
+
+
+def test_gradients_are_the_sum_over_ranks_however_many_rows_each_has(tied: Path) -> None:
+    on_ranks("gradients_add_up_over_ranks", tied)
+
+
+@pytest.mark.slow
+def test_gradients_add_up_with_a_head_of_its_own(untied: Path) -> None:
+    on_ranks("gradients_add_up_over_ranks", untied)
+
+
+@pytest.mark.slow
+def test_bfloat16_computes_over_float32_masters(tied: Path) -> None:
+    on_ranks("bfloat16_computes_over_float32_masters", tied)
+
+
+def test_ranks_sample_without_waiting_for_one_another(tied: Path) -> None:
+    on_ranks("ranks_sample_different_numbers_of_steps", tied)
+
+
+@pytest.mark.slow
+def test_sampling_with_a_head_of_its_own(untied: Path) -> None:
+    on_ranks("ranks_sample_different_numbers_of_steps", untied)
+
+
+@pytest.mark.slow
+def test_the_export_of_shards_is_a_hugging_face_folder(tied: Path, tmp_path: Path) -> None:
+    (tmp_path / "policy").symlink_to(tied)
+    on_ranks("the_export_is_a_hugging_face_folder", tmp_path / "policy")
+
+
+@pytest.mark.slow
+def test_a_stream_of_whole_tensors_holds_one_of_them_at_a_time(untied: Path) -> None:
+    on_ranks("one_whole_tensor_at_a_time", untied)
+
+
+def test_a_whole_policy_streams_its_own_tensors(policy: Policy) -> None:
+    streamed = dict(full_tensors(policy.model))
+    assert streamed.keys() == dict(policy.model.named_parameters()).keys()
+    for name, parameter in policy.model.named_parameters():
+        assert streamed[name].data_ptr() == parameter.data_ptr()
+        assert not streamed[name].requires_grad
+
+
+def test_activation_checkpointing_changes_no_gradient(policy: Policy) -> None:
+    plain = backward(policy, rows_of(0))
+    gradients = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+    policy.zero_grad()
+    Sharding(activation_checkpointing=True).apply(policy, None)
+    assert policy.model.is_gradient_checkpointing
+    for mine, other in zip(backward(policy, rows_of(0)), plain, strict=True):
+        assert torch.equal(mine, other)
+    for name, parameter in policy.named_parameters():
+        assert parameter.grad is not None
+        assert torch.equal(parameter.grad, gradients[name]), name
+
+
+def test_layers_are_prepared_once(policy: Policy) -> None:
+    sharding = Sharding(activation_checkpointing=True)
+    sharding.apply(policy, None)
+    policy.model.gradient_checkpointing_disable()
+    sharding.apply(policy, None)  # Lightning asks before each of its loops
+    assert not policy.model.is_gradient_checkpointing
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is not there"),
+        ({"intermediate_size": 80}, r"model\.layers\.0\.mlp\.\S+ has another shape there"),
+    ],
+)
+def test_a_folder_without_the_right_tensors_is_refused(tied: Path, change: dict[str, int], says: str) -> None:
+    policy = Policy.from_pretrained(tied, on_meta=True)
+    config = policy.model.config
+    config.update(change)
+    with torch.device("meta"):
+        policy.model = Qwen3ForCausalLM(Qwen3Config(**{**config.to_dict(), "layer_types": None}))
+    with pytest.raises(UserError, match=rf"^model\.path=\S+: {says}.*trainer=gpu$"):
+        load_shards(policy)
