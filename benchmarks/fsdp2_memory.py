@@ -18,7 +18,7 @@ from rsgrpo.models.tiny import build_model, build_tokenizer
 
 ROOT = Path(__file__).parents[1]
 MIB = 2**20
-SHAPES = {"next to none": (32, 1), "25 million": (512, 9)}
+SHAPES = {"next to none": (32, 1), "25 million": (512, 8)}
 SETTINGS = (
     "iterations=2",
     "batching.prompts_per_iteration=4",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from rsgrpo import run_folder
 from tests.runs import ROOT, SETTINGS, RunPy, records
@@ -26,7 +27,7 @@ RECORDS = ("prompts.jsonl", "rollouts.jsonl", "eval/validation.jsonl", "eval/tes
 @pytest.fixture(scope="module")
 def on_two_ranks(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The uninterrupted run of `six_iterations` on two ranks."""
-    return run_py(tmp_path_factory.mktemp("runs") / "two", *TWO_RANKS)
+    return run_py(tmp_path_factory.mktemp("runs") / "two", *TWO_RANKS, "callbacks.export.every=3")
 
 
 def assert_nearly_same_weights(a: Path, b: Path) -> None:
@@ -59,6 +60,16 @@ def test_two_ranks_speak_as_one(on_two_ranks: Path) -> None:
     for once in ("run folder: ", "iteration 6/6", "test: base policy", "base against trained", "all steps"):
         assert said.count(once) == (2 if once == "run folder: " else 1), once  # at the start and at the end
     assert "Warning" not in said
+
+
+def test_policies_are_exported_on_a_schedule_of_their_own(on_two_ranks: Path) -> None:
+    folders = sorted(folder.name for folder in (on_two_ranks / "policies").iterdir())
+    assert folders == ["iteration_000003", "iteration_000006"]
+    early, late = (load_file(on_two_ranks / "policies" / name / "model.safetensors") for name in folders)
+    last = weights(on_two_ranks)
+    assert late.keys() == early.keys() == last.keys()
+    assert all(torch.equal(late[name], last[name]) for name in last)
+    assert any(not torch.equal(early[name], last[name]) for name in last)
 
 
 def test_the_policy_of_two_ranks_is_an_ordinary_folder(on_two_ranks: Path, six_iterations: Path) -> None:

@@ -8,7 +8,7 @@ from rsgrpo.data.dataset import UNWRAPPED
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward
-from rsgrpo.tasks.terminal import terminal
+from rsgrpo.tasks.terminal import say
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Prompt, UserError
@@ -58,7 +58,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
     remarks += [f"{unwrapped:,} without the text that data.strip_before and data.strip_after name"] if unwrapped else []
     if remarks:
         line = "; ".join([f"{split}: {len(prompts):,} problems", *remarks])
-        terminal().print(line, soft_wrap=True, highlight=False)
+        say(line)
     if split == "train" and not prompts:
         raise UserError("the train split is empty; check data.* (data.max_prompt_tokens drops longer prompts)")
     return prompts
@@ -68,7 +68,7 @@ def _with_readable_answers(prompts: Sequence[Prompt], reward: Reward) -> tuple[l
     """Without prompts whose gold answer the reward cannot compare with, and how many those are."""
     if not isinstance(reward, ReadsGolds):
         return list(prompts), 0
-    terminal().print(f"reading {len(prompts):,} gold answers", highlight=False)
+    say(f"reading {len(prompts):,} gold answers")
     unreadable = reward.unreadable([prompt.problem for prompt in prompts])
     kept = [prompt for prompt, bad in zip(prompts, unreadable, strict=True) if not bad]
     return kept, len(prompts) - len(kept)

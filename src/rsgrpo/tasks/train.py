@@ -6,7 +6,7 @@ import sys
 import warnings
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import lightning
 import torch
@@ -24,7 +24,7 @@ from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
 from rsgrpo.tasks.policy import load_policy
 from rsgrpo.tasks.prompts import describe, load_prompts
 from rsgrpo.tasks.resume import AUTO, check_same_data, check_same_run
-from rsgrpo.tasks.terminal import terminal
+from rsgrpo.tasks.terminal import say
 from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
 from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock
@@ -81,12 +81,21 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         else:
             _make_up_for_validation(trainer, module, data, run, checkpoint)
         with clock.stage("training"):
-            _fit(trainer, module, data, run, checkpoint)
+            trainer.fit(
+                module, datamodule=data, ckpt_path=None if checkpoint is None else run_folder.state_of(checkpoint)
+            )
+        if module.stopped_by is not None:
+            _leave(run, module)
         with clock.stage("final_evaluation"):
             if not run_folder.evaluated(run, "test", module.iteration):
                 _evaluate(trainer, module, data, validation=False)
         with clock.stage("export"):
             save_policy(policy, run / run_folder.POLICY)
+    except SystemExit:  # this is how Lightning leaves after Ctrl-C that nobody listens to, or the second one
+        if not trainer.interrupted:
+            raise
+        module.stopped_by = signal.SIGINT.name
+        _leave(run, module)
     finally:
         part(trainer.strategy.launcher)
     if ranks.is_first():
@@ -106,30 +115,20 @@ def _make_up_for_validation(
         trainer.validate(module, datamodule=data, ckpt_path=run_folder.state_of(checkpoint), verbose=False)
 
 
-def _fit(trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path, checkpoint: Path | None) -> None:
-    """Train; when a signal ends it, say how to go on.
+def _leave(run: Path, module: RLModule) -> NoReturn:
+    """End a run that a signal has stopped, and say how to go on.
 
     Raises:
         SystemExit: 128 + the number of the signal on rank 0, which speaks for the run, and 0 on the others.
     """
-    try:
-        trainer.fit(module, datamodule=data, ckpt_path=None if checkpoint is None else run_folder.state_of(checkpoint))
-    except SystemExit:  # this is how Lightning leaves after the second Ctrl-C
-        if not trainer.interrupted:
-            raise
-        module.stopped_by = signal.SIGINT.name
-    if module.stopped_by is None:
-        return
     saved = run_folder.checkpoints(run)
     go_on = (
         f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
         if saved
         else "no checkpoint was saved (callbacks.checkpoint), so start it again"
     )
-    terminal().print(
-        f"stopped by {module.stopped_by} after iteration {module.iteration}; {go_on}", soft_wrap=True, highlight=False
-    )
-    sys.exit(128 + signal.Signals[module.stopped_by] if ranks.is_first() else 0)
+    say(f"stopped by {module.stopped_by} after iteration {module.iteration}; {go_on}")
+    sys.exit(128 + signal.Signals[str(module.stopped_by)] if ranks.is_first() else 0)
 
 
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
@@ -142,11 +141,9 @@ def _say_what_the_filter_takes(recipe: Recipe) -> None:
     taught = recipe.objective.advantages(rewards, context).abs().amax(dim=1) > 1e-6
     if isinstance(recipe.filter, DropEqualRewards) and taught.any():
         groups = " and ".join(name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches)
-        terminal().print(
+        say(
             f"note: this objective learns from groups that are {groups} too, and filter=drop_equal_rewards drops them; "
-            "filter=none keeps them",
-            soft_wrap=True,
-            highlight=False,
+            "filter=none keeps them"
         )
 
 
@@ -161,7 +158,7 @@ def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *,
 def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     if cfg.ckpt in (None, AUTO):  # what `auto` found has taken its place by now
         return None
-    run, checkpoint = run_folder.find_checkpoint(cfg.ckpt, say=terminal().print, contents=ranks.is_first())
+    run, checkpoint = run_folder.find_checkpoint(cfg.ckpt, say=say, contents=ranks.is_first())
     if run_folder.is_sharded(checkpoint) and not is_sharded(cfg):
         raise UserError(
             f"ckpt={cfg.ckpt} was written by trainer=fsdp2, whose shards this trainer does not read; resume it with "
@@ -176,13 +173,12 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
 
 def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data: dict[str, Any]) -> None:
     """What was asked for, with which versions and data; a resumed run first forgets what came after its checkpoint."""
-    console = terminal()
     if checkpoint is None:
         claim_run_folder(run)
-        console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
+        say(f"run folder: {run}")
     else:
         done = run_folder.iteration_of(checkpoint)
-        console.print(f"resuming {run} after iteration {done}; later records are written anew", soft_wrap=True)
+        say(f"resuming {run} after iteration {done}; later records are written anew")
         run_folder.rewind(run, done)
     unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
     OmegaConf.save(cfg, unfinished, resolve=True)

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -329,9 +330,12 @@ class RLModule(lightning.LightningModule):
 
     def on_validation_start(self) -> None:
         self.sync()
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.stop_signals.let_through()
 
     def on_test_start(self) -> None:
         self.sync()
+        self.stop_signals.let_through()
 
     def sync(self) -> None:
         """Before anything is sampled the engine has the policy's weights, those of a resumed run for example."""

@@ -25,9 +25,8 @@ class StopSignals:
             for number in self.HEARD:
                 signal.signal(number, self._remember)
 
-    @staticmethod
-    def ignore_nothing() -> None:
-        """Let both signals end the process at once, as they do by default: where nothing could be saved."""
+    def let_through(self) -> None:
+        """From now on both signals end the process at once: where there is nothing to save."""
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGINT, signal.default_int_handler)

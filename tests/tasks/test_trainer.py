@@ -1,0 +1,82 @@
+"""`trainer=`: what Lightning gets, what the layers get, and the command of another rank."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from omegaconf import DictConfig
+
+from rsgrpo.tasks import trainer
+from rsgrpo.tasks.trainer import build_sharding
+from rsgrpo.types import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+def composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", overrides=list(overrides))
+
+
+@pytest.mark.parametrize(
+    ("overrides", "dtype"),
+    [
+        (["trainer=fsdp2", "trainer.precision=bf16-mixed"], torch.bfloat16),
+        (["trainer=fsdp2", "trainer.precision=32-true"], None),
+        (["trainer=fsdp2", "trainer.accelerator=cpu"], None),  # auto
+        (["trainer=fsdp2", "trainer.accelerator=gpu"], torch.bfloat16),
+        (["trainer=gpu"], None),  # autocast does it there
+    ],
+)
+def test_gathered_weights_have_the_type_of_the_precision(overrides: list[str], dtype: torch.dtype | None) -> None:
+    assert build_sharding(composed(*overrides)).compute_dtype == dtype
+
+
+@pytest.mark.parametrize("name", ["cpu", "gpu", "fsdp2"])
+def test_every_trainer_can_checkpoint_activations_and_compile(name: str) -> None:
+    sharding = build_sharding(composed(f"trainer={name}", "trainer.activation_checkpointing=true"))
+    assert (sharding.activation_checkpointing, sharding.compile) == (True, False)
+    assert build_sharding(composed(f"trainer={name}", "trainer.compile=true")).compile
+
+
+def test_an_option_that_is_no_switch_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^trainer\.compile=perhaps must be true or false; try trainer\.compile=true$"):
+        build_sharding(composed("trainer.compile=perhaps"))
+
+
+def test_the_precision_that_needs_a_loss_scale_is_refused() -> None:
+    with pytest.raises(UserError, match=r"^trainer\.precision=16-mixed is not one of auto, 32-true, bf16-mixed"):
+        build_sharding(composed("trainer=fsdp2", "trainer.precision=16-mixed"))
+
+
+def command(monkeypatch: pytest.MonkeyPatch, mode: Any, arguments: list[str], task: list[str]) -> list[str]:
+    class Job:
+        class overrides:
+            pass
+
+    job: Any = Job
+    job.mode, job.overrides.task = mode, task
+
+    class Config:
+        @staticmethod
+        def get() -> Any:
+            return job
+
+    monkeypatch.setattr(trainer, "HydraConfig", Config)
+    monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
+    return trainer._command(Path("/runs/a b=1"))[2:]
+
+
+def test_another_rank_of_a_run_gets_its_words_and_its_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["seed=3", "--config-dir", "mine", "+objective.tau=1"]
+    found = command(monkeypatch, trainer.RunMode.RUN, words, ["seed=3", "+objective.tau=1"])
+    assert found == [*words, 'hydra.run.dir="/runs/a b=1"']
+
+
+def test_another_rank_of_a_job_of_a_sweep_gets_the_words_of_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["-m", "seed=3,4", "hydra.sweep.dir=x", "--config-dir", "mine", "-cn=other"]
+    found = command(monkeypatch, trainer.RunMode.MULTIRUN, words, ["seed=4"])
+    assert found == ["--config-dir", "mine", "-cn=other", "seed=4", 'hydra.run.dir="/runs/a b=1"']
