@@ -318,6 +318,8 @@ CASES = [
         "leave out -m",
         files={"old/overrides.yaml": "[]\n"},
     ),
+    case("several devices", "trainer.devices=2", r"trainer\.devices=2", "trainer=fsdp2 trainer.devices=2"),
+    case("no number of devices", "trainer=fsdp2 trainer.devices=abc", r"trainer\.devices=abc", "trainer.devices=1"),
     case("pretraining a given model", "task=pretrain", r"task=pretrain", "model=tiny"),
     case(
         "weights of another task",

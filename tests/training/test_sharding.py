@@ -8,8 +8,9 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_tokenizer
+from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.training.sharding import Sharding, full_tensors, load_shards
-from rsgrpo.types import UserError
+from rsgrpo.types import Problem, Prompt, Sampling, UserError
 from tests.training.on_ranks import on_ranks
 from tests.training.rank_bodies import backward, rows_of
 
@@ -108,6 +109,26 @@ def test_activation_checkpointing_changes_no_gradient(policy: Policy) -> None:
     for name, parameter in policy.named_parameters():
         assert parameter.grad is not None
         assert torch.equal(parameter.grad, gradients[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # PyTorch's own, from inside its compiler
+def test_compiled_layers_give_the_same_gradients_and_sampling_leaves_them_alone(policy: Policy) -> None:
+    plain = backward(policy, rows_of(0)[:2])
+    gradients = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+    policy.zero_grad()
+    compiled = torch._dynamo.utils.counters["stats"]
+    Sharding(compile=True).apply(policy, None)
+    for mine, other in zip(backward(policy, rows_of(0)[:2]), plain, strict=True):
+        torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
+    for name, parameter in policy.named_parameters():
+        assert parameter.grad is not None
+        torch.testing.assert_close(parameter.grad, gradients[name], atol=1e-6, rtol=1e-4)
+    graphs = compiled["unique_graphs"]
+    assert graphs > 0
+    prompt = Prompt(problem=Problem(id="p", text="", answer=""), token_ids=(3, 4, 5))
+    list(HFEngine(policy=policy).generate([prompt], Sampling(max_new_tokens=5), num_completions=2, seeds=[0]))
+    assert compiled["unique_graphs"] == graphs
 
 
 def test_layers_are_prepared_once(policy: Policy) -> None:

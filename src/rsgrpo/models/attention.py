@@ -52,6 +52,7 @@ class PackedLayout:
         return cls(tuple(buckets), starts.to(device, torch.int32), max(lengths))
 
 
+@torch.compiler.disable  # compiled layers leave it out: its blocks change with every row
 def packed_attention(
     module: nn.Module,
     query: Float[Tensor, "b H Q D"],

@@ -11,7 +11,7 @@ from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 
 from rsgrpo.tasks.compose import build
 from rsgrpo.training.metrics_file import MetricsFile
@@ -55,6 +55,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool
     Raises:
         UserError: for what Lightning refuses.
     """
+    _check_devices(cfg)
     settings: dict[str, Any] = {str(key): value for key, value in cfg.trainer.items() if key not in OURS}
     precision = _precision(cfg)
     if is_sharded(cfg):
@@ -89,6 +90,19 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool
         )
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise UserError(f"trainer: {error}") from error
+
+
+def _check_devices(cfg: DictConfig) -> None:
+    """Refuse a number that is none, and several processes that would each train a policy of their own."""
+    devices = cfg.trainer.devices
+    if not (devices == "auto" or isinstance(devices, ListConfig) or (type(devices) is int and devices > 0)):
+        raise UserError(
+            f"trainer.devices={devices} must be a whole number of at least 1, or auto; try trainer.devices=1"
+        )
+    if not is_sharded(cfg) and devices != 1 and not (isinstance(devices, ListConfig) and len(devices) == 1):
+        raise UserError(
+            f"trainer.devices={devices}: this trainer has one process; try trainer=fsdp2 trainer.devices={devices}"
+        )
 
 
 def _precision(cfg: DictConfig) -> str:

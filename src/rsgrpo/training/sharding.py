@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -46,6 +46,9 @@ class Sharding:
                 layer.compile(dynamic=True)
         if mesh is not None:
             self._shard(policy, mesh["data_parallel"])
+        if self.compile:
+            whole = policy.whole
+            policy.whole = lambda: _eagerly(whole())
 
     def _shard(self, policy: Policy, mesh: DeviceMesh) -> None:
         precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
@@ -107,6 +110,13 @@ def full_tensors(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator
     for name, parameter in model.named_parameters():
         local = parameter.detach()
         yield name, full_tensor(local if dtype is None else local.to(dtype))
+
+
+@contextmanager
+def _eagerly(whole: AbstractContextManager[None]) -> Iterator[None]:
+    """Sampling does not use compiled layers: its shapes change with every step, and each would be compiled anew."""
+    with whole, torch.compiler.set_stance("force_eager"):
+        yield
 
 
 @contextmanager
