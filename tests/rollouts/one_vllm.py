@@ -17,7 +17,7 @@ def vllm_engine(policy: Policy, side_by_side: int = 512) -> VLLMEngine:
     if (problem := missing()) is not None:
         pytest.skip(problem)
     if not STARTED:
-        STARTED.append(VLLMEngine(policy=policy))
+        STARTED.append(VLLMEngine(policy=policy, kv_cache_gib=0.125))
         atexit.register(STARTED[0].close)
     engine = STARTED[0]
     engine.policy = policy
