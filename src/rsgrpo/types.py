@@ -179,7 +179,8 @@ class Prompt:
 class Sampling:
     """How completions are drawn from the policy.
 
-    `top_p = 1`, `top_k = 0` and `min_p = 0` mean "off".
+    `top_p = 1`, `top_k = 0` and `min_p = 0` mean "off". Several are applied one after another to the distribution at
+    `temperature`, what is left renormalised each time: min_p, top_k, top_p.
 
     Raises:
         FieldError: for a value outside its range.

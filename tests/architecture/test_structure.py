@@ -34,7 +34,8 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 HOMES = {
     "vllm": ("src/rsgrpo/rollouts/vllm.py",),
-    "torch.distributed": ("src/rsgrpo/training/",),
+    # vLLM joins the trainer's process group or makes its own: its engine has to know which, to leave the former alone.
+    "torch.distributed": ("src/rsgrpo/training/", "src/rsgrpo/rollouts/vllm.py"),
     "lightning": ("src/rsgrpo/training/", "src/rsgrpo/tasks/", "callbacks/"),
     "pytorch_lightning": (),  # the old name of lightning: the two do not mix
     "hydra": ("src/rsgrpo/tasks/", "run.py"),

@@ -33,6 +33,12 @@ class ScriptedEngine:
 
     def load_policy(self, weights, *, version: int) -> None: ...
 
+    parity = None
+
+    def make_room(self) -> None: ...
+
+    def close(self) -> None: ...
+
 
 class SaysTheAnswer:
     """Correct when the text is the gold answer; half a point for an answer in the wrong case."""

@@ -52,7 +52,6 @@ class PackedLayout:
         return cls(tuple(buckets), starts.to(device, torch.int32), max(lengths))
 
 
-@torch.compiler.disable  # compiled layers leave it out: its blocks change with every row
 def packed_attention(
     module: nn.Module,
     query: Float[Tensor, "b H Q D"],
@@ -95,5 +94,6 @@ def packed_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any)
     return None if attention_mask is None else sdpa_mask(*args, attention_mask=attention_mask, **kwargs)
 
 
-AttentionInterface.register("packed", packed_attention)
+# Compiled layers leave it out: its blocks change with every row.
+AttentionInterface.register("packed", torch.compiler.disable(packed_attention))
 AttentionMaskInterface.register("packed", packed_mask)

@@ -1,11 +1,32 @@
 """The one seam between training and whatever samples from the policy."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, runtime_checkable
 
+from jaxtyping import Float
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from rsgrpo.types import Group, Prompt, Sampling
+from rsgrpo.types import Completion, Group, Prompt, Sampling, UserError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parity:
+    """How closely an engine with weights of its own has to agree with the trainer, and how often that is checked."""
+
+    bound: float
+    """Largest |sampler - trainer| log-prob of a token, in nats."""
+    every: int
+    """Versions of the policy between two checks."""
+
+
+class Sample(NamedTuple):
+    """What an engine has drawn: the tokens, their log-probs, and whether a stop token ended them."""
+
+    token_ids: tuple[int, ...]
+    logprobs: Float[Tensor, " T"]
+    finished: bool
 
 
 @runtime_checkable
@@ -28,3 +49,45 @@ class RolloutEngine(Protocol):
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
         """Take the policy's weights, full tensors by Hugging Face name, and stamp completions with `version`."""
         ...
+
+    @property
+    def parity(self) -> Parity | None:
+        """What the trainer holds the engine's log-probs to; None for an engine that has no weights of its own."""
+        ...
+
+    def make_room(self) -> None:
+        """The trainer needs the memory now; `load_policy` comes before the next `generate`."""
+        ...
+
+    def close(self) -> None:
+        """Give back everything: nothing is sampled any more."""
+        ...
+
+
+def group_of(
+    prompt: Prompt, samples: Sequence[Sample], tokenizer: PreTrainedTokenizerBase, policy_version: int
+) -> Group:
+    """The finished group of a prompt, its completions decoded without their stop tokens."""
+    texts = tokenizer.batch_decode([list(s.token_ids[:-1] if s.finished else s.token_ids) for s in samples])
+    completions = tuple(
+        Completion(**sample._asdict(), text=text, policy_version=policy_version)
+        for sample, text in zip(samples, texts, strict=True)
+    )
+    return Group(prompt=prompt, completions=completions)
+
+
+def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -> None:
+    """Refuse what no engine can complete: nothing, or more tokens than `context` with the new ones.
+
+    Raises:
+        UserError: naming the first such prompt.
+    """
+    for prompt in prompts:
+        length = len(prompt.token_ids)
+        if length == 0:
+            raise UserError(f"the prompt of {prompt.id} has no tokens; give it a text")
+        if length + sampling.max_new_tokens > context:
+            raise UserError(
+                f"the prompt of {prompt.id} has {length} tokens, with {sampling.max_new_tokens} new ones more than "
+                f"the {context} that fit; lower sampling.max_new_tokens or data.max_prompt_tokens"
+            )

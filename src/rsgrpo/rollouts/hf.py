@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from transformers import DynamicCache, LogitsProcessorList, MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from rsgrpo.models.policy import Policy
-from rsgrpo.types import Completion, Group, Prompt, Sampling, check_fields
+from rsgrpo.rollouts.engine import Parity, Sample, check_prompts, group_of
+from rsgrpo.types import Group, Prompt, Sampling, check_fields
 
 COMPACT_BELOW = 0.9
 """Rows that have finished leave the batch once fewer than this share of its rows are still being sampled."""
@@ -38,10 +39,31 @@ class HFEngine:
         """The live module already has the weights: only the version changes."""
         self.version = version
 
+    @property
+    def parity(self) -> Parity | None:
+        """Nothing to compare: the trainer's weights are sampled."""
+        return None
+
+    def make_room(self) -> None:
+        """It holds no memory between two calls."""
+
+    def close(self) -> None:
+        """It holds nothing."""
+
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, num_completions: int, seeds: Sequence[int]
     ) -> Iterator[tuple[int, Group]]:
-        """See `RolloutEngine.generate`. Prompts of similar length are sampled together."""
+        """See `RolloutEngine.generate`. Prompts of similar length are sampled together.
+
+        Raises:
+            UserError: for a prompt that is empty or does not fit into the policy's context.
+        """
+        check_prompts(prompts, sampling, self.policy.context)
+        return self._groups(prompts, sampling, num_completions, seeds)
+
+    def _groups(
+        self, prompts: Sequence[Prompt], sampling: Sampling, num_completions: int, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Group]]:
         per_batch = max(1, self.max_rows // num_completions)
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i].token_ids))
         training = self.policy.training
@@ -102,20 +124,8 @@ class _Batch:
         lengths, finished = self.lengths[rows].tolist(), self.finished[rows].tolist()
         ids = [row[:length] for row, length in zip(self.token_ids[rows].tolist(), lengths, strict=True)]
         logprobs = self.logprobs[rows].cpu()
-        texts = self.policy.tokenizer.batch_decode(
-            [row[:-1] if stopped else row for row, stopped in zip(ids, finished, strict=True)]
-        )
-        completions = tuple(
-            Completion(
-                token_ids=tuple(ids[i]),
-                logprobs=logprobs[i, : lengths[i]].clone(),
-                text=texts[i],
-                finished=finished[i],
-                policy_version=version,
-            )
-            for i in range(self.n)
-        )
-        return Group(prompt=self.prompts[j], completions=completions)
+        samples = [Sample(tuple(ids[i]), logprobs[i, : lengths[i]].clone(), finished[i]) for i in range(self.n)]
+        return group_of(self.prompts[j], samples, self.policy.tokenizer, version)
 
     def _prefill(self) -> tuple[Tensor, DynamicCache, Tensor, Tensor]:
         """One forward pass over the left-padded prompts, repeated for their N rows: logits, cache, mask, position."""
@@ -177,12 +187,12 @@ def draw(logits: Float[Tensor, "A V"], uniform: Float[Tensor, " A"]) -> tuple[In
 
 
 def _warpers(sampling: Sampling) -> LogitsProcessorList:
-    """transformers' own truncations, in its order; none in training."""
+    """transformers' own truncations, in the order of `Sampling`; none in training."""
     warpers = LogitsProcessorList()
+    if sampling.min_p > 0:
+        warpers.append(MinPLogitsWarper(sampling.min_p))
     if sampling.top_k > 0:
         warpers.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         warpers.append(TopPLogitsWarper(sampling.top_p))
-    if sampling.min_p > 0:
-        warpers.append(MinPLogitsWarper(sampling.min_p))
     return warpers

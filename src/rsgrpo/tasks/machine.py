@@ -26,7 +26,8 @@ def check_machine(cfg: DictConfig) -> None:
     Raises:
         UserError: naming everything that is missing, and the cure.
     """
-    missing = [problem for problem in (_missing_gpu(cfg), _missing_weights(cfg), _missing_folder(cfg)) if problem]
+    checks = (_missing_gpu, _missing_weights, _missing_folder, _missing_engine)
+    missing = [problem for check in checks if (problem := check(cfg)) is not None]
     if missing:
         raise UserError("; ".join(missing))
 
@@ -78,6 +79,14 @@ def _missing_gpu(cfg: DictConfig) -> str | None:
     if cfg.trainer.accelerator != "gpu" or torch.cuda.is_available():
         return None
     return "trainer=gpu: this machine has no usable NVIDIA GPU; run on a GPU node, or on the CPU with trainer=cpu"
+
+
+def _missing_engine(cfg: DictConfig) -> str | None:
+    if cfg.rollout._target_ != "rsgrpo.rollouts.vllm.VLLMEngine":
+        return None
+    from rsgrpo.rollouts.vllm import missing
+
+    return missing()
 
 
 def _missing_folder(cfg: DictConfig) -> str | None:

@@ -97,6 +97,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         module.stopped_by = signal.SIGINT.name
         _leave(run, module)
     finally:
+        engine.close()
         part(trainer.strategy.launcher)
     if ranks.is_first():
         seconds = clock.read()

@@ -24,6 +24,7 @@ from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock, stage
+from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.sharding import Sharding, full_tensor, full_tensors
 from rsgrpo.training.signals import StopSignals
@@ -108,7 +109,9 @@ class RLModule(lightning.LightningModule):
         groups = self.engine.generate(
             prompts, self.recipe.sampling, num_completions=self.recipe.batching.completions_per_prompt, seeds=seeds
         )
-        return {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
+        sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
+        self.engine.make_room()
+        return sampled
 
     @stage("reward")
     def score(self, groups: Mapping[int, tuple[Group, Pending]]) -> dict[int, ScoredGroup]:
@@ -338,10 +341,16 @@ class RLModule(lightning.LightningModule):
         self.stop_signals.let_through()
 
     def sync(self) -> None:
-        """Before anything is sampled the engine has the policy's weights, those of a resumed run for example."""
+        """Before anything is sampled the engine has the policy's weights, those of a resumed run for example.
+
+        Raises:
+            UserError: when the engine then samples from something else.
+        """
         if self.published != self.iteration:
-            self.published = self.iteration
+            first, self.published = self.published is None, self.iteration
             self.engine.load_policy(full_tensors(self.policy.model), version=self.iteration)
+            if self.engine.parity and (first or self.iteration % self.engine.parity.every == 0):
+                check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
 
     def on_train_start(self) -> None:
         """Hear signals here: Lightning's own handlers hang on several ranks and save nothing on one."""

@@ -1,0 +1,414 @@
+"""Sampling with vLLM in this process: continuous batching and paged attention, with new weights after every update.
+
+vLLM is imported when the first weights arrive. It changes much of the process it runs in; `_visiting` puts back what
+training relies on around every call.
+"""
+
+import gc
+import importlib.util
+import logging
+import math
+import os
+import random
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from rsgrpo.models.policy import Policy
+from rsgrpo.rollouts.engine import Parity, Sample, check_prompts, group_of
+from rsgrpo.seeds import derive_seed
+from rsgrpo.types import FieldError, Group, Prompt, Sampling, UserError, check_fields
+
+GIB = 2**30
+
+BOUNDS = {"float32": 1e-4, "bfloat16": 0.2}
+"""Largest |sampler - trainer| log-prob, in nats, that rounding explains: 1e-6 was measured in float32, nothing yet in
+bfloat16, whose bound is a guess."""
+
+LOWEST_TEMPERATURE = 1e-2
+"""vLLM silently samples at this temperature when a lower one is asked for."""
+
+ENVIRONMENT = {
+    "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else every rank is bound to the same cores
+    "VLLM_CONFIGURE_LOGGING": "0",
+    "VLLM_NO_USAGE_STATS": "1",
+    "DO_NOT_TRACK": "1",
+}
+
+
+def missing() -> str | None:
+    """Why there is no vLLM here, with the cure; None where it is installed."""
+    if importlib.util.find_spec("vllm") is not None:
+        return None
+    return "rollout=vllm: vLLM is not installed; on a CPU: make vllm, on a GPU node: pip install 'rsgrpo[vllm]'"
+
+
+@dataclass(slots=True, kw_only=True)
+class VLLMEngine:
+    """vLLM on the policy's configuration, with weights that only ever come through `load_policy`.
+
+    It starts with the first `load_policy`, since the policy's weights may be on no device before that, and under
+    several ranks the start is a collective: each rank has an engine of its own. Nothing is read from the policy's
+    folder and no weight is written to disk.
+
+    The same seed draws the same tokens whatever else is in the batch, as long as no draw falls within the rounding
+    error of the log-probs: these depend on the batch in their last digits.
+
+    Raises:
+        FieldError: for a value outside its range.
+        UserError: where vLLM is not installed.
+    """
+
+    policy: Policy
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of weights, activations and cache; auto is bfloat16 on a GPU and float32 on the CPU."""
+    max_rows: int = 512
+    """Completions sampled side by side, at most."""
+    max_tokens: int | None = None
+    """Longest prompt plus completion; None is the policy's context."""
+    prefill_tokens: int = 32768
+    """Prompt tokens of one forward pass, at most; a prompt is never cut, so at least `max_tokens`."""
+    kv_cache_gib: float | None = None
+    """Memory for keys and values, in GiB; None is 1 on the CPU and `gpu_memory_share` on a GPU."""
+    gpu_memory_share: float = 0.6
+    """On a GPU, share of the memory that is free at the start that the engine may use, weights included."""
+    enforce_eager: bool = True
+    """Without CUDA graphs, which make short steps faster and the start slower."""
+    check_every: int = 1
+    """Syncs between two comparisons of the engine's log-probs with the trainer's; the first is always checked."""
+    max_gap: float | None = None
+    """Largest difference between the two in nats; None is 1e-4 in float32 and 0.2 in bfloat16."""
+    version: int = field(default=0, init=False)
+    _llm: Any = field(default=None, init=False, repr=False)
+    _has_weights: bool = field(default=False, init=False, repr=False)
+    _asleep: bool = field(default=False, init=False, repr=False)
+    _made_process_group: bool = field(default=False, init=False, repr=False)
+    _batches: int = field(default=0, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        check_fields(
+            self,
+            max_rows=(1, math.inf),
+            max_tokens=(2, math.inf),
+            prefill_tokens=(1, math.inf),
+            kv_cache_gib=(1e-3, math.inf),
+            gpu_memory_share=(0.01, 1.0),
+            check_every=(1, math.inf),
+            max_gap=(0.0, math.inf),
+        )
+        if self.max_tokens is not None and self.max_tokens > self.policy.context:
+            raise FieldError(
+                "max_tokens",
+                self.max_tokens,
+                f"is more than the policy's context of {self.policy.context}",
+                f"try max_tokens={self.policy.context}",
+            )
+        if (problem := missing()) is not None:
+            raise UserError(problem)
+
+    @property
+    def parity(self) -> Parity:
+        """What the trainer holds the engine to."""
+        bound = BOUNDS[self._dtype] if self.max_gap is None else self.max_gap
+        return Parity(bound=bound, every=self.check_every)
+
+    def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
+        """Take the policy's weights, one tensor at a time, and forget the keys and values of the old ones.
+
+        Raises:
+            RuntimeError: when `weights` are not exactly the policy's parameters, vLLM did not take all of them, or
+                something is still being sampled.
+        """
+        llm = self._llm or self._start()
+        if llm.llm_engine.has_unfinished_requests():
+            raise RuntimeError("the weights would change under what is still being sampled")
+        on_gpu(self, "wake weights")
+        seen: set[str] = set()
+        with self._visiting():
+            llm.collective_rpc(_reload, args=(_named(weights, seen),))
+        expected = {name for name, _ in self.policy.model.named_parameters()}
+        allowed = expected | self.policy.model.state_dict().keys()  # names of tied weights may come too
+        if seen - allowed or expected - seen:
+            raise RuntimeError(
+                f"vLLM got other weights than the policy has: missing {sorted(expected - seen)}, unknown "
+                f"{sorted(seen - allowed)}"
+            )
+        on_gpu(self, "wake cache")
+        self._forget_prefixes()
+        self.version, self._has_weights = version, True
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, num_completions: int, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Group]]:
+        """See `RolloutEngine.generate`. All prompts are queued at once, in their order; vLLM fills its batch with them.
+
+        Raises:
+            UserError: for a prompt that is empty or does not fit, or a temperature that vLLM would change.
+            RuntimeError: before the first `load_policy`, or between `make_room` and the next one.
+        """
+        check_prompts(prompts, sampling, self._max_tokens)
+        if sampling.temperature < LOWEST_TEMPERATURE:
+            raise UserError(
+                f"sampling.temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; "
+                f"try sampling.temperature={LOWEST_TEMPERATURE}, sampling.top_k=1 for the best token, or rollout=hf"
+            )
+        if not self._has_weights:
+            raise RuntimeError("the engine has no weights: load_policy comes before generate")
+        return self._groups(prompts, sampling, num_completions, seeds)
+
+    def make_room(self) -> None:
+        """Leave the GPU's memory to the trainer; the weights are gone until the next `load_policy`."""
+        self._has_weights = False
+        on_gpu(self, "sleep")
+
+    def close(self) -> None:
+        """End vLLM, and leave a process group that others have made as it is."""
+        if self._llm is None:
+            return
+        destroy = dist.destroy_process_group
+
+        def destroy_own(group: Any = None) -> None:
+            if group is not None or self._made_process_group:
+                destroy(group)
+
+        with self._visiting():
+            dist.destroy_process_group = destroy_own
+            try:
+                self._llm.llm_engine.engine_core.shutdown()
+            finally:
+                dist.destroy_process_group = destroy
+        self._llm, self._has_weights = None, False
+        gc.collect()
+
+    @property
+    def _dtype(self) -> str:
+        if self.dtype != "auto":
+            return self.dtype
+        return "bfloat16" if torch.cuda.is_available() else "float32"
+
+    @property
+    def _max_tokens(self) -> int:
+        return self.policy.context if self.max_tokens is None else self.max_tokens
+
+    def _start(self) -> Any:
+        """Import vLLM, and build its model out of the policy's configuration, weights unset."""
+        had_process_group = dist.is_initialized()
+        several = had_process_group and dist.get_world_size() > 1
+        with tempfile.TemporaryDirectory() as folder, self._visiting():
+            self.policy.save_description(Path(folder))
+            os.environ.update(ENVIRONMENT, OMP_NUM_THREADS=str(torch.get_num_threads()))
+            if several:
+                on_device = torch.cuda.current_device() if torch.cuda.is_available() else dist.get_rank()
+                os.environ.update(RANK=str(dist.get_rank()), LOCAL_RANK=str(on_device))
+            from vllm import LLM  # pyright: ignore[reportMissingImports]
+
+            settings: dict[str, Any] = {
+                "model": folder,
+                "load_format": "dummy",
+                "hf_overrides": {"architectures": [type(self.policy.model).__name__]},  # a new model's file has none
+                "generation_config": "vllm",
+                "dtype": self._dtype,
+                "enforce_eager": self.enforce_eager,
+                "max_model_len": self._max_tokens,
+                "max_num_seqs": self.max_rows,
+                # A prefill that is cut would draw from its request's generator twice.
+                "enable_chunked_prefill": False,
+                "max_num_batched_tokens": max(self.prefill_tokens, self._max_tokens, self.max_rows),
+                "enable_prefix_caching": True,
+                "logprobs_mode": "processed_logprobs",
+                "disable_log_stats": True,
+                "seed": 0,
+                **memory(self),
+            }
+            if several:
+                settings["distributed_executor_backend"] = "external_launcher"
+            try:
+                self._llm = LLM(**settings)
+            except (torch.OutOfMemoryError, ValueError) as error:
+                raise _in_words(error) from error
+        self._made_process_group = dist.is_initialized() and not had_process_group
+        return self._llm
+
+    def _forget_prefixes(self) -> None:
+        with self._visiting():
+            if not self._llm.reset_prefix_cache():
+                raise RuntimeError("vLLM kept keys and values of the old weights")
+
+    def _groups(
+        self, prompts: Sequence[Prompt], sampling: Sampling, num_completions: int, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Group]]:
+        from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
+        from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
+
+        engine = self._llm.llm_engine
+        self._batches += 1
+        samples: list[list[Sample | None]] = [[None] * num_completions for _ in prompts]
+        waiting: dict[str, tuple[int, int]] = {}
+        stop_token_ids = list(self.policy.stop_token_ids)
+        try:
+            with self._visiting():
+                for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+                    for sample in range(num_completions):
+                        params = SamplingParams(
+                            max_tokens=sampling.max_new_tokens,
+                            temperature=sampling.temperature,
+                            top_p=sampling.top_p,
+                            top_k=sampling.top_k,
+                            min_p=sampling.min_p,
+                            # Requests of their own, since vLLM gives sample i of one request the seed plus i.
+                            seed=derive_seed(seed, sample),
+                            logprobs=0,
+                            stop_token_ids=stop_token_ids,
+                            ignore_eos=True,
+                            detokenize=False,
+                            output_kind=RequestOutputKind.FINAL_ONLY,
+                        )
+                        tokens: Any = {"prompt_token_ids": list(prompt.token_ids)}
+                        name = f"{self._batches}.{index}.{sample}"
+                        engine.add_request(name, tokens, params)
+                        waiting[name] = (index, sample)
+            unfinished = [num_completions] * len(prompts)
+            while waiting:
+                with self._visiting():
+                    outputs = [output for output in engine.step() if output.finished]
+                for output in outputs:
+                    index, sample = waiting.pop(output.request_id)
+                    samples[index][sample] = _sample(output.outputs[0])
+                    unfinished[index] -= 1
+                    if not unfinished[index]:
+                        done = [s for s in samples[index] if s is not None]
+                        yield index, group_of(prompts[index], done, self.policy.tokenizer, self.version)
+        finally:
+            if waiting:
+                with self._visiting():
+                    engine.abort_request(list(waiting))
+
+    @contextmanager
+    def _visiting(self) -> Iterator[None]:
+        """Around every call of vLLM: what it changes in this process is put back.
+
+        It seeds and draws from the global random number generators, replaces `torch.set_num_threads`, may change the
+        number of threads, sets environment variables that child processes would inherit, and says much that no user of
+        this engine can act on. Left as vLLM leaves them are functions of `torch.accelerator`, which do nothing on a
+        machine that has none, the inductor's settings, and the memory's binding to the process's own NUMA nodes.
+        """
+        # Eager, vLLM's compiled counting of ranks would take half a minute, to be thrown away.
+        stance = "force_eager" if self.enforce_eager else "default"
+        environment = dict(os.environ)
+        threads, set_num_threads = torch.get_num_threads(), torch.set_num_threads
+        python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+        on_device = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
+        quiet = logging.root.manager.disable
+        with torch.random.fork_rng(on_device), torch.compiler.set_stance(stance), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            logging.disable(logging.WARNING)
+            try:
+                yield
+            finally:
+                logging.disable(quiet)
+                random.setstate(python)
+                np.random.set_state(numpy)  # noqa: NPY002
+                torch.set_num_threads = set_num_threads
+                if torch.get_num_threads() != threads:
+                    torch.set_num_threads(threads)
+                os.environ.clear()
+                os.environ.update(environment)
+
+
+def memory(engine: VLLMEngine) -> dict[str, Any]:
+    """The settings of vLLM that bound its memory."""
+    cache = {} if engine.kv_cache_gib is None else {"kv_cache_memory_bytes": int(engine.kv_cache_gib * GIB)}
+    if not torch.cuda.is_available():
+        # Blocks of 32 tokens instead of the CPU's 128: prompts share whole blocks only.
+        return {"kv_cache_memory_bytes": GIB, "block_size": 32} | cache
+    free, total = torch.cuda.mem_get_info()
+    return {"gpu_memory_utilization": engine.gpu_memory_share * free / total, "enable_sleep_mode": True} | cache
+
+
+def on_gpu(engine: VLLMEngine, step: Literal["wake weights", "wake cache", "sleep"]) -> None:
+    """Share the GPU with the trainer: sleep while it trains; then weights first, cache second. Nothing on a CPU.
+
+    Level 2 drops the weights too, which come anew with every `load_policy`. Woken the other way round, the cache and
+    the weights that are being gathered would be in memory together.
+
+    Raises:
+        UserError: when there is not enough memory.
+    """
+    if not torch.cuda.is_available() or engine._asleep == (step == "sleep"):
+        return
+    try:
+        with engine._visiting():
+            if step == "sleep":
+                engine._llm.sleep(level=2)
+            else:
+                engine._llm.wake_up(tags=["weights" if step == "wake weights" else "kv_cache"])
+    except torch.OutOfMemoryError as error:
+        raise _in_words(error) from error
+    engine._asleep = step != "wake cache"
+
+
+def _in_words(error: Exception) -> Exception:
+    """A start or a waking that memory stopped, with the numbers and the keys; another error as it is."""
+    words = str(error).partition("\n")[0]
+    if isinstance(error, ValueError) and "memory" not in words.lower():
+        return error
+    free = ""
+    if torch.cuda.is_available():
+        left, total = torch.cuda.mem_get_info()
+        free = f"; {left / GIB:.1f} of the GPU's {total / GIB:.1f} GiB are free"
+    return UserError(
+        f"rollout=vllm: not enough memory{free}: {words}; lower rollout.gpu_memory_share on a GPU or "
+        "rollout.kv_cache_gib on a CPU, rollout.max_tokens, rollout.max_rows or batching.row_tokens"
+    )
+
+
+def _named(weights: Iterable[tuple[str, Tensor]], seen: set[str]) -> Iterator[tuple[str, Tensor]]:
+    """The stream as it is, noting the names."""
+    for name, tensor in weights:
+        seen.add(name)
+        yield name, tensor
+
+
+def _reload(worker: Any, weights: Iterable[tuple[str, Tensor]]) -> None:
+    """Runs in vLLM's worker: fill its model, which joins several of the policy's tensors into one of its own.
+
+    Raises:
+        RuntimeError: when a parameter of vLLM's model got nothing, which vLLM itself only logs.
+    """
+    model = worker.model_runner.get_model()
+    wanted, taken = {name for name, _ in model.named_parameters()}, set()
+    load_weights = model.load_weights
+
+    def noting(stream: Iterable[tuple[str, Tensor]]) -> set[str]:
+        taken.update(load_weights(stream))
+        return taken
+
+    model.load_weights = noting
+    try:
+        worker.reload_weights(weights_iterator=weights)
+    finally:
+        del model.load_weights
+    if wanted - taken:
+        raise RuntimeError(f"vLLM's model got no weights for {sorted(wanted - taken)}")
+    for module in model.modules():
+        # On a CPU an output head that is tied to the embeddings has a packed copy of them, which vLLM forgets to renew.
+        if hasattr(module, "cpu_linear") and module.weight.numel():
+            module.quant_method.process_weights_after_loading(module)
+
+
+def _sample(output: Any) -> Sample:
+    """vLLM's record of one completion as ours."""
+    logprobs = [step[token].logprob for step, token in zip(output.logprobs, output.token_ids, strict=True)]
+    return Sample(
+        token_ids=tuple(output.token_ids), logprobs=torch.tensor(logprobs), finished=output.finish_reason == "stop"
+    )
