@@ -11,7 +11,7 @@ def test_a_process_alone_is_all_ranks() -> None:
     assert (ranks.index(), ranks.count()) == (0, 1)
     assert ranks.gather({"a": 1}) == [{"a": 1}]
     ranks.barrier()
-    ranks.part()
+    ranks.leave()
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,7 @@ def barrier() -> None:
     gather(None)
 
 
-def part() -> None:
+def leave() -> None:
     """Leave the process group, if there is one."""
     if dist.is_initialized():
         dist.destroy_process_group()

@@ -116,7 +116,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
 
 def part(launcher: Any) -> None:
     """Leave the other ranks: the next run of this process, of a sweep for example, meets others."""
-    ranks.part()
+    ranks.leave()
     if isinstance(launcher, Launcher) and launcher.procs:
         for process in launcher.procs:
             process.wait()
