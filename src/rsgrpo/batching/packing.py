@@ -6,7 +6,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.types import PackedRow, TrainingSequence
+from rsgrpo.types import Group, PackedRow, TrainingSequence
+
+
+def sequences_of(group: Group, advantages: Sequence[float]) -> list[TrainingSequence]:
+    """The completions of a group with their advantages, as `pack` takes them."""
+    return [
+        TrainingSequence(
+            prompt_ids=group.prompt.token_ids,
+            completion_ids=completion.token_ids,
+            advantage=advantage,
+            sampler_logprobs=completion.logprobs,
+        )
+        for completion, advantage in zip(group.completions, advantages, strict=True)
+    ]
 
 
 def pack(

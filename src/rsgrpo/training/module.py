@@ -13,7 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
-from rsgrpo.batching.packing import empty_row, pack
+from rsgrpo.batching.packing import empty_row, pack, sequences_of
 from rsgrpo.batching.plan import deal
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.losses.aggregation import token_weights
@@ -29,7 +29,7 @@ from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.sharding import Sharding, full_tensor, full_tensors
 from rsgrpo.training.signals import StopSignals
 from rsgrpo.training.update import Behaviour, BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport, TrainingSequence, UserError
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport, UserError
 
 
 class RLModule(lightning.LightningModule):
@@ -181,7 +181,7 @@ class RLModule(lightning.LightningModule):
             mine = [place for place in hand if place in groups]
             updates.append(
                 pack(
-                    [s for place in mine for s in _sequences(groups[place].group, advantages_of[place])],
+                    [s for place in mine for s in sequences_of(groups[place].group, advantages_of[place])],
                     [weight for place in mine for weight in weights_of[place]],
                     row_tokens=batching.row_tokens,
                     device=self.policy.device,
@@ -369,15 +369,3 @@ class RLModule(lightning.LightningModule):
         self.iteration = checkpoint["rsgrpo"]["iteration"]
         self.optimizer_steps = checkpoint["rsgrpo"]["optimizer_steps"]
         self.recipe.load_state_dict(checkpoint["rsgrpo"]["parts"])
-
-
-def _sequences(group: Group, advantages: Sequence[float]) -> list[TrainingSequence]:
-    return [
-        TrainingSequence(
-            prompt_ids=group.prompt.token_ids,
-            completion_ids=completion.token_ids,
-            advantage=advantage,
-            sampler_logprobs=completion.logprobs,
-        )
-        for completion, advantage in zip(group.completions, advantages, strict=True)
-    ]

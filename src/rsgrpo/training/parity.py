@@ -6,12 +6,12 @@ from typing import cast
 import torch
 from torch.distributed.fsdp import FSDPModule
 
-from rsgrpo.batching.packing import pack
+from rsgrpo.batching.packing import pack, sequences_of
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training import ranks
-from rsgrpo.types import Problem, Prompt, Sampling, TrainingSequence, UserError
+from rsgrpo.types import Problem, Prompt, Sampling, UserError
 
 PROMPT_TOKENS = (1, 9, 70, 150)
 """Lengths of the canary prompts: some shorter than a block of an engine's prefix cache, some longer than several."""
@@ -48,16 +48,7 @@ def _gap(policy: Policy, engine: RolloutEngine, temperature: float) -> float:
     prompts = canaries(len(policy.tokenizer), policy.context)
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=temperature)
     groups = engine.generate(prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts)))
-    sequences = [
-        TrainingSequence(
-            prompt_ids=group.prompt.token_ids,
-            completion_ids=completion.token_ids,
-            advantage=0.0,
-            sampler_logprobs=completion.logprobs,
-        )
-        for _, group in groups
-        for completion in group.completions
-    ]
+    sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * COMPLETIONS)]
     weights = [torch.zeros(len(sequence.completion_ids)) for sequence in sequences]
     (row,) = pack(sequences, weights, row_tokens=sum(PROMPT_TOKENS) * COMPLETIONS * 2, device=policy.device)
     with torch.no_grad():
