@@ -6,10 +6,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
+# Test files run side by side in this many processes.
+JOBS ?= 2
 # Without an NVIDIA GPU, PyTorch's own index offers a build without CUDA: a tenth of the size. It is asked for that one
 # package only, and where it cannot be reached the ordinary index serves.
 CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
+# vLLM's CPU build is made for this kind of machine; elsewhere its tests skip.
+VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.vllm))
 
 help:  ## Show this help
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
@@ -17,8 +21,8 @@ help:  ## Show this help
 train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
 	$(BIN)/python run.py $(ARGS)
 
-test: $(VENV)/.installed  ## Set up, then run the default tests (SLOW=1: all of them)
-	$(BIN)/python -m pytest $(if $(SLOW),,-m "not slow") $(ARGS)
+test: $(VENV)/.installed $(VLLM)  ## Set up, then run the default tests (SLOW=1: all of them)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(SLOW),,-m "not slow") $(ARGS)
 
 lint: $(VENV)/.installed  ## Style and format
 	$(BIN)/ruff check .

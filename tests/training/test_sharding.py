@@ -21,14 +21,13 @@ def tied(random_policy: Path) -> Path:
     return random_policy
 
 
-@pytest.fixture(scope="module")
-def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def untied_policy(folder: Path, num_layers: int) -> Path:
     """A head of its own, a vocabulary that two ranks cannot halve, and weights stored in bfloat16."""
     config = Qwen3Config(
         vocab_size=len(build_tokenizer()) | 1,
         hidden_size=48,
         intermediate_size=202,
-        num_hidden_layers=6,
+        num_hidden_layers=num_layers,
         num_attention_heads=3,
         num_key_value_heads=1,
         head_dim=16,
@@ -36,9 +35,13 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
         eos_token_id=1,
     )
     torch.manual_seed(3)
-    folder = tmp_path_factory.mktemp("policy") / "untied"
     Policy(Qwen3ForCausalLM(config).bfloat16(), build_tokenizer()).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return untied_policy(tmp_path_factory.mktemp("policy") / "untied", num_layers=6)
 
 
 @pytest.mark.slow
@@ -86,8 +89,8 @@ def test_the_export_of_shards_is_a_hugging_face_folder(tied: Path, tmp_path: Pat
 
 
 @pytest.mark.slow
-def test_a_stream_of_whole_tensors_holds_one_of_them_at_a_time(untied: Path) -> None:
-    on_ranks("one_whole_tensor_at_a_time", untied)
+def test_a_stream_of_whole_tensors_holds_few_of_them_at_a_time(tmp_path: Path) -> None:
+    on_ranks("few_whole_tensors_at_a_time", untied_policy(tmp_path / "policy", num_layers=24))
 
 
 def test_a_whole_policy_streams_its_own_tensors(policy: Policy) -> None:
