@@ -40,6 +40,7 @@ class Checkpoint(CalledLast):
         if best_mode not in MODES:
             raise FieldError("best_mode", best_mode, f"must be one of {', '.join(MODES)}", "try best_mode=max")
         self.every, self.keep, self.best, self.best_mode = every, keep, best, best_mode
+        self._counted: dict[str, Any] | None = None
 
     @property
     def _from_evaluation(self) -> bool:
@@ -57,6 +58,7 @@ class Checkpoint(CalledLast):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
+        self._counted = checkpoints.loops(trainer)
         run = Path(trainer.default_root_dir)
         validates = self._from_evaluation and report.iteration % pl_module.recipe.evaluation.every == 0
         saves = report.iteration % self.every == 0 or report.is_last or validates
@@ -67,6 +69,12 @@ class Checkpoint(CalledLast):
         # An iteration that trained nothing lacks some metrics, and Lightning would repeat those of an earlier one.
         if self.best is not None and not self._from_evaluation:
             self._compare(trainer, run, report.iteration, may_lack=not report.updates, fresh=fresh, mark=saves)
+
+    def save_on_failure(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        """Save the iterations that were finished before an engine or a reward failed; every rank has to call it."""
+        run = Path(trainer.default_root_dir)
+        if not any(ranks.gather(run_folder.checkpoint(run, pl_module.iteration).is_dir())):
+            checkpoints.save(trainer, run, pl_module.iteration, keep=self.keep, counted=self._counted)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """Only mark: Lightning would resume a checkpoint that is written here one validation late."""

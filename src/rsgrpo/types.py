@@ -221,7 +221,7 @@ class Completion:
     finished: bool
     """True when a stop token ended it, False when it ran into `max_new_tokens`."""
     policy_version: int
-    """The number of publishes the sampled policy had seen."""
+    """The iterations that the sampled policy had been trained."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -347,7 +347,7 @@ class UpdateReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StepReport:
-    """Everything that callbacks may see of one iteration. Built once, after the weights were published."""
+    """Everything that callbacks may see of one iteration. Built once, after its updates."""
 
     iteration: int
     """Iterations finished, this one included: 1, 2, ..., `iterations`."""

@@ -42,6 +42,7 @@ CHOICES = sorted(
 NEEDS = {
     ("objective", "custom"): ["objective._target_=rsgrpo.objectives.grpo.GRPO"],
     ("data", "local"): ["data.path=problems.jsonl"],
+    ("rollout", "custom"): ["rollout._target_=rsgrpo.rollouts.hf.HFEngine"],
     ("reward", "custom"): ["reward._target_=rsgrpo.rewards.countdown.CountdownReward"],
     ("task", "score"): ["data.path=pairs.jsonl"],
 }

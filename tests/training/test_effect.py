@@ -4,10 +4,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.rollouts.vllm import missing
 from tests.runs import ROOT, records
 
 
@@ -32,9 +34,15 @@ def solve_rate(folder: Path) -> float:
     return [rate for rate in rates if rate is not None][-1]
 
 
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the base model lies once the first run has pretrained it."""
+    return tmp_path_factory.mktemp("cache")
+
+
 @pytest.mark.slow
-def test_a_risk_seeking_objective_solves_what_grpo_sharpens_away(tmp_path: Path) -> None:
-    cache, grpo, seeking = tmp_path / "cache", tmp_path / "grpo", tmp_path / "rs_grpo"
+def test_a_risk_seeking_objective_solves_what_grpo_sharpens_away(cache: Path, tmp_path: Path) -> None:
+    grpo, seeking = tmp_path / "grpo", tmp_path / "rs_grpo"
     first = run(grpo, cache, "objective=grpo")
     second = run(seeking, cache, "objective=rs_grpo", "objective.beta=4")
     assert "pretraining the base model" in first
@@ -49,3 +57,16 @@ def test_a_risk_seeking_objective_solves_what_grpo_sharpens_away(tmp_path: Path)
     assert pass_at(seeking, 60)["pass@32"] > base["pass@32"] + 0.04
     assert pass_at(seeking, 60)["pass@32"] > pass_at(grpo, 60)["pass@32"] + 0.07
     assert solve_rate(seeking) > solve_rate(grpo) + 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+def test_twenty_iterations_that_vllm_samples_raise_the_reward(cache: Path, tmp_path: Path) -> None:
+    run(tmp_path, cache, "rollout=vllm", "rollout.kv_cache_gib=0.5", "iterations=20", "eval.every=20")
+    steps = [r for r in records(tmp_path / "metrics.jsonl") if "train/reward_mean" in r]
+    assert len(steps) == 20
+    gaps = [step["train/logprob_gap"] for step in steps]
+    assert all(0 < gap < 1e-4 for gap in gaps), gaps
+    rewards = [step["train/reward_mean"] for step in steps]
+    # Each iteration has 512 completions: the mean of five has a standard error below .01.
+    assert mean(rewards[-5:]) > mean(rewards[:5]) + 0.03, rewards

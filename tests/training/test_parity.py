@@ -1,6 +1,7 @@
 """An engine that samples from something else than the trained policy stops the run."""
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import lightning
@@ -23,10 +24,10 @@ BLOCK = 32
 
 
 def train(policy: Policy, engine: VLLMEngine, folder: Path) -> RLModule:
-    """One iteration of a random policy, between two syncs."""
+    """Two iterations of a random policy: the second one begins with a sync of new weights."""
     problems = Countdown().split("train")[:16]
     prompts = [Prompt(problem=p, token_ids=tuple(policy.tokenizer(p.text).input_ids)) for p in problems]
-    module = RLModule(policy, engine, RECIPE, train_set_size=len(prompts))
+    module = RLModule(policy, engine, replace(RECIPE, iterations=2), train_set_size=len(prompts))
     trainer = lightning.Trainer(
         accelerator="cpu",
         max_epochs=-1,
@@ -56,7 +57,9 @@ def test_an_engine_without_weights_of_its_own_is_not_checked(policy: Policy) -> 
 def test_engine_and_trainer_agree_at_the_start_and_after_an_update(policy: Policy, tmp_path: Path) -> None:
     engine = vllm_engine(policy)
     module = train(policy, engine, tmp_path)
-    assert (module.iteration, engine.version) == (1, 1)
+    assert (module.iteration, engine.version) == (2, 1), "the last weights go to the engine when they are needed"
+    module.sync()
+    assert engine.version == 2
     gap = check_parity(policy, engine, 1.0)
     assert gap is not None
     assert 0 < gap < 1e-5

@@ -22,6 +22,41 @@ def print_summary(run: Path, console: Console) -> None:
     console.print(f"run folder: {run}", soft_wrap=True)
 
 
+def print_evaluation(run: Path, console: Console) -> None:
+    """What `task=evaluate` found, split by split, and the path of the run."""
+    for split, file in (("validation", run_folder.VALIDATION), ("test", run_folder.TEST)):
+        if results := run_folder.read(run / file):
+            console.print(evaluation_table(split, results, _ks(run)))
+    console.print(f"run folder: {run}", soft_wrap=True)
+
+
+def evaluation_table(split: str, results: list[dict[str, Any]], ks: list[int]) -> Table:
+    """Unbiased pass@k over all problems of a split, and by dataset where there are several.
+
+    n is the number of completions of each problem, tokens their mean length.
+    """
+    table = Table(title=f"{split} split", title_justify="left")
+    table.add_column("", no_wrap=True)
+    for column in ("problems", "n", *(f"pass@{k}" for k in ks), "tokens", "truncated"):
+        table.add_column(column, justify="right", no_wrap=True)
+    by_dataset: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for result in results:
+        by_dataset[result["facts"].get("dataset", "")].append(result)
+    datasets = sorted(by_dataset.items()) if len(by_dataset) > 1 else []
+    for name, rows in [("all", results), *datasets]:
+        passed = mean_pass_at_k([(row["n"], row["correct"]) for row in rows], ks)
+        completions = sum(row["n"] for row in rows)
+        table.add_row(
+            name,
+            f"{len(rows):,}",
+            "/".join(str(n) for n in sorted({row["n"] for row in rows})),
+            *(f"{passed[f'pass@{k}']:.3f}" for k in ks),
+            f"{sum(row['mean_tokens'] * row['n'] for row in rows) / completions:,.0f}",
+            f"{sum(row['truncated'] for row in rows) / completions:.1%}",
+        )
+    return table
+
+
 def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
     """Unbiased pass@k of the test split before and after training, and the cumulative solve rate in training.
 

@@ -11,6 +11,10 @@ from transformers import PreTrainedTokenizerBase
 from rsgrpo.types import Completion, Group, Prompt, Sampling, UserError
 
 
+class EngineLost(RuntimeError):
+    """An engine that several ranks share failed on this one: the others wait inside it, and nothing can be agreed."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parity:
     """How closely an engine with weights of its own has to agree with the trainer, and how often that is checked."""

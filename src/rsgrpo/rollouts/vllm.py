@@ -24,15 +24,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from rsgrpo.models.policy import Policy
-from rsgrpo.rollouts.engine import Parity, Sample, check_prompts, group_of
+from rsgrpo.rollouts.engine import EngineLost, Parity, Sample, check_prompts, group_of
 from rsgrpo.seeds import derive_seed
 from rsgrpo.types import FieldError, Group, Prompt, Sampling, UserError, check_fields
 
 GIB = 2**30
 
 BOUNDS = {"float32": 1e-4, "bfloat16": 0.2}
-"""Largest |sampler - trainer| log-prob, in nats, that rounding explains: 1e-6 was measured in float32, nothing yet in
-bfloat16, whose bound is a guess."""
+"""Largest |sampler - trainer| log-prob, in nats, that rounding explains. Measured with random weights on a CPU: 1e-6 in
+float32; in bfloat16 .003 at 0.2 million parameters and .033 at 596 million (benchmarks/gpu_smoke.py)."""
 
 LOWEST_TEMPERATURE = 1e-2
 """vLLM silently samples at this temperature when a lower one is asked for."""
@@ -58,8 +58,11 @@ class VLLMEngine:
     """vLLM on the policy's configuration, with weights that only ever come through `load_policy`.
 
     It starts with the first `load_policy`, since the policy's weights may be on no device before that, and under
-    several ranks the start is a collective: each rank has an engine of its own. Nothing is read from the policy's
-    folder and no weight is written to disk.
+    several ranks the start is a collective. Nothing is read from the policy's folder and no weight is written to disk.
+
+    Each rank has an engine of its own, or `tensor_parallel_size` ranks in a row share one: each holds a part of every
+    layer, all of them sample the prompts of all of them in step, and each yields the groups of its own. They have to
+    call `generate` together and to walk through all of it.
 
     The same seed draws the same tokens whatever else is in the batch, as long as no draw falls within the rounding
     error of the log-probs: these depend on the batch in their last digits.
@@ -80,6 +83,8 @@ class VLLMEngine:
     """Prompt tokens of one forward pass, at most; a prompt is never cut, so at least `max_tokens`."""
     kv_cache_gib: float | None = None
     """Memory for keys and values, in GiB; None is 1 on the CPU and `gpu_memory_share` on a GPU."""
+    tensor_parallel_size: int = 1
+    """Ranks that share an engine, for policies that one device cannot hold beside the trainer."""
     gpu_memory_share: float = 0.6
     """On a GPU, share of the memory that is free at the start that the engine may use, weights included."""
     enforce_eager: bool = True
@@ -102,6 +107,7 @@ class VLLMEngine:
             max_tokens=(2, math.inf),
             prefill_tokens=(1, math.inf),
             kv_cache_gib=(1e-3, math.inf),
+            tensor_parallel_size=(1, math.inf),
             gpu_memory_share=(0.01, 1.0),
             check_every=(1, math.inf),
             max_gap=(0.0, math.inf),
@@ -112,6 +118,14 @@ class VLLMEngine:
                 self.max_tokens,
                 f"is more than the policy's context of {self.policy.context}",
                 f"try max_tokens={self.policy.context}",
+            )
+        heads = self.policy.model.config.num_attention_heads
+        if heads % self.tensor_parallel_size:
+            raise FieldError(
+                "tensor_parallel_size",
+                self.tensor_parallel_size,
+                f"does not divide the policy's {heads} attention heads",
+                f"try tensor_parallel_size={math.gcd(heads, self.tensor_parallel_size)}",
             )
         if (problem := missing()) is not None:
             raise UserError(problem)
@@ -156,15 +170,16 @@ class VLLMEngine:
             UserError: for a prompt that is empty or does not fit, or a temperature that vLLM would change.
             RuntimeError: before the first `load_policy`, or between `make_room` and the next one.
         """
-        check_prompts(prompts, sampling, self._max_tokens)
+        if not self._has_weights:
+            raise RuntimeError("the engine has no weights: load_policy comes before generate")
+        shares = self._shares(list(zip(prompts, seeds, strict=True)))
+        check_prompts([prompt for share in shares for prompt, _ in share], sampling, self._max_tokens)
         if sampling.temperature < LOWEST_TEMPERATURE:
             raise UserError(
                 f"sampling.temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; "
                 f"try sampling.temperature={LOWEST_TEMPERATURE}, sampling.top_k=1 for the best token, or rollout=hf"
             )
-        if not self._has_weights:
-            raise RuntimeError("the engine has no weights: load_policy comes before generate")
-        return self._groups(prompts, sampling, num_completions, seeds)
+        return self._groups(shares, sampling, num_completions)
 
     def make_room(self) -> None:
         """Leave the GPU's memory to the trainer; the weights are gone until the next `load_policy`."""
@@ -203,7 +218,14 @@ class VLLMEngine:
     def _start(self) -> Any:
         """Import vLLM, and build its model out of the policy's configuration, weights unset."""
         had_process_group = dist.is_initialized()
-        several = had_process_group and dist.get_world_size() > 1
+        ranks = dist.get_world_size() if had_process_group else 1
+        if ranks % self.tensor_parallel_size:
+            raise UserError(
+                f"rollout.tensor_parallel_size={self.tensor_parallel_size} does not divide the run's {ranks} "
+                f"{'rank' if ranks == 1 else 'ranks'}; try "
+                f"rollout.tensor_parallel_size={math.gcd(ranks, self.tensor_parallel_size)}, or set trainer.devices"
+            )
+        several = ranks > 1
         with tempfile.TemporaryDirectory() as folder, self._visiting():
             self.policy.save_description(Path(folder))
             os.environ.update(ENVIRONMENT, OMP_NUM_THREADS=str(torch.get_num_threads()))
@@ -231,7 +253,10 @@ class VLLMEngine:
                 **memory(self),
             }
             if several:
-                settings["distributed_executor_backend"] = "external_launcher"
+                settings |= {
+                    "distributed_executor_backend": "external_launcher",
+                    "tensor_parallel_size": self.tensor_parallel_size,
+                }
             try:
                 self._llm = LLM(**settings)
             except (torch.OutOfMemoryError, ValueError) as error:
@@ -244,20 +269,33 @@ class VLLMEngine:
             if not self._llm.reset_prefix_cache():
                 raise RuntimeError("vLLM kept keys and values of the old weights")
 
+    def _shares(self, mine: list[tuple[Prompt, int]]) -> list[list[tuple[Prompt, int]]]:
+        """(prompt, seed) of each rank that shares this engine, in the order of the ranks."""
+        if self.tensor_parallel_size == 1:
+            return [mine]
+        shares: list[Any] = [None] * self.tensor_parallel_size
+        dist.all_gather_object(shares, mine, group=_sharers().cpu_group)
+        return shares
+
     def _groups(
-        self, prompts: Sequence[Prompt], sampling: Sampling, num_completions: int, seeds: Sequence[int]
+        self, shares: Sequence[Sequence[tuple[Prompt, int]]], sampling: Sampling, num_completions: int
     ) -> Iterator[tuple[int, Group]]:
+        """Sample what all sharers ask for, all of them alike, and yield what this one has asked for."""
         from vllm import SamplingParams  # pyright: ignore[reportMissingImports]
         from vllm.sampling_params import RequestOutputKind  # pyright: ignore[reportMissingImports]
 
         engine = self._llm.llm_engine
         self._batches += 1
-        samples: list[list[Sample | None]] = [[None] * num_completions for _ in prompts]
-        waiting: dict[str, tuple[int, int]] = {}
+        me = _sharers().rank_in_group if self.tensor_parallel_size > 1 else 0
+        places = [(sharer, index) for sharer, share in enumerate(shares) for index in range(len(share))]
+        samples: dict[tuple[int, int], list[Sample | None]] = {place: [None] * num_completions for place in places}
+        unfinished = dict.fromkeys(places, num_completions)
+        waiting: dict[str, tuple[tuple[int, int], int]] = {}
         stop_token_ids = list(self.policy.stop_token_ids)
         try:
             with self._visiting():
-                for index, (prompt, seed) in enumerate(zip(prompts, seeds, strict=True)):
+                for place in places:
+                    prompt, seed = shares[place[0]][place[1]]
                     for sample in range(num_completions):
                         params = SamplingParams(
                             max_tokens=sampling.max_new_tokens,
@@ -274,24 +312,32 @@ class VLLMEngine:
                             output_kind=RequestOutputKind.FINAL_ONLY,
                         )
                         tokens: Any = {"prompt_token_ids": list(prompt.token_ids)}
-                        name = f"{self._batches}.{index}.{sample}"
+                        name = f"{self._batches}.{place[0]}.{place[1]}.{sample}"
                         engine.add_request(name, tokens, params)
-                        waiting[name] = (index, sample)
-            unfinished = [num_completions] * len(prompts)
+                        waiting[name] = (place, sample)
             while waiting:
-                with self._visiting():
-                    outputs = [output for output in engine.step() if output.finished]
-                for output in outputs:
-                    index, sample = waiting.pop(output.request_id)
-                    samples[index][sample] = _sample(output.outputs[0])
-                    unfinished[index] -= 1
-                    if not unfinished[index]:
-                        done = [s for s in samples[index] if s is not None]
-                        yield index, group_of(prompts[index], done, self.policy.tokenizer, self.version)
+                for output in self._step():
+                    place, sample = waiting.pop(output.request_id)
+                    samples[place][sample] = _sample(output.outputs[0])
+                    unfinished[place] -= 1
+                    if not unfinished[place] and place[0] == me:
+                        done = [s for s in samples.pop(place) if s is not None]
+                        prompt, _ = shares[me][place[1]]
+                        yield place[1], group_of(prompt, done, self.policy.tokenizer, self.version)
         finally:
             if waiting:
                 with self._visiting():
                     engine.abort_request(list(waiting))
+
+    def _step(self) -> list[Any]:
+        """One forward pass of vLLM; the requests that it has finished."""
+        try:
+            with self._visiting():
+                return [output for output in self._llm.llm_engine.step() if output.finished]
+        except Exception as error:
+            if self.tensor_parallel_size == 1:
+                raise
+            raise EngineLost(f"vLLM failed on this rank while others wait for it: {error}") from error
 
     @contextmanager
     def _visiting(self) -> Iterator[None]:
@@ -309,7 +355,12 @@ class VLLMEngine:
         python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
         on_device = [torch.cuda.current_device()] if torch.cuda.is_initialized() else []
         quiet = logging.root.manager.disable
-        with torch.random.fork_rng(on_device), torch.compiler.set_stance(stance), warnings.catch_warnings():
+        with (
+            torch.random.fork_rng(on_device),
+            torch.compiler.set_stance(stance),
+            torch.autocast(self.policy.device.type, enabled=False),  # the trainer's; vLLM has a type of its own
+            warnings.catch_warnings(),
+        ):
             warnings.simplefilter("ignore")
             logging.disable(logging.WARNING)
             try:
@@ -323,6 +374,13 @@ class VLLMEngine:
                     torch.set_num_threads(threads)
                 os.environ.clear()
                 os.environ.update(environment)
+
+
+def _sharers() -> Any:
+    """vLLM's group of the ranks that share an engine."""
+    from vllm.distributed.parallel_state import get_tp_group  # pyright: ignore[reportMissingImports]
+
+    return get_tp_group()
 
 
 def memory(engine: VLLMEngine) -> dict[str, Any]:

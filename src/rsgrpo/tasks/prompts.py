@@ -16,16 +16,19 @@ from rsgrpo.types import Prompt, UserError
 UNREADABLE = "with an answer that cannot be compared with"
 
 
-def load_prompts(source: DataSource, policy: Policy, recipe: Recipe, *, chat_template: bool) -> PromptData:
-    """All splits.
+def load_prompts(
+    source: DataSource, policy: Policy, recipe: Recipe, *, chat_template: bool, splits: Sequence[Split]
+) -> PromptData:
+    """The named splits; the others are empty.
 
     Raises:
         UserError: when there is nothing to train on, or a prompt does not fit into the policy's context.
     """
+    prompts = {name: _split(source, name, policy, recipe, chat_template) for name in splits}
     return PromptData(
-        train=_split(source, "train", policy, recipe, chat_template),
-        validation=_split(source, "validation", policy, recipe, chat_template)[: recipe.evaluation.validation_prompts],
-        test=_split(source, "test", policy, recipe, chat_template),
+        train=prompts.get("train", []),
+        validation=prompts.get("validation", [])[: recipe.evaluation.validation_prompts],
+        test=prompts.get("test", []),
     )
 
 

@@ -1,17 +1,15 @@
 """`python run.py`: train a policy by RL, from configuration to run folder."""
 
-import logging
 import signal
 import sys
-import warnings
-from importlib.metadata import version
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning
 import torch
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from rich.console import Console
 
 from rsgrpo import run_folder
@@ -19,13 +17,12 @@ from rsgrpo.analysis.summary import print_summary
 from rsgrpo.batching.filters import DropEqualRewards
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import close
-from rsgrpo.tasks.compose import build, build_recipe
-from rsgrpo.tasks.machine import check_run_folder, claim_run_folder, set_threads
-from rsgrpo.tasks.policy import load_policy
-from rsgrpo.tasks.prompts import describe, load_prompts
+from rsgrpo.tasks.assemble import assemble, describe_run
+from rsgrpo.tasks.compose import build_recipe
+from rsgrpo.tasks.machine import check_run_folder, claim_run_folder
 from rsgrpo.tasks.resume import AUTO, check_same_data, check_same_run
 from rsgrpo.tasks.terminal import say
-from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
+from rsgrpo.tasks.trainer import is_sharded
 from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
@@ -33,7 +30,7 @@ from rsgrpo.training.export import save_policy
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.strategy import part
-from rsgrpo.types import UserError, field_errors_name_their_key
+from rsgrpo.types import UserError
 
 
 def train(cfg: DictConfig) -> None:
@@ -54,22 +51,13 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     clock = StageClock()
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
-        source, sharding = build(cfg, "data"), build_sharding(cfg)
         checkpoint = _checkpoint_to_resume(cfg)
         if ranks.is_first():
             if cfg.ckpt == AUTO:
                 run_folder.clear(run)
             check_run_folder(run, resumes=checkpoint is not None)
         _say_what_the_filter_takes(recipe)
-        _quiet_lightning()
-        set_threads(cfg)
-        policy = load_policy(cfg, on_meta=is_sharded(cfg))
-        data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template)
-        with field_errors_name_their_key("rollout"):
-            engine = build(cfg, "rollout")(policy=policy)
-        module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
-        trainer = build_trainer(cfg, run, recipe, validates=bool(data.validation))
-        described = describe(source, data)
+        module, data, described, trainer = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
         if checkpoint is not None:
             check_same_data(run, described)
         if ranks.is_first():
@@ -90,14 +78,18 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             if not run_folder.evaluated(run, "test", module.iteration):
                 _evaluate(trainer, module, data, validation=False)
         with clock.stage("export"):
-            save_policy(policy, run / run_folder.POLICY)
+            save_policy(module.policy, run / run_folder.POLICY)
     except SystemExit:  # this is how Lightning leaves after Ctrl-C that nobody listens to, or the second one
         if not trainer.interrupted:
             raise
         module.stopped_by = signal.SIGINT.name
         _leave(run, module)
+    except Exception:
+        if saved := run_folder.checkpoints(run):
+            say(f"the run failed; {_go_on(run, saved)}")
+        raise
     finally:
-        engine.close()
+        module.engine.close()
         part(trainer.strategy.launcher)
     if ranks.is_first():
         seconds = clock.read()
@@ -123,13 +115,13 @@ def _leave(run: Path, module: RLModule) -> NoReturn:
         SystemExit: 128 + the number of the signal on rank 0, which speaks for the run, and 0 on the others.
     """
     saved = run_folder.checkpoints(run)
-    go_on = (
-        f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
-        if saved
-        else "no checkpoint was saved (callbacks.checkpoint), so start it again"
-    )
+    go_on = _go_on(run, saved) if saved else "no checkpoint was saved (callbacks.checkpoint), so start it again"
     say(f"stopped by {module.stopped_by} after iteration {module.iteration}; {go_on}")
     sys.exit(128 + signal.Signals[str(module.stopped_by)] if ranks.is_first() else 0)
+
+
+def _go_on(run: Path, saved: Sequence[Path]) -> str:
+    return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
 
 
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
@@ -173,7 +165,7 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
 
 
 def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data: dict[str, Any]) -> None:
-    """What was asked for, with which versions and data; a resumed run first forgets what came after its checkpoint."""
+    """A resumed run first forgets what came after its checkpoint."""
     if checkpoint is None:
         claim_run_folder(run)
         say(f"run folder: {run}")
@@ -181,24 +173,4 @@ def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data:
         done = run_folder.iteration_of(checkpoint)
         say(f"resuming {run} after iteration {done}; later records are written anew")
         run_folder.rewind(run, done)
-    unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
-    OmegaConf.save(cfg, unfinished, resolve=True)
-    unfinished.replace(run / run_folder.CONFIG)  # another rank may be reading it
-    OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
-    packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
-    versions = {name: version(name) for name in packages}
-    run_folder.write_json(run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": versions, "data": data})
-
-
-def _quiet_lightning() -> None:
-    """Silence what Lightning says about choices that are made on purpose here."""
-    for name in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for message in (
-        ".*does not have many workers.*",
-        ".*Trying to infer the `batch_size`.*",
-        ".*GPU available but not used.*",
-        ".*sync_dist=True.*",
-        ".*isinstance\\(treespec, LeafSpec\\).*",
-    ):
-        warnings.filterwarnings("ignore", message)
+    describe_run(run, cfg, data)

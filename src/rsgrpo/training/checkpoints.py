@@ -3,7 +3,7 @@
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import lightning
 import torch
@@ -20,6 +20,13 @@ REFUSED = (OSError, RuntimeError, CheckpointException)
 """What a full disk raises: Python, torch's zip writer, and its writer of shards, which is no `Exception`."""
 
 
+@runtime_checkable
+class SavesOnFailure(Protocol):
+    """A callback that keeps checkpoints: asked to save the finished iterations of a run that is about to fail."""
+
+    def save_on_failure(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None: ...
+
+
 class DirectCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint where it belongs.
 
@@ -32,8 +39,17 @@ class DirectCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, out)
 
 
-def save(trainer: lightning.Trainer, run: Path, iteration: int, *, keep: int) -> Path:
+def loops(trainer: lightning.Trainer) -> dict[str, Any]:
+    """How far Lightning has counted: taken at the end of an iteration, where every checkpoint resumes."""
+    return trainer._checkpoint_connector._get_loops_state_dict()
+
+
+def save(
+    trainer: lightning.Trainer, run: Path, iteration: int, *, keep: int, counted: dict[str, Any] | None = None
+) -> Path:
     """Write the checkpoint of `iteration` and keep the newest `keep` and the best one. Every rank has to call it.
+
+    `counted` is what `loops` said at the end of the iteration, for a checkpoint that is written later.
 
     It is written under a temporary name, each rank hashes its share of the files, and when the disk has confirmed
     them and their manifest the folder gets its name. A checkpoint of the same iteration is replaced.
@@ -70,6 +86,7 @@ def save(trainer: lightning.Trainer, run: Path, iteration: int, *, keep: int) ->
 
     # The two halves of `trainer.save_checkpoint`, which ends with a barrier that a rank that fails would not reach.
     state = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+    state["loops"] = counted or state["loops"]
     _together(prepare, temporary)
     _together(write, temporary)
     mine = _together(names, temporary)[0][ranks.index() :: ranks.count()]

@@ -1,7 +1,8 @@
 """The LightningModule: one iteration of RL with verifiable rewards."""
 
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, cast
 
 import lightning
@@ -20,9 +21,10 @@ from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import Pending, begin
-from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training import ranks
+from rsgrpo.training.checkpoints import SavesOnFailure
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
@@ -33,7 +35,7 @@ from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepRep
 
 
 class RLModule(lightning.LightningModule):
-    """prompts -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> publish -> report.
+    """prompts -> sync -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> report.
 
     Every rank samples, scores and trains its own share of the prompts. What decides is decided by all alike: each rank
     knows the outcomes of all groups, and filters, advantages, token weights and metrics are computed from those.
@@ -58,7 +60,7 @@ class RLModule(lightning.LightningModule):
         self.sharding = sharding or Sharding()
         self.train_set_size = train_set_size
         self.iteration = 0
-        self.published: int | None = None
+        self.synced: int | None = None
         self.optimizer_steps = 0
         self.clock = StageClock()
         self.stop_signals = StopSignals()
@@ -72,15 +74,17 @@ class RLModule(lightning.LightningModule):
     def training_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, StepReport]:
         """One iteration."""
         self.begin()
-        groups = self.score(self.rollout(prompts))
-        outcomes = self.exchange(groups)
+        with self.all_or_none():
+            self.sync()
+            groups = self.score(self.rollout(prompts))
+            outcomes = self.exchange(groups)
         dropped = self.filter(outcomes)
         advantages, in_force = self.advantages(outcomes, dropped)
         self.observe(outcomes)
         updates = self.pack(groups, outcomes, dropped, advantages)
         behaviour = self.old_logprobs(updates)
         totals = [self.update(rows, behaviour) for _ in range(self.recipe.batching.epochs) for rows in updates if rows]
-        self.publish()
+        self.iteration += 1
         return {"report": self.report(groups, outcomes, dropped, advantages, in_force, totals, behaviour)}
 
     def begin(self) -> None:
@@ -94,6 +98,45 @@ class RLModule(lightning.LightningModule):
         random.seed(seed)
         np.random.seed(seed % 2**32)  # noqa: NPY002 (the generator that other people's code draws from)
         torch.manual_seed(seed)
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """What fails inside on one rank fails on all of them, after what was finished before is saved.
+
+        For engines and rewards, which run alone on each rank: the others would wait for its outcomes for ever.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, EngineLost):
+                raise  # other ranks wait inside the engine, and hear nothing
+            if not isinstance(error, ranks.OtherRankFailed):
+                ranks.fail(error)
+            for callback in self.trainer.checkpoint_callbacks if self.iteration else ():
+                if isinstance(callback, SavesOnFailure):
+                    callback.save_on_failure(self.trainer, self)
+            raise
+
+    @stage("sync")
+    def sync(self) -> None:
+        """Before anything is sampled the engine has the policy's weights, those of a resumed run for example.
+
+        Raises:
+            UserError: when the engine then samples from something else.
+        """
+        if self.synced == self.iteration:
+            return
+        first, weights = self.synced is None, full_tensors(self.policy.model)
+        try:
+            self.engine.load_policy(weights, version=self.iteration)
+        except Exception:
+            for _ in weights:
+                pass  # the other ranks go on gathering
+            raise
+        ranks.barrier()
+        self.synced = self.iteration
+        if self.engine.parity and (first or self.iteration % self.engine.parity.every == 0):
+            check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
 
     @stage("rollout")
     def rollout(self, prompts: Sequence[Prompt]) -> dict[int, tuple[Group, Pending]]:
@@ -234,12 +277,6 @@ class RLModule(lightning.LightningModule):
         self.optimizer_steps += 1
         return totals
 
-    @stage("publish")
-    def publish(self) -> None:
-        """Hand the new weights to the engine: the iteration is over."""
-        self.iteration += 1
-        self.sync()
-
     def report(
         self,
         groups: Mapping[int, ScoredGroup],
@@ -313,44 +350,29 @@ class RLModule(lightning.LightningModule):
 
     def _evaluate(self, prompts: Sequence[Prompt], split: str, num_completions: int) -> list[ProblemResult]:
         """The results of all problems, of which each rank samples its share."""
-        mine = evaluate(
-            self.engine,
-            self.recipe.reward,
-            prompts[ranks.index() :: ranks.count()],
-            self.recipe.evaluation.sampling,
-            num_completions=num_completions,
-            seed_of=lambda prompt: derive_seed(self.recipe.seed, split, prompt.id),
-        )
-        results = ranks.gather(mine)
+        with self.all_or_none():
+            self.sync()
+            mine = evaluate(
+                self.engine,
+                self.recipe.reward,
+                prompts[ranks.index() :: ranks.count()],
+                self.recipe.evaluation.sampling,
+                num_completions=num_completions,
+                seed_of=lambda prompt: derive_seed(self.recipe.seed, split, prompt.id),
+            )
+            results = ranks.gather(mine)
         return [results[place % ranks.count()][place // ranks.count()] for place in range(len(prompts))]
 
     def configure_optimizers(self) -> dict[str, Any]:
         optimizer, schedule = self.recipe.optimizer.build(self.policy.parameters())
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
-    def on_fit_start(self) -> None:
-        self.sync()
-
     def on_validation_start(self) -> None:
-        self.sync()
         if self.trainer.state.fn != TrainerFn.FITTING:
             self.stop_signals.let_through()
 
     def on_test_start(self) -> None:
-        self.sync()
         self.stop_signals.let_through()
-
-    def sync(self) -> None:
-        """Before anything is sampled the engine has the policy's weights, those of a resumed run for example.
-
-        Raises:
-            UserError: when the engine then samples from something else.
-        """
-        if self.published != self.iteration:
-            first, self.published = self.published is None, self.iteration
-            self.engine.load_policy(full_tensors(self.policy.model), version=self.iteration)
-            if self.engine.parity and (first or self.iteration % self.engine.parity.every == 0):
-                check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
 
     def on_train_start(self) -> None:
         """Hear signals here: Lightning's own handlers hang on several ranks and save nothing on one."""

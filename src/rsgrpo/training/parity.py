@@ -47,7 +47,8 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
 def _gap(policy: Policy, engine: RolloutEngine, temperature: float) -> float:
     prompts = canaries(len(policy.tokenizer), policy.context)
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=temperature)
-    groups = engine.generate(prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts)))
+    groups = list(engine.generate(prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts))))
+    ranks.barrier()  # a rank whose engine failed is not in the forward pass
     sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * COMPLETIONS)]
     weights = [torch.zeros(len(sequence.completion_ids)) for sequence in sequences]
     (row,) = pack(sequences, weights, row_tokens=sum(PROMPT_TOKENS) * COMPLETIONS * 2, device=policy.device)

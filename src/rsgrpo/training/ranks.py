@@ -1,11 +1,31 @@
 """What the ranks of a run tell one another. A run of one process needs no process group: it only hears itself."""
 
 import os
-from typing import TypeVar
+import traceback
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import torch.distributed as dist
 
+from rsgrpo.types import UserError
+
 T = TypeVar("T")
+
+
+class OtherRankFailed(RuntimeError):
+    """What another rank could not do, in its words."""
+
+
+class OtherRankRefused(OtherRankFailed, UserError):
+    """What another rank refused in one sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """What a rank gives the others instead of what they wait for."""
+
+    words: str
+    refused: bool
 
 
 def count() -> int:
@@ -27,16 +47,34 @@ def is_first() -> bool:
 
 
 def gather(value: T) -> list[T]:
-    """The `value` of every rank, in the order of the ranks. All ranks have to call it; it is pickled."""
+    """The `value` of every rank, in the order of the ranks. All ranks have to call it; it is pickled.
+
+    Raises:
+        OtherRankFailed: when another rank called `fail`.
+    """
+    values = _gather(value)
+    for rank, theirs in enumerate(values):
+        if isinstance(theirs, _Failure):
+            raise (OtherRankRefused if theirs.refused else OtherRankFailed)(f"rank {rank}: {theirs.words}")
+    return values
+
+
+def fail(error: Exception) -> None:
+    """Tell the other ranks, where they next `gather`, that this one has failed: they fail there too."""
+    words = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error)).strip()
+    _gather(_Failure(words, isinstance(error, UserError)))
+
+
+def _gather(value: Any) -> list[Any]:
     if count() == 1:
         return [value]
-    values: list[T | None] = [None] * count()
+    values: list[Any] = [None] * count()
     dist.all_gather_object(values, value)
-    return values  # type: ignore[return-value]
+    return values
 
 
 def barrier() -> None:
-    """Wait until every rank is here."""
+    """Wait until every rank is here, or hear that one of them has failed."""
     gather(None)
 
 

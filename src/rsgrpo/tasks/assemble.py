@@ -1,0 +1,76 @@
+"""From a configuration to what Lightning runs: policy, engine, module, data and trainer."""
+
+import logging
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from rsgrpo import run_folder
+from rsgrpo.data.source import Split
+from rsgrpo.tasks.compose import build
+from rsgrpo.tasks.machine import set_threads
+from rsgrpo.tasks.policy import load_policy
+from rsgrpo.tasks.prompts import describe, load_prompts
+from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
+from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.module import RLModule
+from rsgrpo.training.recipe import Recipe
+from rsgrpo.types import field_errors_name_their_key
+
+
+class Assembled(NamedTuple):
+    """What a run consists of."""
+
+    module: RLModule
+    data: PromptData
+    described: dict[str, Any]
+    """What it is trained and measured on."""
+    trainer: lightning.Trainer
+
+
+def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split, ...]) -> Assembled:
+    """Build everything, quickest first: a mistake is told before weights and data are read.
+
+    Raises:
+        UserError: for a mistake in the configuration, its data or its machine.
+    """
+    source, sharding = build(cfg, "data"), build_sharding(cfg)
+    _quiet_lightning()
+    set_threads(cfg)
+    policy = load_policy(cfg, on_meta=is_sharded(cfg))
+    data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
+    with field_errors_name_their_key("rollout"):
+        engine = build(cfg, "rollout")(policy=policy)
+    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
+    trainer = build_trainer(cfg, run, recipe, validates=bool(data.validation))
+    return Assembled(module, data, describe(source, data), trainer)
+
+
+def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any]) -> None:
+    """Write down what was asked for, with which versions and data."""
+    unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
+    OmegaConf.save(cfg, unfinished, resolve=True)
+    unfinished.replace(run / run_folder.CONFIG)  # another rank may be reading it
+    OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
+    packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
+    versions = {name: version(name) for name in packages}
+    run_folder.write_json(run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": versions, "data": data})
+
+
+def _quiet_lightning() -> None:
+    """Silence what Lightning says about choices that are made on purpose here."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Trying to infer the `batch_size`.*",
+        ".*GPU available but not used.*",
+        ".*sync_dist=True.*",
+        ".*isinstance\\(treespec, LeafSpec\\).*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,39 @@
+"""An engine that fails on one rank, at a moment that an environment variable names."""
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.training import ranks
+from rsgrpo.types import Group, Prompt, Sampling, UserError
+
+FAILS = "ENGINE_FAILS"
+"""`<method> <version of the policy> <rank>`, for example `generate 3 1`."""
+
+
+@dataclass(slots=True, kw_only=True)
+class FailingEngine(HFEngine):
+    """Samples as the hf engine does and takes weights as vLLM does, one after another."""
+
+    def fails(self, method: str) -> bool:
+        return os.environ.get(FAILS) == f"{method} {self.version} {ranks.index()}"
+
+    def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
+        self.version = version
+        for i, _ in enumerate(weights):
+            if i == 3 and self.fails("load_policy"):
+                raise UserError("rollout=failing: not enough memory")
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, num_completions: int, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Group]]:
+        # `HFEngine.generate`, since a dataclass with slots is another class than `super()` knows.
+        for i, group in enumerate(
+            HFEngine.generate(self, prompts, sampling, num_completions=num_completions, seeds=seeds)
+        ):
+            if i == 1 and self.fails("generate"):
+                raise ZeroDivisionError("the device is gone")
+            yield group
