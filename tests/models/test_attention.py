@@ -71,6 +71,16 @@ def test_gradients_through_a_packed_row_are_those_of_the_separate_sequences():
         torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 
+def test_under_autocast_queries_and_keys_in_float32_meet_values_in_bfloat16():
+    """As they come from a model: its projections are in bfloat16, what norms and rotary embeddings touch is not."""
+    lengths = [5, 1, 40]
+    query, key, value = random_row(lengths, 4, 2)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out, _ = packed_attention(nn.Module(), query, key, value.bfloat16(), None, packed=PackedLayout.of(lengths, CPU))
+    assert out.dtype == torch.bfloat16
+    torch.testing.assert_close(out.double(), naive(lengths, query, key, value, 8**-0.5), atol=0.03, rtol=0)
+
+
 @given(st.lists(st.integers(1, 60), min_size=1, max_size=25))
 def test_the_buckets_hold_every_token_once_and_only_lengths_that_are_alike(lengths: list[int]):
     layout = PackedLayout.of(lengths, CPU)

@@ -134,6 +134,21 @@ def test_a_packed_row_gives_what_each_sequence_gives_alone(
     torch.testing.assert_close(statistics.entropy, entropies, atol=1e-5, rtol=0)
 
 
+def test_under_bfloat16_autocast_it_computes_nearly_the_same_and_every_weight_learns(any_policy: Policy):
+    """What `trainer.precision=bf16-mixed` does around it."""
+    row = row_of(MIXED)
+    exact = any_policy(row, 1.0).logprobs.detach()
+    with torch.autocast("cpu", dtype=torch.bfloat16, cache_enabled=False):
+        logprobs = any_policy(row, 1.0).logprobs
+    logprobs.sum().backward()
+    assert 1e-4 < (logprobs - exact).abs().max() < 0.5
+    assert (logprobs - exact).abs().mean() < 0.03
+    for name, parameter in any_policy.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
 def test_the_rows_of_the_packer_give_what_each_sequence_gives_alone(any_policy: Policy):
     by_length = sorted(MIXED, key=lambda s: len(s[0]) + len(s[1]))
     sequences = [

@@ -65,6 +65,9 @@ def packed_attention(
     """transformers' attention function for both uses of the policy; returns [b, Q, H, D]."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
+    if torch.is_autocast_enabled(query.device.type):  # norms and rotary embeddings leave queries and keys in float32
+        dtype = torch.get_autocast_dtype(query.device.type)
+        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
     repeats = query.shape[1] // key.shape[1]
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         return _varlen_attention(query, key, value, packed, scaling, repeats), None
