@@ -34,6 +34,7 @@ LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 HOMES = {
     "vllm": ("src/rsgrpo/rollouts/vllm.py",),
+    "peft": ("src/rsgrpo/models/lora.py",),
     # vLLM joins the trainer's process group or makes its own: its engine has to know which, to leave the former alone.
     "torch.distributed": ("src/rsgrpo/training/", "src/rsgrpo/rollouts/vllm.py"),
     "lightning": ("src/rsgrpo/training/", "src/rsgrpo/tasks/", "callbacks/"),
@@ -43,7 +44,7 @@ HOMES = {
 }
 """Where a heavy package may be named; `import torch` alone loads torch.distributed, so only the source can tell."""
 
-INSIDE_FUNCTIONS_ONLY = ("matplotlib", "vllm")
+INSIDE_FUNCTIONS_ONLY = ("matplotlib", "vllm", "peft")
 """Not installed everywhere, or slow to import: whoever does not plot or serve must not notice."""
 
 SAYS_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager"}

@@ -12,7 +12,9 @@ from transformers import AutoModelForCausalLM
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import Completion, Group, PackedRow, Problem, Prompt, Sampling, UserError
+from tests.adapters import add_random_adapters
 from tests.rollouts.one_vllm import vllm_engine
 
 MakeEngine = Callable[..., RolloutEngine]
@@ -348,6 +350,18 @@ def test_sampling_leaves_gradients_weights_and_global_generators_alone(engine: M
         assert torch.equal(parameter, weights[name])
         assert parameter.grad is None
         assert parameter.requires_grad
+
+
+def test_it_samples_from_a_policy_with_adapters(engine: MakeEngine, talker: Policy):
+    sampler, prompts, sampling = engine(talker), prompts_for(talker)[:4], Sampling(max_new_tokens=9)
+    plain = completions_of(drawn(sampler, prompts, sampling, n=2))
+    add_random_adapters(talker)
+    moved = [(c.logprobs - trainer_logprobs(talker, p, c, 1.0)).abs().max() for p, c in plain]
+    assert max(moved) > 0.1, "the adapters say something"
+    sampler.load_policy(full_tensors(talker.model), version=1)
+    for prompt, completion in completions_of(drawn(sampler, prompts, sampling, n=2)):
+        expected = trainer_logprobs(talker, prompt, completion, 1.0)
+        torch.testing.assert_close(completion.logprobs, expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize(

@@ -219,6 +219,25 @@ CASES = [
         r"schedule\.run=outputs/RUN",
         files={"old/overrides.yaml": "[]\n"},
     ),
+    # adapters
+    case("adapters without a rank", "model.lora.alpha=16", r"model\.lora\.alpha=16", r"add model\.lora\.rank=16"),
+    case("adapters of no rank", "model.lora.rank=0", r"model\.lora\.rank=0", r"try model\.lora\.rank=1\b"),
+    case("half a rank", "model.lora.rank=2.5", r"model\.lora\.rank=2\.5", "a whole number"),
+    case("rank without its key", "model.lora=16", r"model\.lora=16", r"try model\.lora\.rank=16"),
+    case("adapters with dropout", "model.lora.rank=4 +model.lora.dropout=0.1", r"model\.lora\.dropout", "remove"),
+    case(
+        "layers that are no list",
+        "model.lora.rank=4 model.lora.target_modules=q_proj",
+        r"model\.lora\.target_modules=q_proj",
+        r"try model\.lora\.target_modules=\[q_proj",
+    ),
+    case(
+        "layer that does not exist",
+        "model.lora.rank=4 model.lora.target_modules=[q_prj]",
+        r"model\.lora\.target_modules=\[q_prj\]",
+        "choose from q_proj, k_proj",
+        slow=False,
+    ),
     # data
     case("data without a path", "data=local", r"data\.path is not set", r"data\.path="),
     case("missing data file", "data=local data.path={tmp}/no.jsonl", r"data\.path=\S+/no\.jsonl", "no such file"),

@@ -9,6 +9,7 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
 from rsgrpo.batching.packing import empty_row, pack
+from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.training import ranks
@@ -19,9 +20,11 @@ from rsgrpo.types import PackedRow, Problem, Prompt, Sampling, TrainingSequence
 CPU = torch.device("cpu")
 
 
-def sharded(folder: Path, **settings: object) -> Policy:
+def sharded(folder: Path, lora: LoRA | None = None, **settings: object) -> Policy:
     """The policy of `folder`, built on the meta device and sharded over all ranks."""
     policy = Policy.from_pretrained(folder, on_meta=True)
+    if lora is not None:
+        policy.add_adapters(lora, seed=5)
     assert policy.is_on_meta
     mesh = init_device_mesh("cpu", (dist.get_world_size(), 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
     Sharding(**settings).apply(policy, mesh)  # pyright: ignore[reportArgumentType]
@@ -73,8 +76,8 @@ def shards_are_read_from_the_files(folder: Path) -> None:
 def gradients_add_up_over_ranks(folder: Path) -> None:
     whole = Policy.from_pretrained(folder)
     expected = [backward(whole, rows_of(rank)) for rank in range(ranks.count())][ranks.index()]
-    for settings in ({}, {"activation_checkpointing": True}):
-        policy, rows = sharded(folder, **settings), rows_of(ranks.index())
+    for checkpointing in (False, True):
+        policy, rows = sharded(folder, activation_checkpointing=checkpointing), rows_of(ranks.index())
         longest = max(ranks.gather(len(rows)))
         got = backward(policy, rows + [empty_row(CPU)] * (longest - len(rows)))
         for mine, other in zip(got, expected, strict=False):
@@ -142,6 +145,51 @@ def the_export_is_a_hugging_face_folder(folder: Path) -> None:
             assert torch.equal(tensor, loaded.state_dict()[key]), key
     assert (folder.parent / "one" / "model.safetensors").exists()
     assert len(list((folder.parent / "several").glob("model-*-of-*.safetensors"))) > 2
+
+
+def adapters_are_sharded_and_merged(folder: Path) -> None:
+    """What a step and a sync do with adapters, against the same on a policy that is whole."""
+    lora = LoRA(rank=3, alpha=6)  # a rank that two do not halve
+    policy, whole = sharded(folder, lora), Policy.from_pretrained(folder)
+    whole.add_adapters(lora, seed=5)
+    expected = dict(whole.model.named_parameters())
+    base = {name: parameter.detach().clone() for name, parameter in expected.items() if not parameter.requires_grad}
+    assert len(expected) > len(base)
+    for name, parameter in policy.model.named_parameters():
+        assert isinstance(parameter, DTensor)
+        assert parameter.requires_grad == expected[name].requires_grad
+        assert torch.equal(full_tensor(parameter.detach()), expected[name]), name
+    for _ in range(3):
+        policy.zero_grad()
+        whole.zero_grad()
+        for rank in range(ranks.count()):
+            backward(whole, rows_of(rank))
+        rows = rows_of(ranks.index())
+        backward(policy, rows + [empty_row(CPU)] * (max(ranks.gather(len(rows))) - len(rows)))
+        for name, parameter in policy.model.named_parameters():
+            other = expected[name].grad
+            assert (parameter.grad is None) == (other is None) == (name in base), name
+            if parameter.grad is None or other is None:
+                continue
+            torch.testing.assert_close(full_tensor(parameter.grad), other, atol=1e-5, rtol=1e-4, msg=name)
+            with torch.no_grad():
+                parameter.sub_(0.01 * parameter.grad)
+                expected[name].sub_(0.01 * other)
+    plain = Policy.from_pretrained(folder)
+    changed = 0
+    streams = zip(full_tensors(policy.model), full_tensors(whole.model), plain.model.named_parameters(), strict=True)
+    for (name, tensor), (name_of_whole, merged), (plain_name, before) in streams:
+        assert name == name_of_whole == plain_name
+        torch.testing.assert_close(tensor, merged, atol=1e-5, rtol=0, msg=name)
+        changed += int((tensor - before).abs().max() > 1e-4)
+    assert changed == (len(expected) - len(base)) / 2, "each weight with an adapter, by far more than they may differ"
+    for name, parameter in policy.model.named_parameters():
+        if name in base:
+            assert torch.equal(full_tensor(parameter.detach()), base[name]), name
+    save_policy(policy, folder.parent / "merged")
+    loaded, row = Policy.from_pretrained(folder.parent / "merged"), rows_of(0)[0]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(row, 1.0).logprobs, policy(row, 1.0).logprobs, atol=1e-5, rtol=1e-5)
 
 
 def few_whole_tensors_at_a_time(folder: Path) -> None:

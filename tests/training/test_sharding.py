@@ -11,6 +11,7 @@ from rsgrpo.models.tiny import build_tokenizer
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.training.sharding import Sharding, full_tensors, load_shards
 from rsgrpo.types import Problem, Prompt, Sampling, UserError
+from tests.adapters import add_random_adapters
 from tests.training.on_ranks import on_ranks
 from tests.training.rank_bodies import backward, rows_of
 
@@ -88,6 +89,17 @@ def test_the_export_of_shards_is_a_hugging_face_folder(tied: Path, tmp_path: Pat
     on_ranks("the_export_is_a_hugging_face_folder", tmp_path / "policy")
 
 
+def test_adapters_are_sharded_and_merged(tied: Path, tmp_path: Path) -> None:
+    (tmp_path / "policy").symlink_to(tied)
+    on_ranks("adapters_are_sharded_and_merged", tmp_path / "policy")
+
+
+@pytest.mark.slow
+def test_adapters_on_three_ranks_beside_a_head_of_its_own(untied: Path, tmp_path: Path) -> None:
+    (tmp_path / "policy").symlink_to(untied)
+    on_ranks("adapters_are_sharded_and_merged", tmp_path / "policy", ranks=3)
+
+
 @pytest.mark.slow
 def test_a_stream_of_whole_tensors_holds_few_of_them_at_a_time(tmp_path: Path) -> None:
     on_ranks("few_whole_tensors_at_a_time", untied_policy(tmp_path / "policy", num_layers=24))
@@ -112,6 +124,18 @@ def test_activation_checkpointing_changes_no_gradient(policy: Policy) -> None:
     for name, parameter in policy.named_parameters():
         assert parameter.grad is not None
         assert torch.equal(parameter.grad, gradients[name]), name
+
+
+def test_activation_checkpointing_reaches_adapters_behind_frozen_embeddings(policy: Policy) -> None:
+    add_random_adapters(policy)
+    backward(policy, rows_of(0))
+    gradients = {name: p.grad.clone() for name, p in policy.named_parameters() if p.grad is not None}
+    policy.zero_grad()
+    Sharding(activation_checkpointing=True).apply(policy, None)
+    backward(policy, rows_of(0))
+    again = {name: p.grad for name, p in policy.named_parameters() if p.grad is not None}
+    assert again.keys() == gradients.keys() != set()
+    assert all(torch.equal(gradient, gradients[name]) for name, gradient in again.items())
 
 
 @pytest.mark.slow

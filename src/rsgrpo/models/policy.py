@@ -19,6 +19,7 @@ from transformers import (
 )
 
 from rsgrpo.models.attention import PackedLayout
+from rsgrpo.models.lora import LoRA, first_values, plain_name
 from rsgrpo.types import PackedRow
 
 
@@ -48,6 +49,7 @@ class Policy(nn.Module):
         self.chunk_tokens = chunk_tokens
         self.source = ""
         self.whole = nullcontext
+        self._adapter_seed: int | None = None
         self.train()
 
     @classmethod
@@ -68,8 +70,36 @@ class Policy(nn.Module):
         policy.source = str(path)
         return policy
 
+    def add_adapters(self, lora: LoRA, *, seed: int) -> None:
+        """Train adapters from now on, and no other weight. At first they change nothing.
+
+        Raises:
+            FieldError: when `lora` names layers that the policy does not have.
+        """
+        lora.freeze_and_adapt(self.model)
+        self._adapter_seed = seed
+        if not self.is_on_meta:
+            with torch.no_grad():
+                for parameter, value in self.first_adapters():
+                    parameter.copy_(value)
+
+    def first_adapters(self) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """(parameter, whole tensor of its value before training) of every adapter, if there are any."""
+        return iter(()) if self._adapter_seed is None else first_values(self.model, self._adapter_seed)
+
+    def weight_names(self, *, tied: bool = False) -> set[str]:
+        """The Hugging Face names of the weights; with `tied`, all names of those that have several."""
+        names = (plain_name(name) for name, _ in self.model.named_parameters(remove_duplicate=not tied))
+        return {name for name in names if name is not None}
+
     def save_pretrained(self, folder: Path) -> None:
-        """Write an ordinary Hugging Face folder that `AutoModelForCausalLM.from_pretrained` loads."""
+        """Write an ordinary Hugging Face folder that `AutoModelForCausalLM.from_pretrained` loads.
+
+        Raises:
+            RuntimeError: for a policy with adapters, which `rsgrpo.training.export.save_policy` merges.
+        """
+        if self._adapter_seed is not None:
+            raise RuntimeError("a policy with adapters is saved by rsgrpo.training.export.save_policy")
         self.model.set_attn_implementation("sdpa")
         try:
             self.model.save_pretrained(folder)

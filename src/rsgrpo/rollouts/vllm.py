@@ -150,8 +150,7 @@ class VLLMEngine:
         seen: set[str] = set()
         with self._visiting():
             llm.collective_rpc(_reload, args=(_named(weights, seen),))
-        expected = {name for name, _ in self.policy.model.named_parameters()}
-        allowed = expected | self.policy.model.state_dict().keys()  # names of tied weights may come too
+        expected, allowed = self.policy.weight_names(), self.policy.weight_names(tied=True)
         if seen - allowed or expected - seen:
             raise RuntimeError(
                 f"vLLM got other weights than the policy has: missing {sorted(expected - seen)}, unknown "

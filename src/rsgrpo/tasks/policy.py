@@ -3,15 +3,16 @@
 from pathlib import Path
 
 import transformers
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from rich.progress import Progress, TextColumn, TimeRemainingColumn
 
 from rsgrpo.data.corpus import Corpus
+from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
 from rsgrpo.tasks.compose import build
 from rsgrpo.tasks.terminal import terminal
 from rsgrpo.training.pretraining import Pretraining, cached_base
-from rsgrpo.types import UserError
+from rsgrpo.types import UserError, field_errors_name_their_key
 
 LINE_EVERY = 200
 """Pretraining steps between progress lines where there is no terminal."""
@@ -19,7 +20,34 @@ LINE_EVERY = 200
 
 def load_policy(cfg: DictConfig, *, on_meta: bool = False) -> Policy:
     """The policy that training starts from; `on_meta`, without its weights, which are then read shard by shard."""
-    return Policy.from_pretrained(policy_folder(cfg), chunk_tokens=cfg.model.chunk_tokens, on_meta=on_meta)
+    lora = build_lora(cfg)
+    policy = Policy.from_pretrained(policy_folder(cfg), chunk_tokens=cfg.model.chunk_tokens, on_meta=on_meta)
+    if lora is not None:
+        with field_errors_name_their_key("model.lora"):
+            policy.add_adapters(lora, seed=cfg.seed)
+    return policy
+
+
+def build_lora(cfg: DictConfig) -> LoRA | None:
+    """The adapters that `model.lora` asks for; None without a rank: all weights are trained.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    if cfg.model.lora is None:
+        return None
+    if not isinstance(cfg.model.lora, DictConfig):
+        raise UserError(f"model.lora={cfg.model.lora}: it has keys of its own; try model.lora.rank=16")
+    given = {str(name): value for name, value in cfg.model.lora.items() if value is not None}
+    if not given:
+        return None
+    if "rank" not in given:
+        name = min(given)
+        raise UserError(
+            f"model.lora.{name}={given[name]}: there are no adapters without a rank; add model.lora.rank=16"
+        )
+    settings = {"_target_": "rsgrpo.models.lora.LoRA", **given}
+    return build(OmegaConf.create({"model": {"lora": settings}}).model, "lora")
 
 
 def policy_folder(cfg: DictConfig) -> str | Path:

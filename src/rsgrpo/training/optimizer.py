@@ -35,7 +35,11 @@ class AdamW:
     def build(
         self, parameters: Iterable[nn.Parameter]
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """The optimiser and its learning-rate schedule, to be stepped once per update."""
+        """The optimiser and its learning-rate schedule, to be stepped once per update.
+
+        Frozen parameters belong among `parameters`: without a gradient they are left alone and have no moments, but
+        a checkpoint that goes from one process to several numbers the parameters of the whole model.
+        """
         betas = (float(self.betas[0]), float(self.betas[1]))
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=betas, weight_decay=self.weight_decay)
         return optimizer, torch.optim.lr_scheduler.LambdaLR(

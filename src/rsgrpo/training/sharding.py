@@ -14,9 +14,10 @@ from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.device_mesh import DeviceMesh
 from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
-from torch.distributed.tensor import DTensor
+from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rsgrpo.batching.packing import empty_row
+from rsgrpo.models.lora import Adapter, plain_parameters
 from rsgrpo.models.policy import Policy
 from rsgrpo.types import UserError
 
@@ -64,6 +65,9 @@ class Sharding:
             on_gpu = mesh.device_type == "cuda"
             policy.materialise(torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"))
             load_shards(policy)
+            with torch.no_grad():
+                for parameter, value in policy.first_adapters():
+                    parameter.copy_(_laid_out_like(parameter, value))
         policy.whole = lambda: _whole(policy)
         with torch.no_grad():
             policy(empty_row(policy.device), 1.0)  # the first forward of the root ties the layers' states to it
@@ -79,7 +83,8 @@ def load_shards(policy: Policy) -> None:
     folder = _local_folder(policy.source)
     reader = HuggingFaceStorageReader(str(folder))
     stored = reader.read_metadata().state_dict_metadata
-    wanted = dict(policy.model.named_parameters()) | dict(policy.persistent_buffers())
+    parameters = {name: parameter for name, parameter, _ in plain_parameters(policy.model)}
+    wanted = parameters | dict(policy.persistent_buffers())
     wrong = [n for n, t in wanted.items() if getattr(stored.get(n), "size", None) != t.shape]
     if wrong:
         problem = "has another shape there" if wrong[0] in stored else "is not there"
@@ -102,14 +107,34 @@ def full_tensor(tensor: Tensor) -> Tensor:
 
 
 def full_tensors(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator[tuple[str, Tensor]]:
-    """(Hugging Face name, whole tensor) of every parameter, gathered one after another.
+    """(Hugging Face name, whole tensor) of every parameter, gathered one after another, adapters merged into theirs.
 
-    A sharded parameter is gathered when it is asked for: whoever keeps none has one more tensor in memory at most.
-    All ranks have to walk through together. With `dtype`, shards are converted before they travel.
+    A sharded parameter is gathered when it is asked for: whoever keeps none has one more tensor in memory at most,
+    two while an adapter is merged. All ranks have to walk through together. With `dtype`, shards are converted before
+    they travel, merged ones after it.
     """
-    for name, parameter in model.named_parameters():
+    for name, parameter, adapter in plain_parameters(model):
         local = parameter.detach()
-        yield name, full_tensor(local if dtype is None else local.to(dtype))
+        if adapter is not None:
+            yield name, _merged(local, adapter).to(local.dtype if dtype is None else dtype)
+        else:
+            yield name, full_tensor(local if dtype is None else local.to(dtype))
+
+
+@torch.no_grad()
+def _merged(weight: Tensor, adapter: Adapter) -> Tensor:
+    """A new whole tensor, computed in float32 even inside autocast, under which a training step publishes."""
+    with torch.autocast(weight.device.type, enabled=False):
+        w, a, b = (full_tensor(part).float() for part in (weight, adapter.a, adapter.b))
+        return torch.addmm(w, b, a, alpha=adapter.scale)
+
+
+def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
+    """This rank's part of `value`, which all ranks hold: nothing travels."""
+    if not isinstance(parameter, DTensor):
+        return value
+    value = value.to(parameter.device)
+    return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
 
 
 @contextmanager

@@ -1,0 +1,118 @@
+"""LoRA: low-rank matrices beside frozen linear layers are what is trained (https://arxiv.org/abs/2106.09685).
+
+peft puts the adapters in and computes with them. Its names and its parts stay in here: outside, a weight W with
+adapters A and B is one tensor W + alpha / rank B A under its plain Hugging Face name.
+"""
+
+import importlib.util
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from transformers import PreTrainedModel
+
+from rsgrpo.seeds import derive_seed
+from rsgrpo.types import FieldError, UserError, check_fields
+
+NAME = "default"
+"""peft's name of the one adapter that a layer has."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoRA:
+    """Adapters for the linear layers of the decoder; the output head and the embeddings, often one tensor, have none.
+
+    There is no dropout: the policy that is trained has to be the one that is sampled.
+
+    Raises:
+        FieldError: for a value outside its range.
+        UserError: where peft is not installed.
+    """
+
+    rank: int
+    """Columns of B and rows of A."""
+    alpha: float = 32.0
+    """B A counts alpha / rank times, so that the learning rate hardly depends on the rank."""
+    target_modules: Sequence[str] | None = None
+    """Last names of the layers that get adapters, such as q_proj; None is all of them."""
+
+    def __post_init__(self) -> None:
+        check_fields(self, rank=(1, math.inf), alpha=(1e-12, math.inf))
+        names: Any = self.target_modules
+        are_names = isinstance(names, list | tuple) and len(names) and all(isinstance(name, str) for name in names)
+        if names is not None and not are_names:
+            raise FieldError(
+                "target_modules", names, "must list names of linear layers", "try target_modules=[q_proj,v_proj]"
+            )
+        if importlib.util.find_spec("peft") is None:
+            raise UserError("model.lora: peft is not installed; pip install 'rsgrpo[lora]'")
+
+    def freeze_and_adapt(self, model: PreTrainedModel) -> None:
+        """Freeze every parameter of `model`, and put adapters in, whose values are still to be set (`first_values`).
+
+        Raises:
+            FieldError: for a name that no linear layer of the decoder has.
+        """
+        from peft import LoraConfig, inject_adapter_in_model
+
+        layers = cast(nn.ModuleList, model.get_decoder().layers)
+        linear = {name.rpartition(".")[2]: None for name, m in layers.named_modules() if isinstance(m, nn.Linear)}
+        wanted = list(linear if self.target_modules is None else self.target_modules)
+        unknown = [name for name in wanted if name not in linear]
+        if unknown:
+            choices = ", ".join(linear)
+            raise FieldError(
+                "target_modules", f"[{','.join(wanted)}]", f"has no linear layer {unknown[0]}", f"choose from {choices}"
+            )
+        model.requires_grad_(False)
+        config = LoraConfig(r=self.rank, lora_alpha=cast(int, self.alpha), target_modules=wanted)
+        with torch.random.fork_rng(devices=[]):  # peft draws values of its own
+            inject_adapter_in_model(config, model, NAME)
+
+
+def first_values(model: nn.Module, seed: int) -> Iterator[tuple[nn.Parameter, Tensor]]:
+    """(parameter, its value before training) of every adapter: A uniform as in peft, B zero.
+
+    A function of seed and name alone, so that all ranks draw the same, and the same as a single process.
+    """
+    for name, parameter in model.named_parameters():
+        if ".lora_A." in name:
+            generator = torch.Generator().manual_seed(derive_seed(seed, "lora", name))
+            bound = 1 / math.sqrt(parameter.shape[1])
+            yield parameter, torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
+        elif ".lora_B." in name:
+            yield parameter, torch.zeros(parameter.shape)
+
+
+class Adapter(NamedTuple):
+    """What is added to a weight: scale * b @ a."""
+
+    a: Float[Tensor, "r inputs"]
+    b: Float[Tensor, "outputs r"]
+    scale: float
+
+
+def plain_name(name: str) -> str | None:
+    """The Hugging Face name of a parameter, None for a part of an adapter.
+
+    >>> plain_name("mlp.up_proj.base_layer.weight"), plain_name("mlp.up_proj.lora_A.default.weight")
+    ('mlp.up_proj.weight', None)
+    """
+    return None if ".lora_" in name else name.replace(".base_layer.", ".")
+
+
+def plain_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, Adapter | None]]:
+    """(Hugging Face name, parameter without its adapter, adapter if it has one), in the order of the plain model."""
+    for name, parameter in model.named_parameters():
+        plain = plain_name(name)
+        if plain is None:
+            continue
+        adapter = None
+        if name.endswith(".base_layer.weight"):
+            layer: Any = model.get_submodule(name.removesuffix(".base_layer.weight"))
+            adapter = Adapter(layer.lora_A[NAME].weight, layer.lora_B[NAME].weight, layer.scaling[NAME])
+        yield plain, parameter, adapter
