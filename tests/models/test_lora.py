@@ -89,13 +89,11 @@ def test_the_stream_is_what_peft_merges(any_policy: Policy) -> None:
 
 
 def test_weights_are_merged_in_float32_wherever_that_happens(policy: Policy) -> None:
-    """A training step publishes inside autocast."""
+    """A training step syncs inside autocast."""
     add_random_adapters(policy)
     exact = dict(full_tensors(policy.model))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert all(torch.equal(tensor, exact[name]) for name, tensor in full_tensors(policy.model))
-    for name, tensor in full_tensors(policy.model, torch.bfloat16):
-        assert torch.equal(tensor, exact[name].bfloat16()), "rounded once, after the sum"
 
 
 def test_the_exported_policy_says_what_the_trained_one_says(any_policy: Policy, tmp_path: Path) -> None:

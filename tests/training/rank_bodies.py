@@ -194,19 +194,16 @@ def adapters_are_sharded_and_merged(folder: Path) -> None:
 
 def few_whole_tensors_at_a_time(folder: Path) -> None:
     policy = sharded(folder)
-    for dtype, width in ((None, 4), (torch.bfloat16, 2)):
-        with torch.profiler.profile(profile_memory=True) as profile:
-            names = []
-            for name, tensor in full_tensors(policy.model, dtype):
-                names.append((name, tensor.numel() * width))
-                del tensor
-        events = profile.profiler.kineto_results.events()  # pyright: ignore[reportOptionalMemberAccess]
-        held = peak = 0
-        for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
-            held += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
-            peak = max(peak, held)
-        largest = max(size for _, size in names)
-        # The tensor, what was gathered with the padding of an odd vocabulary, this rank's part of it, converted and
-        # padded, and what the last gathers have not let go yet, which is a matter of time: some five of the largest.
-        total = sum(size for _, size in names)
-        assert largest <= peak < total / 3, (dtype, largest, peak, total)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        sizes = []
+        for _, tensor in full_tensors(policy.model):
+            sizes.append(tensor.nbytes)
+            del tensor
+    events = profile.profiler.kineto_results.events()  # pyright: ignore[reportOptionalMemberAccess]
+    held = peak = 0
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        held += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
+        peak = max(peak, held)
+    # The tensor, what was gathered with the padding of an odd vocabulary, this rank's part of it, and what the last
+    # gathers have not let go yet, which is a matter of time: some five of the largest.
+    assert max(sizes) <= peak < sum(sizes) / 3, (max(sizes), peak, sum(sizes))

@@ -13,10 +13,10 @@ from rsgrpo.seeds import derive_seed
 from rsgrpo.training import ranks
 from rsgrpo.types import Problem, Prompt, Sampling, UserError
 
-PROMPT_TOKENS = (1, 9, 70, 150)
+PROMPT_TOKENS = (1, 9, 40, 100)
 """Lengths of the canary prompts: some shorter than a block of an engine's prefix cache, some longer than several."""
 
-NEW_TOKENS = 16
+NEW_TOKENS = 4
 COMPLETIONS = 2
 
 

@@ -106,24 +106,23 @@ def full_tensor(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def full_tensors(model: nn.Module, dtype: torch.dtype | None = None) -> Iterator[tuple[str, Tensor]]:
+def full_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """(Hugging Face name, whole tensor) of every parameter, gathered one after another, adapters merged into theirs.
 
     A sharded parameter is gathered when it is asked for: whoever keeps none has one more tensor in memory at most,
-    two while an adapter is merged. All ranks have to walk through together. With `dtype`, shards are converted before
-    they travel, merged ones after it.
+    two while an adapter is merged. All ranks have to walk through together.
     """
     for name, parameter, adapter in plain_parameters(model):
         local = parameter.detach()
         if adapter is not None:
-            yield name, _merged(local, adapter).to(local.dtype if dtype is None else dtype)
+            yield name, _merged(local, adapter).to(local.dtype)
         else:
-            yield name, full_tensor(local if dtype is None else local.to(dtype))
+            yield name, full_tensor(local)
 
 
 @torch.no_grad()
 def _merged(weight: Tensor, adapter: Adapter) -> Tensor:
-    """A new whole tensor, computed in float32 even inside autocast, under which a training step publishes."""
+    """A new whole tensor, computed in float32 even inside autocast, under which a training step syncs."""
     with torch.autocast(weight.device.type, enabled=False):
         w, a, b = (full_tensor(part).float() for part in (weight, adapter.a, adapter.b))
         return torch.addmm(w, b, a, alpha=adapter.scale)
