@@ -408,6 +408,8 @@ class Bench:
                 default_root_dir=folder,
             )
             trainer.fit(module, datamodule=PromptData(prompts, [], []))
+        self.policy.train()  # back on its device,
+        module.sync()  # and to the engine, which would get it with the next samples
         seconds = time.perf_counter() - start
         norms = [update.grad_norm for report in observer.reports for update in report.updates]
         gaps = [report.logprob_gap for report in observer.reports if report.logprob_gap is not None]

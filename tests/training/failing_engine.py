@@ -1,12 +1,14 @@
-"""An engine that fails on one rank, at a moment that an environment variable names."""
+"""Engines that fail on one rank, at a moment that an environment variable names."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.rollouts.vllm import VLLMEngine
 from rsgrpo.training import ranks
 from rsgrpo.types import Group, Prompt, Sampling, UserError
 
@@ -37,3 +39,22 @@ class FailingEngine(HFEngine):
             if i == 1 and self.fails("generate"):
                 raise ZeroDivisionError("the device is gone")
             yield group
+
+
+@dataclass(slots=True, kw_only=True)
+class FailingVLLM(VLLMEngine):
+    """A vLLM whose second step fails, where a rank that shares it waits for this one."""
+
+    def generate(
+        self, prompts: Sequence[Prompt], sampling: Sampling, *, num_completions: int, seeds: Sequence[int]
+    ) -> Iterator[tuple[int, Group]]:
+        if os.environ.get(FAILS) == f"step {self.version} {ranks.index()}":
+            step, steps = self._llm.llm_engine.step, iter(range(100))
+
+            def fails() -> list[Any]:
+                if next(steps):
+                    raise ZeroDivisionError("the device is gone")
+                return step()
+
+            self._llm.llm_engine.step = fails
+        return VLLMEngine.generate(self, prompts, sampling, num_completions=num_completions, seeds=seeds)

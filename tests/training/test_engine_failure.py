@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsgrpo import run_folder
+from rsgrpo.rollouts.vllm import missing
 from tests.runs import ROOT, SETTINGS, RunPy, records
 from tests.training.failing_engine import FAILS
 from tests.training.test_run import assert_same_weights, without_times
@@ -16,9 +17,11 @@ ENGINE = "rollout._target_=tests.training.failing_engine.FailingEngine"
 TWO_RANKS = ("trainer=fsdp2", "trainer.devices=2")
 
 
-def fail(run: Path, policy: Path, moment: str, *overrides: str) -> subprocess.CompletedProcess[str]:
+def fail(
+    run: Path, policy: Path, moment: str, *overrides: str, engine: tuple[str, ...] = (ENGINE,)
+) -> subprocess.CompletedProcess[str]:
     """A run whose engine fails at `moment`, and that saves nothing before its last iteration."""
-    given = [f"hydra.run.dir={run}", f"model.path={policy}", *SETTINGS, "callbacks.checkpoint.every=100", ENGINE]
+    given = [f"hydra.run.dir={run}", f"model.path={policy}", *SETTINGS, "callbacks.checkpoint.every=100", *engine]
     return subprocess.run(
         [sys.executable, "run.py", *given, *overrides],
         cwd=ROOT,
@@ -81,3 +84,21 @@ def test_an_engine_that_fails_before_anything_is_trained_saves_nothing(random_po
     assert failed.returncode == 2
     assert failed.stderr.endswith("rollout=failing: not enough memory\n")
     assert run_folder.checkpoints(tmp_path / "run") == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(missing() is not None, reason=str(missing()))
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_shared_engine_that_fails_ends_its_other_rank_at_the_last_checkpoint(
+    run_py: RunPy, random_policy: Path, tmp_path: Path, rank: int
+) -> None:
+    """The other rank waits inside vLLM, and cannot be told."""
+    run, given = tmp_path / "run", ("rollout=vllm", "rollout.kv_cache_gib=0.125", "rollout.tensor_parallel_size=2")
+    vllm = "rollout._target_=tests.training.failing_engine.FailingVLLM"
+    saving = ("callbacks.checkpoint.every=2", *TWO_RANKS)
+    failed = fail(run, random_policy, f"step 3 {rank}", *given, vllm, *saving, engine=())
+    assert failed.returncode != 0
+    assert "EngineLost: vLLM failed on this rank while others wait for it: the device is gone" in failed.stderr
+    assert [run_folder.iteration_of(path) for path in run_folder.checkpoints(run)] == [2]
+    run_py(run, f"ckpt={run}")
+    assert len(records(run / "prompts.jsonl")) == 6 * 8

@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from rsgrpo.rollouts.vllm import missing
+from rsgrpo.rollouts.vllm import BOUNDS, missing
 from tests.runs import RunPy, records
 from tests.training.test_fsdp2 import TWO_RANKS, assert_same_run
 from tests.training.test_run import assert_same_weights, without_times
 
 VLLM = ("rollout=vllm", "rollout.kv_cache_gib=0.125")
-BOUND = 1e-4
-"""Nats by which float32 log-probs of sampler and trainer may differ."""
+BOUND = BOUNDS["float32"]
+"""Nats by which log-probs of sampler and trainer may differ."""
 
 pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 
@@ -66,3 +66,12 @@ def test_a_vllm_that_is_merely_there_changes_nothing(run_py: RunPy, six_iteratio
     for name in ("prompts.jsonl", "rollouts.jsonl", "eval/validation.jsonl", "eval/test.jsonl"):
         assert records(run / name) == records(six_iterations / name), name
     assert without_times(records(run / "metrics.jsonl")) == without_times(records(six_iterations / "metrics.jsonl"))
+
+
+@pytest.mark.slow
+def test_a_bfloat16_engine_samples_from_float32_masters(run_py: RunPy, tmp_path: Path) -> None:
+    """Rounding is all that it adds: the check at every sync has a bound of its own for the type."""
+    run = run_py(tmp_path / "run", *VLLM, "rollout.dtype=bfloat16")
+    gaps = [r["train/logprob_gap"] for r in records(run / "metrics.jsonl") if "train/logprob_gap" in r]
+    assert len(gaps) == 6
+    assert all(BOUND < gap < BOUNDS["bfloat16"] for gap in gaps), gaps
