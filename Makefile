@@ -22,7 +22,7 @@ train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARG
 	$(BIN)/python run.py $(ARGS)
 
 test: $(VENV)/.installed $(VLLM)  ## Set up, then run the default tests (SLOW=1: all of them)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(if $(SLOW),,-m "not slow") $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
 
 lint: $(VENV)/.installed  ## Style and format
 	$(BIN)/ruff check .

@@ -23,6 +23,14 @@ SHARED = ROOT.parent / "shared"
 
 torch.set_num_threads(1)
 
+LONGEST = ("test_effect.py", "test_crash.py")
+"""Files of a few tests that take minutes each."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first: one process would still be at them when all others have ended."""
+    items.sort(key=lambda item: item.path.name not in LONGEST)
+
 
 @pytest.fixture
 def policy() -> Policy:

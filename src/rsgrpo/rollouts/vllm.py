@@ -11,6 +11,7 @@ import math
 import os
 import random
 import tempfile
+import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -233,6 +234,9 @@ class VLLMEngine:
                 os.environ.update(RANK=str(dist.get_rank()), LOCAL_RANK=str(on_device))
             from vllm import LLM  # pyright: ignore[reportMissingImports]
 
+            if self.tensor_parallel_size > 1 and not torch.cuda.is_available():
+                _name_shared_memory()
+
             settings: dict[str, Any] = {
                 "model": folder,
                 "load_format": "dummy",
@@ -380,6 +384,19 @@ def _sharers() -> Any:
     from vllm.distributed.parallel_state import get_tp_group  # pyright: ignore[reportMissingImports]
 
     return get_tp_group()
+
+
+def _name_shared_memory() -> None:
+    """On a CPU, ranks that share an engine speak through shared memory, whose name vLLM makes of nothing but theirs.
+
+    Two runs on one machine would share it, and what a killed run has left would stop the next one.
+    """
+    from vllm.distributed.device_communicators import cpu_communicator  # pyright: ignore[reportMissingImports]
+
+    run: list[Any] = [uuid.uuid4().hex]
+    dist.broadcast_object_list(run)
+    memory, name_of_group = cpu_communicator._CPUSHMDistributed, cpu_communicator._CPUSHMDistributed.make_group_name
+    memory.make_group_name = staticmethod(lambda communicator: f"{name_of_group(communicator)}-{run[0]}")
 
 
 def memory(engine: VLLMEngine) -> dict[str, Any]:
