@@ -12,8 +12,9 @@ JOBS ?= 2
 # package only, and where it cannot be reached the ordinary index serves.
 CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
-# vLLM's CPU build is made for this kind of machine; elsewhere its tests skip.
+# vLLM's CPU build is made for this kind of machine; without it its tests skip.
 VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.vllm))
+NEEDS_GPU = command -v nvidia-smi > /dev/null || { echo "error: make $@ needs an NVIDIA GPU; without one: make train, make vllm"; exit 1; }
 
 help:  ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## /  make \1\t/' | expand -t 18
@@ -45,13 +46,15 @@ figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
 		cp outputs/figures/bandit/figures/$$name docs/figures/bandit_$$name; done
 	cp outputs/figures/lemmas/figures/lemmas.png docs/figures/bandit_lemmas.png
 
-vllm: $(VENV)/.vllm  ## Add vLLM's CPU build, for rollout=vllm
+vllm: $(or $(VLLM),$(VENV)/.vllm-gpu)  ## Add vLLM, for rollout=vllm: its CPU build, or the CUDA one where there is a GPU
 
-gpu: TORCH_INDEX :=
-gpu: $(VENV)/.installed  ## Set up on a GPU node, with the CUDA build of PyTorch
+gpu:  ## Set up on a GPU node, with the CUDA builds of PyTorch and vLLM
+	@$(NEEDS_GPU)
+	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
 
-gpu-smoke: TORCH_INDEX :=
-gpu-smoke: $(VENV)/.vllm-gpu  ## Check vLLM and the trainer on this machine's GPU, in 8 minutes at most
+gpu-smoke:  ## Check vLLM and the trainer on this machine's GPU, in 8 minutes at most
+	@$(NEEDS_GPU)
+	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
 	$(BIN)/python benchmarks/gpu_smoke.py $(ARGS)
 
 clean:  ## Remove the virtual environment
@@ -73,7 +76,8 @@ $(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.vllm-gpu: $(VENV)/.installed
-	@command -v nvidia-smi > /dev/null || { echo "error: vLLM's CUDA build needs an NVIDIA GPU; on a CPU: make vllm"; exit 1; }
+	@$(BIN)/python -c 'import torch, sys; sys.exit(torch.version.cuda is None)' \
+		|| { echo "installing PyTorch's CUDA build into $(VENV)"; $(PIP) --force-reinstall --no-deps torch; }
 	@echo "installing vLLM into $(VENV) (several minutes)"
 	@$(PIP) --editable '.[dev,vllm]'
 	@touch $@

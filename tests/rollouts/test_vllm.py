@@ -4,6 +4,7 @@ import importlib.util
 import logging
 import os
 import random
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,7 +160,7 @@ def test_neighbouring_seeds_share_no_completion(policy: Policy) -> None:
 
 
 def test_a_temperature_that_vllm_would_change_is_refused(policy: Policy) -> None:
-    with pytest.raises(UserError, match=r"sampling.temperature=0.005: vLLM samples at 0.01 or above"):
+    with pytest.raises(UserError, match=r"a temperature of 0.005 .*: vLLM samples at 0.01 or above"):
         drawn(vllm_engine(policy), prompts_for(policy), Sampling(max_new_tokens=2, temperature=0.005))
 
 
@@ -168,6 +169,7 @@ def test_a_temperature_that_vllm_would_change_is_refused(policy: Policy) -> None
     [
         ({"max_rows": 0}, "max_rows=0 must be at least 1"),
         ({"max_tokens": 4096}, "max_tokens=4096 is more than the policy's context of 2048; try max_tokens=2048"),
+        ({"max_tokens": 5}, "max_tokens=5 must be at least 128"),
         ({"gpu_memory_share": 1.5}, "gpu_memory_share=1.5 must be between 0.01 and 1"),
         ({"check_every": 0}, "check_every=0 must be at least 1"),
     ],
@@ -253,6 +255,26 @@ def test_too_little_gpu_memory_is_said_in_numbers_with_the_keys(
     on_a_gpu.make_room()
     with pytest.raises(UserError, match=r"50\.0 of the GPU's 80\.0 GiB are free: CUDA out of memory.*gpu_memory_share"):
         on_a_gpu.load_policy(full_tensors(policy.model), version=1)
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (
+            "To serve at least one request, (0.9 GiB KV cache is needed, which is larger than the available KV cache "
+            "memory (0.5 GiB). Try increasing `gpu_memory_utilization`.",
+            r"one completion of rollout.max_tokens do not fit; lower rollout.max_tokens, or raise rollout.kv_cache_gib",
+        ),
+        (
+            "Available memory on node 0 is less than requested memory for kv (500.0 GiB). Decrease --kv-cache.",
+            r"memory: Available memory on node 0 .* \(500.0 GiB\); lower rollout.gpu_memory_share",
+        ),
+    ],
+)
+def test_what_vllm_says_of_memory_is_said_in_keys_of_ours(error: str, says: str) -> None:
+    assert re.search(says, str(module._in_words(ValueError(error))))
+    other = ValueError("another mistake")
+    assert module._in_words(other) is other
 
 
 def test_on_a_gpu_its_share_is_of_what_is_free(on_a_gpu: VLLMEngine) -> None:

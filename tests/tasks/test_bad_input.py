@@ -221,6 +221,13 @@ CASES = [
     ),
     # adapters
     case("adapters without a rank", "model.lora.alpha=16", r"model\.lora\.alpha=16", r"add model\.lora\.rank=16"),
+    case(
+        "adapters of a rank that is not low",
+        "model.lora.rank=1000",
+        r"model\.lora\.rank=1000",
+        r"try model\.lora\.rank=16",
+    ),
+    case("engine of no class", "rollout=custom", r"rollout\._target_ is not set", r"rollout\._target_="),
     case("adapters of no rank", "model.lora.rank=0", r"model\.lora\.rank=0", r"try model\.lora\.rank=1\b"),
     case("half a rank", "model.lora.rank=2.5", r"model\.lora\.rank=2\.5", "a whole number"),
     case("rank without its key", "model.lora=16", r"model\.lora=16", r"try model\.lora\.rank=16"),

@@ -176,6 +176,7 @@ def test_the_same_run_is_recognised(elsewhere: Path, now: list[str]) -> None:
     [
         pytest.param([*GIVEN, "loss.clip_high=0.3"], id="one more"),
         pytest.param([*GIVEN, "~logging"], id="something taken away"),
+        pytest.param([*GIVEN, "rollout=vllm"], id="another engine"),
         pytest.param([*GIVEN, "+dataset@data.tests.a=aime24"], id="another place"),
         pytest.param(["objective=rs_grpo", "seed=7"], id="another choice"),
     ],

@@ -79,6 +79,17 @@ def test_both_ranks_end_saved_whichever_fails(
     assert records(run / "eval/validation.jsonl") == records(six_iterations / "eval/validation.jsonl")
 
 
+@pytest.mark.slow
+def test_another_engine_takes_over(run_py: RunPy, random_policy: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert fail(run, random_policy, "generate 3 0").returncode == 1
+    run_py(run, f"ckpt={run}", "rollout=hf", "rollout.max_rows=8")
+    assert len(records(run / "prompts.jsonl")) == 6 * 8
+    times = (run / "terminal.txt").read_text()
+    assert "│ validation, checkpoints, logging │" in times
+    assert "-" not in times[times.index("validation, checkpoints, logging") :].split("│")[1], "of this process alone"
+
+
 def test_an_engine_that_fails_before_anything_is_trained_saves_nothing(random_policy: Path, tmp_path: Path) -> None:
     failed = fail(tmp_path / "run", random_policy, "load_policy 0 0")
     assert failed.returncode == 2

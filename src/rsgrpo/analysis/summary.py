@@ -15,10 +15,11 @@ OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 
 
 def print_summary(run: Path, console: Console) -> None:
-    """Base against trained, where the time went, and the path of the run."""
+    """Base against trained, where the time of this process went, and the path of the run."""
     metrics = run_folder.read(run / run_folder.METRICS)
+    begun = run_folder.read_json(run / run_folder.DONE)["resumed_from"]
     console.print(pass_table(run, metrics))
-    console.print(time_table(run, metrics))
+    console.print(time_table(run, [record for record in metrics if record["iteration"] > begun]))
     console.print(f"run folder: {run}", soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rsgrpo.rewards.base import Pending, Reward, begin
-from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.rollouts.engine import RolloutEngine, complete
 from rsgrpo.types import FieldError, Group, Prompt, Sampling, Score, check_fields
 
 IN_FLIGHT = 64
@@ -74,7 +74,7 @@ def evaluate(
         index, group, scores = pending.popleft()
         results[index] = _result(group, scores())
 
-    for index, group in groups:
+    for index, group in complete(groups, prompts, num_completions):
         pending.append((index, group, begin(reward, group)))
         if len(pending) > IN_FLIGHT:
             finish_oldest()

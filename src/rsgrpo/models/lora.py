@@ -55,7 +55,7 @@ class LoRA:
         """Freeze every parameter of `model`, and put adapters in, whose values are still to be set (`first_values`).
 
         Raises:
-            FieldError: for a name that no linear layer of the decoder has.
+            FieldError: for a name that no linear layer of the decoder has, or a rank that is no low one.
         """
         from peft import LoraConfig, inject_adapter_in_model
 
@@ -67,6 +67,12 @@ class LoRA:
             choices = ", ".join(linear)
             raise FieldError(
                 "target_modules", f"[{','.join(wanted)}]", f"has no linear layer {unknown[0]}", f"choose from {choices}"
+            )
+        adapted = (m for n, m in layers.named_modules() if n.rpartition(".")[2] in wanted and isinstance(m, nn.Linear))
+        smallest = min(min(layer.in_features, layer.out_features) for layer in adapted)
+        if self.rank > smallest:
+            raise FieldError(
+                "rank", self.rank, f"is more than the {smallest} of the smallest layer", f"try rank={min(16, smallest)}"
             )
         model.requires_grad_(False)
         config = LoraConfig(r=self.rank, lora_alpha=cast(int, self.alpha), target_modules=wanted)

@@ -35,7 +35,11 @@ class Sample(NamedTuple):
 
 @runtime_checkable
 class RolloutEngine(Protocol):
-    """Draws completions from the policy. Knows nothing of rewards, objectives or ranks."""
+    """Draws completions from the policy. Knows nothing of rewards, objectives or ranks.
+
+    One that samples from the live module does so inside `Policy.whole()`, which is a collective under FSDP2: every rank
+    enters it in every call of `generate`, before anything that may fail on one of them.
+    """
 
     def generate(
         self, prompts: Sequence[Prompt], sampling: Sampling, *, num_completions: int, seeds: Sequence[int]
@@ -51,7 +55,10 @@ class RolloutEngine(Protocol):
         ...
 
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
-        """Take the policy's weights, full tensors by Hugging Face name, and stamp completions with `version`."""
+        """Take the policy's weights, full tensors by Hugging Face name, and stamp completions with `version`.
+
+        An engine with weights of its own takes all of them, on every rank; others leave `weights` alone.
+        """
         ...
 
     @property
@@ -95,3 +102,25 @@ def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -
                 f"the prompt of {prompt.id} has {length} tokens, with {sampling.max_new_tokens} new ones more than "
                 f"the {context} that fit; lower sampling.max_new_tokens or data.max_prompt_tokens"
             )
+
+
+def complete(
+    groups: Iterable[tuple[int, Group]], prompts: Sequence[Prompt], num_completions: int
+) -> Iterator[tuple[int, Group]]:
+    """The groups as they come, held to what `RolloutEngine.generate` promises.
+
+    Raises:
+        RuntimeError: for a prompt that comes twice or never, too many or too few completions, a token without log-prob.
+    """
+    left = set(range(len(prompts)))
+    for index, group in groups:
+        if index not in left:
+            raise RuntimeError(f"the engine has yielded prompt {index} of {len(prompts)} twice, or was never given it")
+        left.remove(index)
+        if len(group.completions) != num_completions:
+            raise RuntimeError(f"the engine has yielded {len(group.completions)} completions, not {num_completions}")
+        if any(len(c.logprobs) != len(c.token_ids) for c in group.completions):
+            raise RuntimeError("the engine has yielded a completion with more or fewer log-probs than tokens")
+        yield index, group
+    if left:
+        raise RuntimeError(f"the engine has left out prompt {min(left)} of {len(prompts)}")

@@ -35,6 +35,9 @@ BOUNDS = {"float32": 1e-4, "bfloat16": 0.2}
 """Largest |sampler - trainer| log-prob, in nats, that rounding explains. Measured with random weights on a CPU: 1e-6 in
 float32; in bfloat16 .003 at 0.2 million parameters and .033 at 596 million (benchmarks/gpu_smoke.py)."""
 
+FEWEST_TOKENS = 128
+"""What the trainer's check of the log-probs needs."""
+
 LOWEST_TEMPERATURE = 1e-2
 """vLLM silently samples at this temperature when a lower one is asked for."""
 
@@ -105,7 +108,7 @@ class VLLMEngine:
         check_fields(
             self,
             max_rows=(1, math.inf),
-            max_tokens=(2, math.inf),
+            max_tokens=(FEWEST_TOKENS, math.inf),
             prefill_tokens=(1, math.inf),
             kv_cache_gib=(1e-3, math.inf),
             tensor_parallel_size=(1, math.inf),
@@ -176,8 +179,9 @@ class VLLMEngine:
         check_prompts([prompt for share in shares for prompt, _ in share], sampling, self._max_tokens)
         if sampling.temperature < LOWEST_TEMPERATURE:
             raise UserError(
-                f"sampling.temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; "
-                f"try sampling.temperature={LOWEST_TEMPERATURE}, sampling.top_k=1 for the best token, or rollout=hf"
+                f"a temperature of {sampling.temperature} (sampling.temperature or eval.sampling.temperature): vLLM "
+                f"samples at {LOWEST_TEMPERATURE} or above; try {LOWEST_TEMPERATURE}, top_k=1 for the best token, or "
+                "rollout=hf"
             )
         return self._groups(shares, sampling, num_completions)
 
@@ -223,7 +227,8 @@ class VLLMEngine:
             raise UserError(
                 f"rollout.tensor_parallel_size={self.tensor_parallel_size} does not divide the run's {ranks} "
                 f"{'rank' if ranks == 1 else 'ranks'}; try "
-                f"rollout.tensor_parallel_size={math.gcd(ranks, self.tensor_parallel_size)}, or set trainer.devices"
+                f"rollout.tensor_parallel_size={math.gcd(ranks, self.tensor_parallel_size)}, or trainer=fsdp2 "
+                f"trainer.devices={self.tensor_parallel_size}"
             )
         several = ranks > 1
         with tempfile.TemporaryDirectory() as folder, self._visiting():
@@ -440,10 +445,15 @@ def _in_words(error: Exception) -> Exception:
     if torch.cuda.is_available():
         left, total = torch.cuda.mem_get_info()
         free = f"; {left / GIB:.1f} of the GPU's {total / GIB:.1f} GiB are free"
-    return UserError(
-        f"rollout=vllm: not enough memory{free}: {words}; lower rollout.gpu_memory_share on a GPU or "
-        "rollout.kv_cache_gib on a CPU, rollout.max_tokens, rollout.max_rows or batching.row_tokens"
+    cure = (
+        "lower rollout.gpu_memory_share on a GPU or rollout.kv_cache_gib on a CPU, rollout.max_tokens, "
+        "rollout.max_rows or batching.row_tokens"
     )
+    if "KV cache is needed" in words:
+        words = "the keys and values of one completion of rollout.max_tokens do not fit"
+        cure = "lower rollout.max_tokens, or raise rollout.kv_cache_gib or, on a GPU, rollout.gpu_memory_share"
+    words = words.partition(". Decrease")[0].rstrip(".")  # what follows are vLLM's own settings
+    return UserError(f"rollout=vllm: not enough memory{free}: {words}; {cure}")
 
 
 def _named(weights: Iterable[tuple[str, Tensor]], seen: set[str]) -> Iterator[tuple[str, Tensor]]:

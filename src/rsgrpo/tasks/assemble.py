@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
 from rsgrpo.data.source import Split
+from rsgrpo.models.policy import Policy
+from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.tasks.compose import build
 from rsgrpo.tasks.machine import set_threads
 from rsgrpo.tasks.policy import load_policy
@@ -20,7 +22,9 @@ from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import field_errors_name_their_key
+from rsgrpo.types import UserError, field_errors_name_their_key
+
+ENGINE_METHODS = ("generate", "load_policy", "parity", "make_room", "close")
 
 
 class Assembled(NamedTuple):
@@ -44,11 +48,23 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     set_threads(cfg)
     policy = load_policy(cfg, on_meta=is_sharded(cfg))
     data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
-    with field_errors_name_their_key("rollout"):
-        engine = build(cfg, "rollout")(policy=policy)
+    engine = _build_engine(cfg, policy)
     module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
     trainer = build_trainer(cfg, run, recipe, validates=bool(data.validation))
     return Assembled(module, data, describe(source, data), trainer)
+
+
+def _build_engine(cfg: DictConfig, policy: Policy) -> RolloutEngine:
+    make = build(cfg, "rollout")
+    with field_errors_name_their_key("rollout"):
+        engine = make(policy=policy)
+    lacking = [name for name in ENGINE_METHODS if not hasattr(engine, name)]
+    if lacking:
+        raise UserError(
+            f"rollout._target_={cfg.rollout._target_} has no {lacking[0]}; give it all of "
+            f"rsgrpo.rollouts.engine.RolloutEngine: {', '.join(ENGINE_METHODS)}"
+        )
+    return engine
 
 
 def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import constants, get_token, try_to_load_from_cache
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
 from rsgrpo.types import UserError
@@ -82,7 +82,7 @@ def _missing_gpu(cfg: DictConfig) -> str | None:
 
 
 def _missing_engine(cfg: DictConfig) -> str | None:
-    if cfg.rollout._target_ != "rsgrpo.rollouts.vllm.VLLMEngine":
+    if OmegaConf.is_missing(cfg.rollout, "_target_") or cfg.rollout._target_ != "rsgrpo.rollouts.vllm.VLLMEngine":
         return None
     from rsgrpo.rollouts.vllm import missing
 

@@ -12,8 +12,12 @@ from omegaconf import DictConfig, OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.types import UserError
 
+ENGINE = "rollout"
+"""An engine that failed may be changed by a resumed run. `ckpt=auto` takes another engine for another run: the two draw
+different completions, and are there to be compared."""
+
 MAY_CHANGE = (
-    *("iterations", "ckpt", "task", "callbacks", "logger", "trainer"),
+    *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
     *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers"),
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
@@ -136,7 +140,8 @@ def _what_counts(overrides: Sequence[str]) -> dict[tuple[str, str | None, bool],
     return {
         (word.key_or_group, word.package, word.is_delete()): word.value()
         for word in OverridesParser.create().parse_overrides(list(overrides))
-        if not _may_change(word.key_or_group) and not word.key_or_group.startswith("hydra.")
+        if (not _may_change(word.key_or_group) or _is_at(word.key_or_group, ENGINE))
+        and not word.key_or_group.startswith("hydra.")
     }
 
 
@@ -169,7 +174,11 @@ def _say(message: str) -> None:
 
 def _may_change(key: str) -> bool:
     """Whether a resumed run may set this key anew."""
-    return any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
+    return any(_is_at(key, free) for free in MAY_CHANGE)
+
+
+def _is_at(key: str, place: str) -> bool:
+    return key == place or key.startswith(f"{place}.")
 
 
 def check_same_run(run: Path, cfg: DictConfig) -> None:

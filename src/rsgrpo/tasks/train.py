@@ -62,6 +62,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             check_same_data(run, described)
         if ranks.is_first():
             _begin_run_folder(run, cfg, checkpoint, described)
+    begun = 0 if checkpoint is None else run_folder.iteration_of(checkpoint)
     try:
         if checkpoint is None:
             with clock.stage("base_evaluation"):
@@ -84,9 +85,10 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             raise
         module.stopped_by = signal.SIGINT.name
         _leave(run, module)
-    except Exception:
+    except Exception as error:
         if saved := run_folder.checkpoints(run):
-            say(f"the run failed; {_go_on(run, saved)}")
+            words = f"the run failed; {_go_on(run, saved)}"
+            say(words) if isinstance(error, UserError) else error.add_note(words)
         raise
     finally:
         module.engine.close()
@@ -94,7 +96,9 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     if ranks.is_first():
         seconds = clock.read()
         seconds["total"] = seconds.pop("step")
-        run_folder.write_json(run / run_folder.DONE, {"iteration": module.iteration, "seconds": seconds})
+        run_folder.write_json(
+            run / run_folder.DONE, {"iteration": module.iteration, "resumed_from": begun, "seconds": seconds}
+        )
         print_summary(run, Console())
 
 

@@ -21,7 +21,7 @@ from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import Pending, begin
-from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
+from rsgrpo.rollouts.engine import EngineLost, RolloutEngine, complete
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training import ranks
 from rsgrpo.training.checkpoints import SavesOnFailure
@@ -149,9 +149,9 @@ class RLModule(lightning.LightningModule):
             derive_seed(self.recipe.seed, "rollout", self.iteration, place, prompt.id)
             for place, prompt in zip(places, prompts, strict=True)
         ]
-        groups = self.engine.generate(
-            prompts, self.recipe.sampling, num_completions=self.recipe.batching.completions_per_prompt, seeds=seeds
-        )
+        n = self.recipe.batching.completions_per_prompt
+        groups = self.engine.generate(prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
+        groups = complete(groups, prompts, n)
         sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
         self.engine.make_room()
         return sampled
