@@ -8,7 +8,6 @@ python run.py --help                                       every group and key
 """
 
 import os
-import sys
 from pathlib import Path
 
 os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that errors are explained in one place
@@ -17,6 +16,7 @@ import hydra
 from omegaconf import DictConfig
 
 from rsgrpo.tasks.command_line import run_task, start
+from rsgrpo.training.ranks import exit_with
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")
@@ -25,4 +25,4 @@ def main(cfg: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(start(main, Path(__file__).parent / "conf"))
+    exit_with(lambda: start(main, Path(__file__).parent / "conf"))

@@ -4,7 +4,6 @@ import atexit
 from typing import Any
 
 import pytest
-import torch.distributed as dist
 
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.vllm import VLLMEngine, missing
@@ -19,18 +18,12 @@ def vllm_engine(policy: Policy, side_by_side: int = 512) -> VLLMEngine:
         pytest.skip(problem)
     if not STARTED:
         STARTED.append(VLLMEngine(policy=policy, kv_cache_gib=0.125))
-        atexit.register(_close)
+        atexit.register(STARTED[0].close)
     engine = STARTED[0]
     engine.policy = policy
     engine.load_policy(full_tensors(policy.model), version=0)
     scheduler_of(engine).max_num_active_reqs = min(side_by_side, engine.max_rows)
     return engine
-
-
-def _close() -> None:
-    """Unless a test has taken the process group away that the engine's own groups belong to."""
-    if dist.is_initialized():
-        STARTED[0].close()
 
 
 def scheduler_of(engine: VLLMEngine) -> Any:

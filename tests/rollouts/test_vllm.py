@@ -18,6 +18,7 @@ from torch._C._distributed_c10d import HashStore
 import rsgrpo.rollouts.vllm as module
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.vllm import VLLMEngine
+from rsgrpo.training import ranks
 from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import FieldError, Sampling, UserError
 from tests.rollouts.one_vllm import scheduler_of, vllm_engine
@@ -76,6 +77,16 @@ def test_a_second_engine_starts_beside_others_process_group_and_leaves_it(policy
         dist.barrier()
     finally:
         dist.destroy_process_group()
+
+
+def test_an_engine_whose_process_group_has_gone_closes_and_starts_again(policy: Policy) -> None:
+    engine = vllm_engine(policy)
+    ranks.leave()  # as a run of several ranks ends
+    engine.close()
+    again = vllm_engine(policy)
+    assert drawn(again, prompts_for(policy)[:1], SAMPLING)
+    again.close()
+    assert not dist.is_initialized()
 
 
 def test_weights_are_taken_as_they_come_and_none_is_kept(policy: Policy) -> None:

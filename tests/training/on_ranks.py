@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from rsgrpo.training import ranks
 from tests.runs import ROOT
 
 
@@ -39,10 +40,15 @@ def on_ranks(body: str, folder: Path, ranks: int = 2) -> None:
     assert not failed, "\n".join(f"rank {rank}:\n{said[rank]}" for rank in failed)
 
 
-if __name__ == "__main__":
+def _run() -> int:
     from tests.training import rank_bodies
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo")
     getattr(rank_bodies, sys.argv[1])(Path(sys.argv[2]))
-    dist.destroy_process_group()
+    ranks.leave()
+    return 0
+
+
+if __name__ == "__main__":
+    ranks.exit_with(_run)

@@ -76,7 +76,7 @@ class Saves(lightning.Callback):
         pl_module.blob = ""
 
 
-if __name__ == "__main__":
+def train() -> int:
     run, what = Path(sys.argv[1]), sys.argv[2]
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     torch.set_num_threads(1)
@@ -94,3 +94,9 @@ if __name__ == "__main__":
         use_distributed_sampler=False,
         default_root_dir=run,
     ).fit(Linear(), DataLoader(cast(Any, torch.randn(STEPS, WIDTH))))
+    ranks.leave()
+    return 0
+
+
+if __name__ == "__main__":
+    ranks.exit_with(train)

@@ -1,5 +1,8 @@
 """A process alone hears itself; which one is first is known before they meet."""
 
+import subprocess
+import sys
+
 import pytest
 
 from rsgrpo.training import ranks
@@ -50,3 +53,49 @@ def test_ranks_that_read_other_problems_are_told_apart(monkeypatch: pytest.Monke
     monkeypatch.setattr(ranks, "gather", lambda value: [value, value, others[0]])
     with pytest.raises(UserError, match=r"^data: rank 2 has read another validation split than rank 0; give all"):
         mine.setup("fit")
+
+
+ENDS = """
+import atexit, os, sys
+import torch.distributed as dist
+from rsgrpo.training import ranks
+
+class Last:
+    def __del__(self, write=os.write):
+        write(1, b"Python was taken apart")
+
+last = Last()
+atexit.register(print, "at exit")
+
+def main():
+    if sys.argv[1] == "met":
+        dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
+    {end}
+
+ranks.exit_with(main)
+"""
+
+
+@pytest.mark.parametrize(
+    ("met", "end", "code", "words"),
+    [
+        (True, "ranks.leave(); return 0", 0, ""),
+        (True, "return 3", 3, ""),
+        (True, "ranks.leave(); sys.exit(130)", 130, ""),
+        (True, "ranks.leave(); sys.exit('a sentence')", 1, "a sentence"),
+        (True, "ranks.leave(); 1 / 0", 1, "ZeroDivisionError: division by zero"),
+        (False, "sys.exit('a sentence')", 1, "a sentence"),
+        (False, "1 / 0", 1, "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_a_process_that_has_met_others_ends_before_python_is_taken_apart(
+    met: bool, end: str, code: int, words: str
+) -> None:
+    """A thread of gloo that is still at its last collective then would abort it: now and then, on a busy machine."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS.format(end=end), "met" if met else "alone"], capture_output=True, text=True
+    )
+    assert done.returncode == code
+    assert done.stderr.strip().endswith(words)
+    assert bool(done.stderr) == bool(words)
+    assert done.stdout.splitlines() == ["at exit", *([] if met else ["Python was taken apart"])]

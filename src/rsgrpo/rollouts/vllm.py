@@ -102,6 +102,7 @@ class VLLMEngine:
     _has_weights: bool = field(default=False, init=False, repr=False)
     _asleep: bool = field(default=False, init=False, repr=False)
     _made_process_group: bool = field(default=False, init=False, repr=False)
+    _world: Any = field(default=None, init=False, repr=False)
     _batches: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -191,13 +192,14 @@ class VLLMEngine:
         on_gpu(self, "sleep")
 
     def close(self) -> None:
-        """End vLLM, and leave a process group that others have made as it is."""
+        """End vLLM, and leave a process group that others have made as it is; its own may have gone before it."""
         if self._llm is None:
             return
         destroy = dist.destroy_process_group
 
         def destroy_own(group: Any = None) -> None:
-            if group is not None or self._made_process_group:
+            there = dist.is_initialized() and dist.group.WORLD is self._world  # all groups go with the first
+            if there and (group is not None or self._made_process_group):
                 destroy(group)
 
         with self._visiting():
@@ -269,7 +271,7 @@ class VLLMEngine:
                 self._llm = LLM(**settings)
             except (torch.OutOfMemoryError, ValueError) as error:
                 raise _in_words(error) from error
-        self._made_process_group = dist.is_initialized() and not had_process_group
+        self._world, self._made_process_group = dist.group.WORLD, dist.is_initialized() and not had_process_group
         return self._llm
 
     def _forget_prefixes(self) -> None:

@@ -1,9 +1,12 @@
 """What the ranks of a run tell one another. A run of one process needs no process group: it only hears itself."""
 
+import atexit
 import os
+import sys
 import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import torch.distributed as dist
 
@@ -80,5 +83,42 @@ def barrier() -> None:
 
 def leave() -> None:
     """Leave the process group, if there is one."""
+    global _met
     if dist.is_initialized():
+        _met = True
         dist.destroy_process_group()
+
+
+def exit_with(main: Callable[[], int]) -> NoReturn:
+    """Leave with the exit code of `main`, as `sys.exit(main())` does.
+
+    A process that has met other ranks then ends before Python takes itself apart. Gloo's threads live as long as the
+    caches of DTensor, which outlive the group, and one that lets go of the tensors of the last collective after Python
+    has ended aborts the process.
+    """
+    try:
+        code: Any = main()
+    except SystemExit as leaving:
+        code = leaving.code
+        if isinstance(code, str):
+            print(code, file=sys.stderr)
+            code = 1
+    except BaseException:
+        if not _has_met():
+            raise
+        sys.excepthook(*sys.exc_info())
+        code = 1
+    if _has_met():
+        atexit._run_exitfuncs()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+    sys.exit(code)
+
+
+_met = False
+"""Whether this process has been in a process group that it left."""
+
+
+def _has_met() -> bool:
+    return _met or dist.is_initialized()
