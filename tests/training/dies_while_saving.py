@@ -34,6 +34,7 @@ if __name__ == "__main__":
     import torch
 
     from rsgrpo import run_folder
+    from rsgrpo.run_folder import manifest
     from rsgrpo.training import checkpoints
 
     step = sys.argv[1]
@@ -52,7 +53,7 @@ if __name__ == "__main__":
     elif step == "before the manifest":
         run_folder.finish_checkpoint = killing(run_folder.finish_checkpoint, 2)
     elif step == "before it has its name":
-        run_folder._sync_folder = killing(run_folder._sync_folder, 3)  # twice for each checkpoint
+        manifest.sync_folder = killing(manifest.sync_folder, 3)  # twice for each checkpoint
     else:
         checkpoints.save = killing(checkpoints.save, 2, after=True)
     sys.argv = ["run.py", *sys.argv[2:]]
