@@ -1,6 +1,7 @@
 """Real worker processes that hang, die, are killed and do not start."""
 
 import os
+import shutil
 import signal
 import time
 from concurrent.futures import Future
@@ -8,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from rsgrpo.rewards import verifier
+from rsgrpo.rewards import verifier as program
+from rsgrpo.rewards.math_verify import verifier
 from rsgrpo.rewards.workers import Workers
 
 HANGS = ("answer", "5", "9^{9^{9^{9}}}")
@@ -18,9 +20,15 @@ WRONG = ("answer", "2", "3")
 
 @pytest.fixture
 def workers():
-    pool = Workers(2, timeout_s=4.0, limit_s=2)
+    pool = Workers(2, verifier(2), timeout_s=4.0)
     yield pool
     pool.close()
+
+
+def copy_of_the_library(folder: Path) -> Path:
+    """A copy whose files a test may change."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    return Path(shutil.copytree(Path(program.__file__).parents[1], folder / "rsgrpo", ignore=ignored))
 
 
 def gone(pid: int) -> bool:
@@ -56,7 +64,7 @@ def test_closing_ends_the_processes_and_the_next_question_starts_others(workers:
 
 def test_the_deadline_kills_and_replaces_a_worker():
     """The limits inside are set beyond the deadline outside, so that only the latter can end it."""
-    pool = Workers(1, timeout_s=2.0, limit_s=100)
+    pool = Workers(1, verifier(100), timeout_s=2.0)
     assert pool.submit([RIGHT]).result() == ["right"]
     (before,) = pool.process_ids
     assert pool.submit([WRONG, HANGS, RIGHT]).result() == ["wrong", "timeout", "right"]
@@ -80,7 +88,7 @@ def test_a_worker_killed_by_hand_costs_nothing(workers: Workers):
 
 
 def test_a_stopped_worker_is_a_hanging_one():
-    pool = Workers(1, timeout_s=2.0, limit_s=2)
+    pool = Workers(1, verifier(2), timeout_s=2.0)
     pool.submit([RIGHT]).result()
     os.kill(pool.process_ids[0], signal.SIGSTOP)
     assert pool.submit([RIGHT, RIGHT]).result() == ["timeout", "right"]
@@ -89,12 +97,12 @@ def test_a_stopped_worker_is_a_hanging_one():
 
 def test_an_answer_that_kills_every_worker_is_an_error(monkeypatch: pytest.MonkeyPatch):
     """Each fresh worker breaks its connection when it is asked."""
-    pool = Workers(1, timeout_s=4.0, limit_s=2)
+    pool = Workers(1, verifier(2), timeout_s=4.0)
     real = Workers._start
 
     def start_and_kill(self: Workers, number: int):
         process = real(self, number)
-        process.ask = lambda question, timeout_s: (_ for _ in ()).throw(EOFError)  # what a dead one's pipe raises
+        process.ask = lambda message, timeout_s: (_ for _ in ()).throw(EOFError)  # what a dead one's pipe raises
         return process
 
     monkeypatch.setattr(Workers, "_start", start_and_kill)
@@ -105,27 +113,33 @@ def test_an_answer_that_kills_every_worker_is_an_error(monkeypatch: pytest.Monke
 
 
 def test_an_answer_that_would_fill_the_memory_is_an_error_or_a_timeout():
-    pool = Workers(1, timeout_s=4.0, limit_s=2)
+    pool = Workers(1, verifier(2), timeout_s=4.0)
     filler = ("answer", "5", "10^{10^{9}}")
     assert pool.submit([filler, RIGHT]).result() in (["error", "right"], ["timeout", "right"], ["wrong", "right"])
     status = Path(f"/proc/{pool.process_ids[0]}/status").read_text(encoding="ascii")
-    assert int(status.split("VmPeak:")[1].split()[0]) * 1024 <= verifier.ADDRESS_SPACE
+    assert int(status.split("VmPeak:")[1].split()[0]) * 1024 <= program.ADDRESS_SPACE
     pool.close()
 
 
 def test_a_worker_that_has_grown_makes_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The limit is read in the worker, so the worker's own code is run with a smaller one."""
-    source = Path(verifier.__file__).read_text(encoding="utf-8")
+    source = Path(program.__file__).read_text(encoding="utf-8")
     package = tmp_path / "rsgrpo" / "rewards"
     package.mkdir(parents=True)
-    library = Path(verifier.__file__).parents[1]
-    for file in ("__init__.py", "rewards/__init__.py", "rewards/equality.py", "rewards/notation.py"):
+    library = Path(program.__file__).parents[1]
+    for file in (
+        "__init__.py",
+        "rewards/__init__.py",
+        "rewards/equality.py",
+        "rewards/expendable.py",
+        "rewards/notation.py",
+    ):
         (tmp_path / "rsgrpo" / file).write_text((library / file).read_text(encoding="utf-8"), encoding="utf-8")
     small = source.replace("RESIDENT = 160 * 2**20", "RESIDENT = 1")
     assert small != source
     (package / "verifier.py").write_text(small, encoding="utf-8")
     monkeypatch.setattr("rsgrpo.rewards.workers.__file__", str(package / "workers.py"))
-    pool = Workers(1, timeout_s=4.0, limit_s=2)
+    pool = Workers(1, verifier(2), timeout_s=4.0)
     assert pool.submit([RIGHT, WRONG, RIGHT]).result() == ["right", "wrong", "right"]
     assert pool.restarts == 3
     pool.close()
@@ -138,8 +152,8 @@ def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tm
         (folder / "__init__.py").touch()
     (package / "verifier.py").write_text("raise ImportError('no math-verify here')", encoding="utf-8")
     monkeypatch.setattr("rsgrpo.rewards.workers.__file__", str(package / "workers.py"))
-    pool = Workers(1, timeout_s=4.0, limit_s=2)
-    with pytest.raises(RuntimeError, match=r"verification worker did not start: (?s:.*)no math-verify here"):
+    pool = Workers(1, verifier(2), timeout_s=4.0)
+    with pytest.raises(RuntimeError, match=r"rewards\.verifier did not start: (?s:.*)no math-verify here"):
         pool.submit([RIGHT]).result()
     pool.close()
 
@@ -148,27 +162,33 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(monkeypatch: p
     """The first start of three kills itself, as the system does when memory runs out; three in a row are too many."""
     package = tmp_path / "rsgrpo" / "rewards"
     package.mkdir(parents=True)
-    library = Path(verifier.__file__).parents[1]
-    for file in ("__init__.py", "rewards/__init__.py", "rewards/equality.py", "rewards/notation.py"):
+    library = Path(program.__file__).parents[1]
+    for file in (
+        "__init__.py",
+        "rewards/__init__.py",
+        "rewards/equality.py",
+        "rewards/expendable.py",
+        "rewards/notation.py",
+    ):
         (tmp_path / "rsgrpo" / file).write_text((library / file).read_text(encoding="utf-8"), encoding="utf-8")
     monkeypatch.setattr("rsgrpo.rewards.workers.__file__", str(package / "workers.py"))
     dies = f"import os, pathlib; kills = pathlib.Path({str(tmp_path / 'kills')!r})\n"
     dies += "if left := int(kills.read_text()): kills.write_text(str(left - 1)); os.kill(os.getpid(), 9)\n"
-    (package / "verifier.py").write_text(dies + Path(verifier.__file__).read_text(encoding="utf-8"), encoding="utf-8")
-    pool = Workers(1, timeout_s=4.0, limit_s=2)
+    (package / "verifier.py").write_text(dies + Path(program.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    pool = Workers(1, verifier(2), timeout_s=4.0)
     (tmp_path / "kills").write_text("2")
     assert pool.submit([RIGHT]).result() == ["right"]
     assert pool.restarts == 2
     pool.close()
     (tmp_path / "kills").write_text("3")
-    with pytest.raises(RuntimeError, match="a verification worker was killed while it started"):
+    with pytest.raises(RuntimeError, match=r"a worker of rsgrpo\.rewards\.verifier was killed while it started"):
         pool.submit([RIGHT]).result()
     pool.close()
 
 
 def test_workers_leave_out_the_trainer():
     """They would hold hundreds of megabytes each."""
-    pool = Workers(1, timeout_s=4.0, limit_s=2)
+    pool = Workers(1, verifier(2), timeout_s=4.0)
     pool.submit([RIGHT]).result()
     maps = Path(f"/proc/{pool.process_ids[0]}/maps").read_text(encoding="utf-8")
     assert "libtorch" not in maps

@@ -1,15 +1,24 @@
 """Symbolic comparison of the last box with the gold answer, in worker processes, by the math-verify library."""
 
+import json
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rsgrpo.rewards.base import Pending, last_boxed
-from rsgrpo.rewards.workers import Workers
+from rsgrpo.rewards.workers import Program, Workers, default_count
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score, check_fields
 
-MOST_WORKERS = 8
+
+def verifier(limit_s: int) -> Program:
+    """Questions (kind, gold, answer): `answer` asks whether the two are equal, `gold` whether the gold can be compared
+    with. Verdicts are those of `rsgrpo.rewards.equality`, within `limit_s` whole seconds for each step."""
+    return Program(
+        module="rsgrpo.rewards.verifier",
+        arguments=(str(limit_s),),
+        encode=lambda question: json.dumps(question).encode(),
+        decode=json.loads,
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +44,7 @@ class MathVerifyReward:
     def __post_init__(self) -> None:
         check_fields(self, timeout_s=(0.1, math.inf), max_answer_chars=(1, math.inf), workers=(1, math.inf))
         limit_s = max(1, int(self.timeout_s) // 2)  # math-verify silently returns False for a fraction
-        self._pool = Workers(self.workers or _default_workers(), timeout_s=self.timeout_s, limit_s=limit_s)
+        self._pool = Workers(self.workers or default_count(), verifier(limit_s), timeout_s=self.timeout_s)
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         return self.begin(Group(prompt=prompt, completions=(completion,)))()[0]
@@ -77,9 +86,3 @@ def _score(verdict: str, completion: Completion) -> Score:
     right = verdict == "right"
     parts = {} if right else {verdict: 1.0}
     return Score(value=float(right), correct=right, parts=parts if completion.finished else parts | {"truncated": 1.0})
-
-
-def _default_workers() -> int:
-    """One per core that this process may use; ranks on one machine share its cores."""
-    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // ranks))

@@ -1,19 +1,20 @@
 """Worker processes that may hang, crash or be killed at any moment without costing more than the answer at hand."""
 
-import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
+from dataclasses import dataclass
 from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 START_S = 120.0
 """Longest wait for the imports of a new worker; on a busy machine they take many times their two seconds."""
@@ -22,8 +23,30 @@ ATTEMPTS = 3
 """A worker that dies on an answer, other than by the deadline, leaves it to a fresh one; the third death is an error.
 Likewise a worker that something kills while it starts is started again."""
 
-Question = tuple[str, str, str]
-"""(kind, gold, answer): `answer` asks whether the two are equal, `gold` whether the gold can be compared with."""
+MOST_WORKERS = 8
+
+
+def default_count() -> int:
+    """One worker for each core that this process may use; ranks on one machine share its cores."""
+    ranks = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return max(1, min(MOST_WORKERS, len(os.sched_getaffinity(0)) // ranks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Program:
+    """What the processes run: `python -m MODULE FD ARGUMENTS...`, a server on the connection FD.
+
+    It takes the `greeting`, if there is one, sends `ready`, and then answers each message with one: a first byte that
+    is 1 when it wants to be replaced, and the reply.
+    """
+
+    module: str
+    arguments: tuple[str, ...] = ()
+    greeting: bytes = b""
+    encode: Callable[[Any], bytes]
+    """A question on its way to the process."""
+    decode: Callable[[bytes], Any]
+    """A reply on its way back."""
 
 
 class Workers:
@@ -33,20 +56,20 @@ class Workers:
     starts another. Python's own pools lose tasks, or the whole pool, with a worker that is killed.
     """
 
-    def __init__(self, count: int, *, timeout_s: float, limit_s: int) -> None:
-        self.count, self.timeout_s, self.limit_s = count, timeout_s, limit_s
+    def __init__(self, count: int, program: Program, *, timeout_s: float) -> None:
+        self.count, self.program, self.timeout_s = count, program, timeout_s
         self.restarts = 0
-        self._tasks: queue.SimpleQueue[tuple[Sequence[Question], Future[list[str]]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[tuple[Sequence[Any], Future[list[Any]]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._processes: dict[int, _Process] = {}
 
-    def submit(self, questions: Sequence[Question]) -> "Future[list[str]]":
-        """The verdicts on the questions, in order: those of `rsgrpo.rewards.equality`."""
+    def submit(self, questions: Sequence[Any]) -> "Future[list[Any]]":
+        """The replies to the questions, in order; `timeout` and `error` stand for those that a process never gave."""
         while len(self._threads) < self.count:
             thread = threading.Thread(target=self._serve, args=(len(self._threads),), daemon=True, name="verification")
             self._threads.append(thread)
             thread.start()
-        future: Future[list[str]] = Future()
+        future: Future[list[Any]] = Future()
         self._tasks.put((questions, future))
         return future
 
@@ -74,28 +97,28 @@ class Workers:
         finally:
             self._end(number)
 
-    def _ask(self, number: int, question: Question) -> str:
-        """The verdict on one question, whatever happens to the worker."""
+    def _ask(self, number: int, question: Any) -> Any:
+        """The reply to one question, whatever happens to the worker."""
+        message = self.program.encode(question)
         for _ in range(ATTEMPTS):
             process = self._processes.get(number) or self._start(number)
             try:
-                reply = process.ask(question, self.timeout_s)
+                reply = process.ask(message, self.timeout_s)
             except (EOFError, OSError):  # the worker died
                 self._replace(number)
                 continue
             if reply is None:
                 self._replace(number)
                 return "timeout"
-            verdict, tired = reply
-            if tired:
+            if reply[0]:
                 self._replace(number)
-            return verdict
+            return self.program.decode(reply[1:])
         return "error"
 
     def _start(self, number: int) -> "_Process":
         for attempt in range(1, ATTEMPTS + 1):
             try:
-                self._processes[number] = _Process(self.limit_s)
+                self._processes[number] = _Process(self.program)
                 break
             except _Killed:
                 self.restarts += 1
@@ -125,12 +148,14 @@ class _Process:
         _Killed: when something else ended it before.
     """
 
-    def __init__(self, limit_s: int) -> None:
+    def __init__(self, program: Program) -> None:
         self.connection, theirs = Pipe()
         with tempfile.TemporaryFile() as said, theirs:
-            self._process = _spawn(theirs, limit_s, said)
+            self._process = _spawn(program, theirs, said)
             theirs.close()  # so that the end of the process is the end of the connection
             try:
+                if program.greeting:
+                    self.connection.send_bytes(program.greeting)
                 started = self.connection.poll(START_S) and self.connection.recv_bytes() == b"ready"
             except (EOFError, OSError):
                 started = False
@@ -140,7 +165,7 @@ class _Process:
                 said.seek(0)
                 message = said.read().decode(errors="replace")[-2000:]
                 kind, what = (_Killed, "was killed while it started") if by_signal else (RuntimeError, "did not start")
-                raise kind(f"a verification worker {what}: {message}")
+                raise kind(f"a worker of {program.module} {what}: {message}")
 
     @property
     def pid(self) -> int:
@@ -150,13 +175,10 @@ class _Process:
     def alive(self) -> bool:
         return self._process.poll() is None
 
-    def ask(self, question: Question, timeout_s: float) -> tuple[str, bool] | None:
-        """(verdict, whether the process wants to be replaced); None when it did not answer in time."""
-        self.connection.send_bytes(json.dumps(question).encode())
-        if not self.connection.poll(timeout_s):
-            return None
-        verdict, tired = json.loads(self.connection.recv_bytes())
-        return verdict, tired
+    def ask(self, message: bytes, timeout_s: float) -> bytes | None:
+        """What the process says, None when it did not answer in time."""
+        self.connection.send_bytes(message)
+        return self.connection.recv_bytes() if self.connection.poll(timeout_s) else None
 
     def _ended_by_signal(self) -> bool:
         """Of a process whose connection has closed: it is about to end, if it has not."""
@@ -165,17 +187,19 @@ class _Process:
         return False
 
     def kill(self) -> None:
-        self._process.kill()
+        """End the process, and those that it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         with suppress(OSError):
             self.connection.close()
 
 
-def _spawn(connection: Connection, limit_s: int, said: IO[bytes]) -> subprocess.Popen[bytes]:
+def _spawn(program: Program, connection: Connection, said: IO[bytes]) -> subprocess.Popen[bytes]:
     """A fresh interpreter: a fork would inherit the locks of the trainer's threads, and its GPU."""
     package = Path(__file__).resolve().parents[2]
     path = os.pathsep.join([str(package), *filter(None, [os.environ.get("PYTHONPATH")])])
-    command = [sys.executable, "-P", "-m", "rsgrpo.rewards.verifier", str(connection.fileno()), str(limit_s)]
+    command = [sys.executable, "-P", "-m", program.module, str(connection.fileno()), *program.arguments]
     return subprocess.Popen(
         command,
         pass_fds=(connection.fileno(),),
@@ -183,4 +207,5 @@ def _spawn(connection: Connection, limit_s: int, said: IO[bytes]) -> subprocess.
         stdout=subprocess.DEVNULL,
         stderr=said,
         env=os.environ | {"PYTHONPATH": path},
+        start_new_session=True,  # so that they and what they start can be ended together
     )
