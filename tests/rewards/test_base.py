@@ -6,7 +6,7 @@ import pytest
 from rsgrpo.rewards.base import Reward, begin, last_boxed
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
-from rsgrpo.types import Completion, Problem, Prompt, Score, UserError
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score, UserError
 from tests.rewards.texts import group
 
 
@@ -77,6 +77,14 @@ def test_a_reward_that_raises_ends_in_one_sentence():
         (1.0, r"reward: my_reward returned float; return rsgrpo\.types\.Score\(value=\.\.\., correct=\.\.\.\)"),
         (None, "reward: my_reward returned NoneType; return"),
         (Score(value=float("nan"), correct=False), "reward: my_reward returned the value nan; return a finite one"),
+        (
+            Score(value=1, correct=True, parts={"a": float("nan")}),
+            "reward: my_reward returned the part a nan; return",
+        ),
+        (
+            Score(value=1, correct=True, parts={"a": float("inf")}),
+            "reward: my_reward returned the part a inf; return",
+        ),
         (Score(value=float("inf"), correct=True), "reward: my_reward returned the value inf; return a finite one"),
     ],
 )
@@ -87,3 +95,34 @@ def test_what_is_no_finite_score_is_refused(result: Any, says: str):
     for reward in (my_reward, functools.partial(my_reward)):
         with pytest.raises(UserError, match=says):
             begin(reward, group(PROBLEM, "1"))()
+
+
+class InTheBackground:
+    """A reward of a user's own that works in the background."""
+
+    def __init__(self, *scores: Any) -> None:
+        self.scores = scores
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        raise AssertionError
+
+    def begin(self, group: Group) -> Any:
+        if not self.scores:
+            raise ValueError("no begin")
+        return lambda: self.scores
+
+
+@pytest.mark.parametrize(
+    ("scores", "says"),
+    [
+        ((), r"reward: InTheBackground raised ValueError\('no begin'\) on a completion of p"),
+        ((Score(value=1.0, correct=True), None), "reward: InTheBackground returned NoneType"),
+        (
+            (Score(value=1.0, correct=True),),
+            "reward: InTheBackground scored 1 of 2 completions; give one score",
+        ),
+    ],
+)
+def test_rewards_that_work_in_the_background_are_held_to_the_same(scores: tuple[Any, ...], says: str):
+    with pytest.raises(UserError, match=says):
+        begin(InTheBackground(*scores), group(PROBLEM, "1", "2"))()

@@ -6,6 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 from rsgrpo.rewards.countdown import CountdownReward
+from rsgrpo.rewards.isolated import IsolatedReward
 from rsgrpo.rewards.weighted import WeightedSum
 from rsgrpo.tasks.compose import build_reward
 from rsgrpo.types import Problem, UserError
@@ -33,6 +34,34 @@ def test_a_plain_function():
 def test_a_plain_function_with_a_setting():
     reward = built("reward=custom", "reward._target_=tests.tasks.own_rewards.brief", "+reward.scale=3")
     assert score(reward, PROBLEM, "").value == 1.5
+
+
+def test_a_plain_function_in_worker_processes():
+    reward = built(
+        "reward=custom",
+        "reward._target_=tests.tasks.own_rewards.brief",
+        "+reward.scale=3",
+        "reward.isolated=true",
+        "reward.isolation.timeout_s=20",
+        "reward.isolation.workers=1",
+    )
+    assert isinstance(reward, IsolatedReward)
+    assert (reward.timeout_s, reward.workers) == (20, 1)
+    assert score(reward, PROBLEM, "").value == 1.5
+    reward.close()
+
+
+def test_one_of_several_in_worker_processes():
+    reward = built(
+        "reward=weighted",
+        "+reward@reward.rewards.mine=custom",
+        "reward.rewards.mine._target_=tests.tasks.own_rewards.even",
+        "reward.rewards.mine.isolated=true",
+    )
+    assert isinstance(reward, WeightedSum)
+    assert isinstance(reward.rewards["mine"], IsolatedReward)
+    assert score(reward, PROBLEM, "11").parts["mine"] == 1.0
+    reward.close()
 
 
 def test_several_with_weights():
@@ -63,6 +92,9 @@ def test_what_a_function_returns_is_checked():
         score(reward, PROBLEM, "2")
 
 
+ISOLATED = ("reward=custom", "reward._target_=tests.tasks.own_rewards.brief", "reward.isolated=true")
+
+
 @pytest.mark.parametrize(
     ("overrides", "says"),
     [
@@ -73,6 +105,16 @@ def test_what_a_function_returns_is_checked():
             "reward.scal: brief has the settings scale; mend the name",
         ),
         (["reward=custom", "reward._target_=tests.tasks.own_rewards.even", "+reward.x=2"], "even has no settings"),
+        ([*ISOLATED, "+reward.scal=2"], "reward.scal: brief has the settings scale; mend the name"),
+        (
+            [*ISOLATED, "reward._target_=rsgrpo.rewards.overlong.OverlongPenalty", "+reward.max_new_tokens=0"],
+            "reward.max_new_tokens=0 must be at least 1; try reward.max_new_tokens=1",
+        ),
+        ([*ISOLATED, "reward.isolated=maybe"], "reward.isolated=maybe must be true or false; try reward.isolated=true"),
+        (
+            [*ISOLATED, "reward.isolation.timeout_s=0"],
+            "reward.isolation.timeout_s=0 must be at least 0.1; try reward.isolation.timeout_s=0.1",
+        ),
         (["reward=weighted", "+reward.weights.other=1"], r"reward\.weights=.* has 'other', which is no reward"),
         (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
         (

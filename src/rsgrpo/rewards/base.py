@@ -1,8 +1,12 @@
 """What every reward is, and the one place that finds the answer in a completion."""
 
+import io
 import math
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Protocol, runtime_checkable
 
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score, UserError
@@ -72,27 +76,75 @@ def begin(reward: Reward, group: Group) -> Pending:
     """Start scoring a group, now where the reward can do so in the background, else when the scores are asked for.
 
     Raises:
-        UserError: by the returned function, when the reward raises or returns what is no finite score.
+        UserError: here or by the returned function, when the reward raises or returns what is no finite score.
     """
-    if isinstance(reward, BackgroundReward):
-        return reward.begin(group)
-    return lambda: tuple(_score(reward, group.prompt, completion) for completion in group.completions)
+    if not isinstance(reward, BackgroundReward):
+        return lambda: tuple(_shown(reward, *judged(reward, group.prompt, c)) for c in group.completions)
+    with _named(reward, group.prompt):
+        pending = reward.begin(group)
+
+    def scores() -> tuple[Score, ...]:
+        with _named(reward, group.prompt):
+            found = tuple(checked_score(score, reward) for score in pending())
+        if len(found) != len(group.completions):
+            raise UserError(
+                f"reward: {name_of(reward)} scored {len(found)} of {len(group.completions)} completions; give one "
+                "score for each"
+            )
+        return found
+
+    return scores
 
 
-def _score(reward: Reward, prompt: Prompt, completion: Completion) -> Score:
+def judged(reward: Reward, prompt: Prompt, completion: Completion) -> tuple[Score | UserError, str]:
+    """The checked score of one completion, or what is wrong with the reward; and what it printed meanwhile."""
+    printed = io.StringIO()
     try:
-        score = reward(prompt, completion)
+        with redirect_stdout(printed), redirect_stderr(printed), _named(reward, prompt):
+            return checked_score(reward(prompt, completion), reward), printed.getvalue()
+    except UserError as error:
+        return error, printed.getvalue()
+
+
+def _shown(reward: Reward, result: Score | UserError, printed: str) -> Score:
+    show(reward, printed)
+    if isinstance(result, UserError):
+        raise result
+    return result
+
+
+def show(reward: Reward, printed: str) -> None:
+    """Pass on what a reward printed, line by line, under its name: the first lines of a process."""
+    name = name_of(reward)
+    for line in printed.splitlines():
+        _lines_of[name] += 1
+        if _lines_of[name] <= SHOWN_LINES:
+            print(f"reward {name} printed: {line}", file=sys.stderr)
+        elif _lines_of[name] == SHOWN_LINES + 1:
+            print(f"reward {name} has printed {SHOWN_LINES} lines; the rest is left out", file=sys.stderr)
+
+
+SHOWN_LINES = 20
+
+_lines_of: Counter[str] = Counter()
+
+
+@contextmanager
+def _named(reward: Reward, prompt: Prompt) -> Iterator[None]:
+    """An exception of a user's reward becomes one sentence, and one that ends the process does not."""
+    try:
+        yield
     except UserError:
         raise
-    except Exception as error:  # of a user's function, which may raise anything
+    except (Exception, SystemExit) as error:  # of a user's function, which may raise anything
         raise UserError(
-            f"reward: {_name(reward)} raised {error!r} on a completion of {prompt.problem.origin or prompt.id}; a "
+            f"reward: {name_of(reward)} raised {error!r} on a completion of {prompt.problem.origin or prompt.id}; a "
             "reward scores every text (RSGRPO_TRACEBACK=1 shows where it failed)"
         ) from error
-    return checked_score(score, reward)
 
 
-def _name(reward: Reward) -> str:
+def name_of(reward: Reward) -> str:
+    """The name of a reward's function or class."""
     named = getattr(reward, "func", reward)  # of a function with its settings filled in
     return getattr(named, "__name__", type(named).__name__)
 
@@ -103,13 +155,14 @@ def checked_score(score: object, reward: Reward) -> Score:
     Raises:
         UserError: naming the reward and what is wrong with its result.
     """
-    name = _name(reward)
+    name = name_of(reward)
     if not isinstance(score, Score):
         raise UserError(
             f"reward: {name} returned {type(score).__name__}; return rsgrpo.types.Score(value=..., correct=...)"
         )
-    if not math.isfinite(score.value):
-        raise UserError(f"reward: {name} returned the value {score.value}; return a finite one")
+    for what, number in {"value": score.value, **{f"part {part}": n for part, n in score.parts.items()}}.items():
+        if isinstance(number, str) or not math.isfinite(number):
+            raise UserError(f"reward: {name} returned the {what} {number}; return a finite one")
     return score
 
 

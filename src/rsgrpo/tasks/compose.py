@@ -41,17 +41,41 @@ def build_reward(cfg: DictConfig) -> Reward:
         UserError: naming the key that is wrong and the cure.
     """
     cfg = cast(DictConfig, OmegaConf.create({"reward": OmegaConf.to_container(cfg.reward, resolve=True)}))
-    _keep_functions(cfg.reward)
-    return build(cfg, "reward")
+    isolated = _prepare(cfg, "reward")
+    try:
+        return build(cfg, "reward")
+    except UserError as error:
+        words = str(error)
+        for key in isolated:  # the user knows nothing of the class around his own
+            settings = re.compile(rf"\b{re.escape(key)}\.(?:reward([.:])|(timeout_s|memory_gib|workers)\b)")
+            words = settings.sub(lambda m, key=key: key + (m[1] or f".isolation.{m[2]}"), words)
+        raise UserError(words) from error
 
 
-def _keep_functions(node: Any) -> None:
-    """Hydra calls what `_target_` names: a function is wanted itself, with its settings filled in."""
+def _prepare(parent: DictConfig, name: str) -> list[str]:
+    """Keep functions, which Hydra would call, and put what asks for it by `isolated: true` into worker processes.
+
+    Returns:
+        The keys of the isolated rewards, outer ones last.
+    """
+    node = parent[name]
     if not isinstance(node, DictConfig):
-        return
-    for name in node:
-        if not OmegaConf.is_missing(node, name):
-            _keep_functions(node[name])
+        return []
+    children = [child for child in node if not OmegaConf.is_missing(node, child)]
+    isolated = [key for child in children for key in _prepare(node, str(child))]
+    key = node._get_full_key(None)
+    isolates, isolation = node.pop("isolated", False), node.pop("isolation", {})
+    if not isinstance(isolates, bool):
+        raise UserError(f"{key}.isolated={isolates} must be true or false; try {key}.isolated=true")
+    _keep_function(node)
+    if isolates:
+        parent[name] = {"_target_": "rsgrpo.rewards.isolated.IsolatedReward", "reward": node, **isolation}
+        isolated.append(key)
+    return isolated
+
+
+def _keep_function(node: DictConfig) -> None:
+    """Hydra calls what `_target_` names: a function is wanted itself, with its settings filled in."""
     target = None if OmegaConf.is_missing(node, "_target_") else node.get("_target_")
     try:
         found = None if target is None else get_object(target)

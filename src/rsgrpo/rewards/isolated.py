@@ -1,0 +1,80 @@
+"""A reward of one's own in worker processes, where it can hang, crash and eat memory at no cost but its answer."""
+
+import json
+import math
+import pickle
+import sys
+from dataclasses import dataclass, field
+from typing import Any
+
+from rsgrpo.rewards.base import Pending, Reward, name_of, show, wrong
+from rsgrpo.rewards.workers import Program, Workers, default_count
+from rsgrpo.types import Completion, Group, Prompt, Score, UserError, check_fields
+
+
+@dataclass(slots=True, kw_only=True)
+class IsolatedReward:
+    """The scores of `reward`, called in worker processes.
+
+    A completion on which it hangs beyond the deadline scores 0 with the part `timeout`. One on which it ends its
+    process three times, in fresh workers, or wants more memory than it may have, scores 0 with the part `error`. What
+    it starts ends with its worker. A reward that raises, or returns what is no score, ends the run, as it does in the
+    trainer's own process. Each worker has a copy of the reward: what one remembers the others do not know.
+
+    Raises:
+        UserError: when the reward cannot be sent to another process.
+    """
+
+    reward: Reward
+    timeout_s: float = 10.0
+    """Deadline of one completion, in seconds."""
+    memory_gib: float = 4.0
+    """What a worker may take beyond its imports, in GiB."""
+    workers: int | None = None
+    """Worker processes; null: one for each core of this process, at most 8."""
+    _pool: Workers = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_fields(self, timeout_s=(0.1, math.inf), memory_gib=(0.01, math.inf), workers=(1, math.inf))
+        self._pool = Workers(self.workers or default_count(), self._program(), timeout_s=self.timeout_s)
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return self.begin(Group(prompt=prompt, completions=(completion,)))()[0]
+
+    def begin(self, group: Group) -> Pending:
+        """Start on a group, and return what waits for its scores."""
+        pending = [self._pool.submit([(group.prompt, completion)]) for completion in group.completions]
+        return lambda: tuple(self._score(future.result()[0]) for future in pending)
+
+    @property
+    def process_ids(self) -> list[int]:
+        """Of the worker processes that are running now."""
+        return self._pool.process_ids
+
+    def close(self) -> None:
+        """End the worker processes; the next completion starts new ones."""
+        self._pool.close()
+
+    def _program(self) -> Program:
+        try:
+            reward = pickle.dumps(self.reward)
+        except Exception as error:  # pickle raises whatever an object's own methods raise
+            raise UserError(
+                f"reward: {name_of(self.reward)} cannot be sent to another process ({error}); make it a function or a "
+                "class at the top level of a module, or leave isolated=false"
+            ) from error
+        return Program(
+            module="rsgrpo.rewards.isolated_worker",
+            arguments=(str(int(self.memory_gib * 2**30)),),
+            greeting=pickle.dumps((sys.path, reward)),
+            encode=pickle.dumps,
+            decode=json.loads,
+        )
+
+    def _score(self, reply: Any) -> Score:
+        if reply in ("timeout", "error"):
+            return wrong(reply)
+        show(self.reward, reply["printed"])
+        if "refused" in reply:
+            raise UserError(reply["refused"])
+        return wrong("error") if "error" in reply else Score(**reply["score"])

@@ -1,0 +1,120 @@
+"""Rewards of one's own in real worker processes."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rsgrpo.rewards.base import BackgroundReward, Reward, begin
+from rsgrpo.rewards.isolated import IsolatedReward
+from rsgrpo.types import Problem, Prompt, Score, UserError
+from tests.rewards.bad_rewards import RIGHT, Counts, bad
+from tests.rewards.texts import group
+
+PROBLEM = Problem(id="p", text="?", answer="2")
+
+
+def zero(why: str) -> Score:
+    return Score(value=0.0, correct=False, parts={why: 1.0})
+
+
+@pytest.fixture(scope="module")
+def reward() -> Iterator[IsolatedReward]:
+    isolated = IsolatedReward(reward=bad, timeout_s=3.0, memory_gib=1.0, workers=1)
+    yield isolated
+    isolated.close()
+
+
+def scores(reward: Reward, *texts: str) -> list[Score]:
+    return list(begin(reward, group(PROBLEM, *texts))())
+
+
+def test_it_works_in_the_background_and_closes(reward: IsolatedReward) -> None:
+    assert isinstance(reward, BackgroundReward)
+    assert scores(reward, "fine", "fine") == [RIGHT, RIGHT]
+    assert len(reward.process_ids) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "score"),
+    [
+        ("hangs", zero("timeout")),
+        ("hangs with a child", zero("timeout")),
+        ("exits", zero("error")),
+        ("eats memory", zero("error")),
+        ("forks", RIGHT),
+    ],
+)
+def test_what_costs_a_worker_costs_that_score_and_no_other(reward: IsolatedReward, text: str, score: Score) -> None:
+    assert scores(reward, "fine", text, "fine", "fine") == [RIGHT, score, RIGHT, RIGHT]
+
+
+def test_what_a_reward_has_started_ends_with_its_worker(reward: IsolatedReward) -> None:
+    scores(reward, "hangs with a child", "fine")
+    (worker,) = reward.process_ids
+    deadline = time.monotonic() + 30
+    while others := [pid for pid in _workers() if pid != worker]:
+        assert time.monotonic() < deadline, others
+        time.sleep(0.1)
+
+
+def _workers() -> list[int]:
+    """Processes of this file's workers: they have its parent, or the parent of an orphan."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (entry / "cmdline").read_bytes()
+            parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if b"rsgrpo.rewards.isolated_worker" in command and parent in (os.getpid(), 1):
+            found.append(int(entry.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("raises", r"reward: bad raised KeyError\('numbers'\) on a completion of p; a reward scores every text"),
+        ("leaves", r"reward: bad raised SystemExit\(0\) on a completion of p"),
+        ("nothing", r"reward: bad returned NoneType; return rsgrpo\.types\.Score"),
+    ],
+)
+def test_a_bug_ends_in_the_same_sentence_as_without_workers(reward: IsolatedReward, text: str, says: str) -> None:
+    for each in (reward, bad):
+        with pytest.raises(UserError, match=says):
+            scores(each, "fine", text)
+    assert scores(reward, "fine") == [RIGHT]
+
+
+def test_what_is_printed_comes_under_the_name_of_the_reward(
+    reward: IsolatedReward, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for each in (reward, bad):
+        assert scores(each, "prints") == [RIGHT]
+        assert capfd.readouterr() == ("", "reward bad printed: one\nreward bad printed: two\n")
+
+
+def test_a_reward_that_never_stops_printing_is_cut_short(capfd: pytest.CaptureFixture[str]) -> None:
+    def talkative(prompt: Prompt, completion: object) -> Score:
+        print("again")
+        return RIGHT
+
+    scores(talkative, *["text"] * 30)
+    said = capfd.readouterr().err.splitlines()
+    assert said == ["reward talkative printed: again"] * 20 + [
+        "reward talkative has printed 20 lines; the rest is left out"
+    ]
+
+
+def test_a_class_with_a_state_of_its_own() -> None:
+    isolated = IsolatedReward(reward=Counts(), workers=1)
+    assert [s.parts for s in scores(isolated, "a", "b")] == [{"seen": 1.0}, {"seen": 2.0}]
+    isolated.close()
+
+
+def test_what_cannot_be_sent_is_refused() -> None:
+    with pytest.raises(UserError, match=r"reward: <lambda> cannot be sent to another process \(.*; make it a function"):
+        IsolatedReward(reward=lambda prompt, completion: RIGHT)
