@@ -1,0 +1,25 @@
+"""What a model writes is read as an answer and never run as code."""
+
+from pathlib import Path
+
+import pytest
+
+from rsgrpo.rewards.arithmetic import ArithmeticReward
+from rsgrpo.rewards.base import begin, close
+from rsgrpo.rewards.countdown import CountdownReward
+from rsgrpo.rewards.math_verify import MathVerifyReward
+from rsgrpo.types import Problem
+from tests.rewards.texts import group
+from tests.security.traps import python
+
+PROBLEM = Problem(id="p", text="?", answer="2", facts={"numbers": (1, 1), "target": 2})
+
+
+@pytest.mark.parametrize("kind", [ArithmeticReward, CountdownReward, MathVerifyReward])
+def test_code_in_a_completion_is_not_run(kind: type, tmp_path: Path) -> None:
+    reward = kind()
+    codes = python(tmp_path / "victim")
+    texts = [form.format(code) for code in codes for form in ("{}", "\\boxed{{{}}}", "\\boxed{{\\text{{{}}}}}")]
+    assert not any(score.correct for score in begin(reward, group(PROBLEM, *texts))())
+    close(reward)
+    assert list(tmp_path.iterdir()) == []
