@@ -103,10 +103,10 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
         if isinstance(code, str):
             print(code, file=sys.stderr)
             code = 1
-    except BaseException:
+    except BaseException as error:
         if not _has_met():
             raise
-        sys.excepthook(*sys.exc_info())
+        sys.excepthook(type(error), error, error.__traceback__)
         code = 1
     if _has_met():
         atexit._run_exitfuncs()
