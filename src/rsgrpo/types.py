@@ -232,14 +232,37 @@ class Group:
     completions: tuple[Completion, ...]
 
 
+def _number(name: str, value: Any) -> float:
+    """The number that a user's reward gave, as a float; text is none, though Python would read it."""
+    if not isinstance(value, str | bytes):
+        try:
+            return float(value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            pass
+    raise FieldError(name, repr(value), "must be a number", f"try {name}=1.0")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
-    """What a reward says of one completion: objectives see `value`, pass@k and the solve rate see `correct`."""
+    """What a reward says of one completion: objectives see `value`, pass@k and the solve rate see `correct`.
+
+    Numbers of any kind (int, bool, numpy's, a tensor of one) are kept as floats, so that nothing after a reward meets
+    another type.
+
+    Raises:
+        FieldError: for a value, or a part, that is no number.
+    """
 
     value: float
     correct: bool
     parts: Mapping[str, float] = field(default_factory=dict)
     """Components and diagnostics, for example `{"no_box": 1.0}`."""
+
+    def __post_init__(self) -> None:
+        parts = {name: _number(f"parts[{name!r}]", part) for name, part in self.parts.items()}
+        kept = {"value": _number("value", self.value), "correct": bool(self.correct), "parts": parts}
+        for name, content in kept.items():
+            object.__setattr__(self, name, content)  # the way of frozen dataclasses
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,4 +80,4 @@ def advantages_of(
         UserError, FieldError: when the objective refuses the rewards, or returns what is no advantage.
     """
     context = AdvantageContext(iteration=1, prompt_ids=[""] * len(rewards), sampler_logprobs=logprobs)
-    return checked_advantages(objective.advantages(rewards, context), rewards, objective)
+    return checked_advantages(objective, rewards, context)

@@ -223,7 +223,7 @@ class _Step:
             iteration=iteration, prompt_ids=self.prompt_ids, sampler_logprobs=policy.gather(1, arms).log()
         )
         if self.plain:
-            advantages = checked_advantages(self.objective.advantages(rewards, context), rewards, self.objective)
+            advantages = checked_advantages(self.objective, rewards, context)
         else:
             accuracies = (arms == self.best).to(rewards.dtype).mean(dim=1)
             advantages, _ = self.schedule.advantages(self.objective, rewards, context, accuracies)

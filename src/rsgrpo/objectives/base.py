@@ -7,12 +7,14 @@ the sum over completions is multiplied by N here.
 A new objective is one file here and one yaml in `conf/objective/`; tests and the audit find it through the yaml.
 """
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rsgrpo.types import FieldError, UserError
@@ -39,11 +41,19 @@ class Objective(ABC):
     """Base of all objectives. A subclass is final, frozen, and its constructor is its configuration.
 
     Laws, tested on every objective: advantages have the shape of the rewards and are finite; permuting the
-    completions of a group permutes its advantages; float32 agrees with float64. Rewards come without a gradient.
+    completions of a group permutes its advantages; float32 agrees with float64. Rewards come without a gradient, and
+    as floats, whoever calls: see `as_floats`.
 
     A schedule drives the field `beta`, or else `k`, of a subclass, when it has one: it makes a copy of the objective
     with that field replaced by the value in force, a number or one of shape [P, 1].
     """
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """The formula of every subclass sees rewards that went through `as_floats`."""
+        super().__init_subclass__(**kwargs)
+        formula = cls.__dict__.get("advantages")
+        if formula is not None and not hasattr(formula, "__wrapped_formula__"):  # slots make a class a second time
+            cls.advantages = _on_floats(formula)
 
     @abstractmethod
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
@@ -60,19 +70,49 @@ class Objective(ABC):
         return None
 
 
-def checked_advantages(advantages: object, rewards: Float[Tensor, "P N"], objective: Objective) -> Tensor:
-    """The advantages, when they are what an objective must return.
+def _on_floats(formula: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(formula)
+    def advantages(self: Objective, rewards: Tensor, context: AdvantageContext) -> Any:
+        return formula(self, as_floats(rewards), context)
+
+    advantages.__wrapped_formula__ = formula  # pyright: ignore[reportFunctionMemberAccess]
+    return advantages
+
+
+def as_floats(rewards: Tensor) -> Float[Tensor, "P N"]:
+    """Rewards of any kind of number as floats: float64 stays float64, all others become float32.
+
+    >>> as_floats(torch.tensor([[True, False]]))
+    tensor([[1., 0.]])
+
+    Raises:
+        UserError: for a reward that is not finite.
+    """
+    rewards = rewards.detach().to(torch.promote_types(rewards.dtype, torch.float32))
+    # One sum tells in nearly all cases, at a fraction of the time.
+    if not rewards.sum().isfinite() and not rewards.isfinite().all():
+        wrong = rewards[~rewards.isfinite()][0].item()
+        raise UserError(f"a reward is {wrong}, and objectives take finite numbers; make the reward return one")
+    return rewards
+
+
+def checked_advantages(
+    objective: Objective, rewards: Float[Tensor, "P N"], context: AdvantageContext
+) -> Float[Tensor, "P N"]:
+    """The objective's advantages, when they are what an objective must return, in the type of the rewards.
 
     Raises:
         UserError: naming the objective's class and what is wrong with its result.
     """
+    rewards = as_floats(rewards)  # a class of the user's need not inherit
+    advantages: object = objective.advantages(rewards, context)
     name = type(objective).__name__
     if not isinstance(advantages, Tensor) or advantages.shape != rewards.shape:
         what = list(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__
         raise UserError(
             f"objective: {name}.advantages returned {what}; return a tensor of the rewards' shape {list(rewards.shape)}"
         )
-    # One sum tells in nearly all cases, at a fraction of the time.
+    advantages = advantages.detach().to(rewards)
     if not advantages.sum().isfinite() and not advantages.isfinite().all():
         raise UserError(f"objective: {name}.advantages returned a value that is not finite; check its divisions")
     return advantages
@@ -127,6 +167,16 @@ def check_rewards(rewards: Float[Tensor, "P N"], allowed: str, *, name: str, ins
             f"objective {name} is defined for {kind} and got {rewards[wrong][0].item():g}; "
             f"change the reward, or use an objective for any reward, such as objective={instead}"
         )
+
+
+def differ(rewards: Float[Tensor, "P N"]) -> Bool[Tensor, "P 1"]:
+    """Whether the rewards of a group differ by more than rounding: 4 units in the last place of the largest.
+
+    >>> differ(torch.tensor([[0.1 + 0.2, 0.3], [0.1, 0.3]], dtype=torch.float64)).tolist()
+    [[False], [True]]
+    """
+    spread = rewards.amax(dim=1, keepdim=True) - rewards.amin(dim=1, keepdim=True)
+    return spread > 4 * torch.finfo(rewards.dtype).eps * rewards.abs().amax(dim=1, keepdim=True)
 
 
 def divide(numerator: Float[Tensor, "*a"], denominator: Float[Tensor, "*b"], eps: float) -> Float[Tensor, "*c"]:

@@ -33,7 +33,7 @@ class Focal(Objective):
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="focal")
         check_rewards(rewards, "[0, 1]", name="focal", instead="grpo")
-        weight = (1 - rewards.mean(dim=1, keepdim=True)) ** self.gamma
+        weight = (1 - rewards).mean(dim=1, keepdim=True) ** self.gamma
         return weight * std_normalized(rewards, ddof=self.ddof, eps=self.eps)
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:

@@ -3,10 +3,11 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, divide
+from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, differ, divide
 from rsgrpo.objectives.claims import expected_reward
 from rsgrpo.types import check_fields
 
@@ -17,28 +18,28 @@ def mean_baseline(rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
     See "Risk-Sensitive RL for Alleviating Exploration Dilemmas in Large Language Models", Eq. 3 and footnote 1. In
     expectation (N-1)/N times the gradient of E[r]: the right direction, a slightly smaller scale.
 
-    >>> import torch
     >>> mean_baseline(torch.tensor([[1.0, 0.0, 0.0, 0.0]]))
     tensor([[ 0.7500, -0.2500, -0.2500, -0.2500]])
     """
-    return rewards - rewards.mean(dim=1, keepdim=True)
+    # Counted from the first reward: what all have in common costs no digits, and equal rewards get exactly 0.
+    shifted = rewards - rewards[:, :1]
+    return shifted - shifted.mean(dim=1, keepdim=True)
 
 
 def std_normalized(rewards: Float[Tensor, "P N"], *, ddof: int = 1, eps: float = 0.0) -> Float[Tensor, "P N"]:
     """A_i = (r_i - mean_j r_j) / (std_j r_j + eps), the variance being divided by N - ddof; 0 for equal rewards.
 
+    Rewards that differ by rounding alone, such as .1 + .2 and .3, count as equal: see `differ`.
+
     See "DeepSeekMath" (Shao et al., 2024), section 4.1.2. Not the gradient of E[r]: as N grows it weighs a prompt of
     accuracy p by 1 / sqrt(p (1 - p)), which ascends 2 arcsin(sqrt(p)).
 
-    >>> import torch
     >>> std_normalized(torch.tensor([[3.0, 1.0, 1.0, 3.0]]), ddof=0)
     tensor([[ 1., -1., -1.,  1.]])
     """
-    # Counted from the first reward, a group of equal rewards has a deviation of exactly 0, not a rounding error that
-    # would be divided by another one. In float64: the squares of large rewards overflow in float32.
-    centred = mean_baseline((rewards - rewards[:, :1]).double())
+    centred = mean_baseline(rewards.double())  # the squares of large rewards overflow in float32
     variance = centred.square().sum(dim=1, keepdim=True) / (rewards.shape[1] - ddof)
-    return divide(centred, variance.sqrt(), eps).to(rewards.dtype)
+    return torch.where(differ(rewards), divide(centred, variance.sqrt(), eps), 0.0).to(rewards.dtype)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_k, check_rewards
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_completions, check_k, check_rewards
 from rsgrpo.objectives.claims import expected_max
 from rsgrpo.objectives.grpo import mean_baseline, std_normalized
 from rsgrpo.objectives.subset_max import gain
@@ -21,7 +21,7 @@ def failure_weight(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor,
     >>> failure_weight(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), 2)
     tensor([[1.5000]])
     """
-    return k * (1 - rewards.mean(dim=1, keepdim=True)) ** (k - 1)
+    return k * (1 - rewards).mean(dim=1, keepdim=True) ** (k - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +49,7 @@ class Mahdavi(Objective):
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_rewards(rewards, "binary", name="mahdavi", instead="maxpo")
         if self.estimator == "unbiased":
+            check_completions(rewards, name="mahdavi (estimator=unbiased)")
             check_k(self.k, rewards.shape[1], name="mahdavi (estimator=unbiased)", at_most=rewards.shape[1])
             return (self.k * gain(rewards, self.k)).to(rewards.dtype)
         plain = self.estimator == "plain"

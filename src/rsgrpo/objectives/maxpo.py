@@ -32,7 +32,7 @@ class MaxPO(Objective):
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         n = rewards.shape[1]
         check_k(self.k, n, name="maxpo", at_most=n - 1)
-        return (self.k * n / (n - self.k) * centred_max(rewards, self.k)).to(rewards.dtype)
+        return (self.k * centred_max(rewards, self.k) * n / (n - self.k)).to(rewards.dtype)
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:
         return expected_max(policy, rewards, int(self.k))

@@ -7,7 +7,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_k
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_completions, check_k
 from rsgrpo.objectives.claims import expected_max
 from rsgrpo.objectives.subset_max import gain, shortfall
 from rsgrpo.types import check_fields
@@ -52,7 +52,8 @@ class PKPO(Objective):
     k: PromptInt = 4
     estimator: Literal["s", "s_loo", "s_loo_minus_one"] = "s_loo_minus_one"
     """`s`: no baseline. `s_loo`: minus the others' max@k. `s_loo_minus_one`: minus the maximum of the subset without i,
-    k/N times the mean over subsets of what i adds to the k - 1 others; never negative, 0 for every wrong completion."""
+    k/N times the mean over subsets of what i adds to the k - 1 others; never negative, 0 for every wrong completion. At
+    k = 1, where that subset is empty, it is RLOO."""
 
     def __post_init__(self) -> None:
         check_fields(self, k=(1, math.inf))
@@ -62,6 +63,7 @@ class PKPO(Objective):
         at_most = n - 1 if self.estimator == "s_loo" else n
         check_k(self.k, n, name=f"pkpo (estimator={self.estimator})", at_most=at_most)
         if self.estimator == "s_loo_minus_one":
+            check_completions(rewards, name="pkpo")
             return (self.k * gain(rewards, self.k)).to(rewards.dtype)
         return (leave_one_out if self.estimator == "s_loo" else subset_sum)(rewards, self.k).to(rewards.dtype)
 

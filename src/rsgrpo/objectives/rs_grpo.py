@@ -14,6 +14,10 @@ from rsgrpo.objectives.grpo import mean_baseline
 from rsgrpo.types import FieldError, check_fields
 
 
+LARGEST_TILT = 24 * math.log(2)
+"""Beyond exp of this, 2^24, float32 has no digit left for the others: a step would follow that completion alone."""
+
+
 def risk_sensitive(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
     """A_i = (1/beta) (e_i / mean_j e_j - 1), e_i = exp(beta r_i); the mean baseline at beta = 0.
 
@@ -22,9 +26,9 @@ def risk_sensitive(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Te
     (beta -> inf) of the reward; beta < 0 is risk-averse. Biased at finite N, like a smaller |beta|.
 
     Computed as e = expm1(beta r - max(beta r)), A = (e - mean e) / (beta (1 + mean e)): never overflows, and keeps its
-    digits as beta -> 0, where exp(..) - 1 loses them all. A number below
-    |beta| = 1e-20 is the mean baseline to the last bit; in a column of betas it counts as 1e-20, so that all rows share
-    one formula.
+    digits as beta -> 0, where exp(..) - 1 loses them all, and with rewards that are far from 0 and close together. A
+    number below |beta| = 1e-20 is the mean baseline to the last bit; in a column of betas it counts as 1e-20, so that
+    all rows share one formula.
 
     >>> risk_sensitive(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)
     tensor([[ 0.9225, -0.3075, -0.3075, -0.3075]])
@@ -33,10 +37,19 @@ def risk_sensitive(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Te
         return mean_baseline(rewards)
     if isinstance(beta, Tensor):
         beta = torch.where(beta.abs() < NEGLIGIBLE_BETA, NEGLIGIBLE_BETA, beta)
-    tilted = beta * rewards
-    e = (tilted - tilted.amax(dim=1, keepdim=True)).expm1()
+    e = below_best(rewards, beta).expm1()
     mean = e.mean(dim=1, keepdim=True)
     return (e - mean) / (beta * (1 + mean))
+
+
+def below_best(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
+    """beta r_i - max_j beta r_j, subtracted before it is multiplied: what all rewards have in common costs no digits.
+
+    >>> below_best(torch.tensor([[0.0, 1.0]]), 2.0)
+    tensor([[-2.,  0.]])
+    """
+    tilted = beta * (rewards - rewards[:, :1])
+    return tilted - tilted.amax(dim=1, keepdim=True)
 
 
 def log_others_over_all(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
@@ -46,8 +59,7 @@ def log_others_over_all(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Flo
     logarithm of a rounding error, so the others are summed without it.
     """
     n = rewards.shape[1]
-    tilted = beta * rewards.double()
-    tilted = tilted - tilted.amax(dim=1, keepdim=True)
+    tilted = below_best(rewards.double(), beta)
     e = tilted.expm1()
     mean = e.mean(dim=1, keepdim=True)
     left_out = (mean - e) / ((n - 1) * (1 + mean))  # mean of the others / mean of all - 1
@@ -73,6 +85,34 @@ def leave_one_out(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Ten
     return n / (n - 1) * risk_sensitive(rewards.double(), beta) * (-log_others_over_all(rewards, beta)).exp()
 
 
+def largest_tilt(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> float:
+    """The largest log(e_i / mean_(j != i) e_j) of all groups, e_i = exp(beta r_i): it bounds what leave-one-out gives.
+
+    >>> largest_tilt(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), beta=2.0)
+    2.0
+    """
+    ordered = below_best(rewards.double(), beta).sort(dim=1).values
+    others = ordered[:, :-1].logsumexp(dim=1) - math.log(rewards.shape[1] - 1)
+    return -others.min().item() if len(others) else 0.0
+
+
+def check_tilt(rewards: Float[Tensor, "P N"], beta: PromptFloat, *, name: str, otherwise: str) -> None:
+    """Refuse a beta under which one completion outweighs all others beyond the digits of float32.
+
+    Raises:
+        FieldError: naming beta and one that these rewards allow.
+    """
+    tilt = largest_tilt(rewards, beta)
+    if tilt > LARGEST_TILT:
+        largest = max(beta.flatten().tolist(), key=abs) if isinstance(beta, Tensor) else beta
+        raise FieldError(
+            "beta",
+            f"{largest:g}",
+            f"is too large for {name}, which gives a single best completion exp({tilt:.3g}) times what others get",
+            f"try beta={0.9 * LARGEST_TILT * largest / tilt:.3g}, or {otherwise}",
+        )
+
+
 def vimco(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
     """A_i = (N/beta) (log mean_j e_j - log mean_(j != i) e_j), e_j = exp(beta r_j); RLOO at beta = 0. In float64.
 
@@ -96,7 +136,7 @@ class RSGRPO(Objective):
     """Maximises (1/beta) log E[exp(beta r)].
 
     Raises:
-        FieldError: when beta is not a finite number, or so large that the leave-one-out estimate overflows.
+        FieldError: when beta is not a finite number, or so large that `estimator=loo` gives one completion everything.
     """
 
     beta: PromptFloat = 2.0
@@ -112,15 +152,10 @@ class RSGRPO(Objective):
         if self.estimator == "plugin":
             return risk_sensitive(rewards, self.beta)
         check_completions(rewards, name=f"rs_grpo (estimator={self.estimator})")
-        advantages = (vimco if self.estimator == "vimco" else leave_one_out)(rewards, self.beta).to(rewards.dtype)
-        if not advantages.isfinite().all():
-            raise FieldError(
-                "beta",
-                self.beta if not isinstance(self.beta, Tensor) else float(self.beta.abs().max()),
-                f"makes exp(beta r) overflow: estimator={self.estimator} gives a single success about exp(beta)/beta",
-                "use a smaller one, or estimator=vimco",
-            )
-        return advantages
+        if self.estimator == "vimco":
+            return vimco(rewards, self.beta).to(rewards.dtype)
+        check_tilt(rewards, self.beta, name="estimator=loo", otherwise="estimator=vimco")
+        return leave_one_out(rewards, self.beta).to(rewards.dtype)
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:
         if self.estimator == "vimco":

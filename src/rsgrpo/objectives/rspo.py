@@ -7,7 +7,7 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_k, check_rewards
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_completions, check_k, check_rewards
 from rsgrpo.objectives.claims import expected_max
 from rsgrpo.objectives.subset_max import gain
 from rsgrpo.types import check_fields
@@ -20,7 +20,8 @@ class RSPO(Objective):
     See "Risk-Seeking Policy Optimization" (Zhang et al., 2025, arXiv 2508.01174). Its formula is derived here from its
     abstract: grad max@k = E[grad log pi(y) k int_(-inf)^r(y) F(t)^(k-1) dt], F the distribution of the reward, with the
     integral estimated from the others without bias. For pass@k it is A_i = k r_i C(N-1-c_(-i), k-1)/C(N-1, k-1), c_(-i)
-    being the correct others. Equal to PKPO's s_loo_minus_one. Never negative, not centred.
+    being the correct others. Equal to PKPO's s_loo_minus_one: never negative and not centred for k > 1, RLOO at k = 1,
+    where the integral may begin anywhere.
 
     Raises:
         FieldError: for k > N.
@@ -36,6 +37,7 @@ class RSPO(Objective):
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         if self.metric == "pass_at_k":
             check_rewards(rewards, "binary", name="rspo (metric=pass_at_k)", instead="rspo objective.metric=max_at_k")
+        check_completions(rewards, name="rspo")
         check_k(self.k, rewards.shape[1], name="rspo", at_most=rewards.shape[1])
         return (self.k * gain(rewards, self.k)).to(rewards.dtype)
 

@@ -68,17 +68,21 @@ def shortfall(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor, "P N
 
 
 def gain(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor, "P N"]:
-    """a_i = mean over the (k-1)-subsets S of the others of max(r_i - max S, 0): what i adds. Never negative.
+    """a_i = mean over the (k-1)-subsets S of the others of max(r_i - max S, 0): what i adds. Never negative for k > 1.
 
-    In sorted order a_(i) = sum_(j <= i) (g_j - g_(j-1)) w_j with g_(-1) = 0, which matters for k = 1 only, where S is
-    empty and a_i = r_i.
+    In sorted order a_(i) = sum_(j <= i) (g_j - g_(j-1)) w_j, the first gap being 0. At k = 1 there is no S, and a_i is
+    counted from the mean of the others, so that at every k equal rewards give 0: that is RLOO.
 
     >>> gain(torch.tensor([[0.0, 0.2, 0.5, 1.0]]), 4)
     tensor([[0.0000, 0.0000, 0.0000, 0.5000]], dtype=torch.float64)
+    >>> gain(torch.tensor([[1.0, 0.0, 0.0, 0.0]]), 1)
+    tensor([[ 1.0000, -0.3333, -0.3333, -0.3333]], dtype=torch.float64)
     """
-    groups = SortedGroups.of(rewards)
-    steps = groups.values.diff(dim=1, prepend=groups.values.new_zeros(len(rewards), 1))
-    return groups.restore((steps * subset_weights(rewards.shape[1], k).to(rewards.device)).cumsum(dim=1))
+    groups, n = SortedGroups.of(rewards), rewards.shape[1]
+    steps = groups.values.diff(dim=1, prepend=groups.values[:, :1])
+    added = groups.restore((steps * subset_weights(n, k).to(rewards.device)).cumsum(dim=1))
+    others = (added.sum(dim=1, keepdim=True) - added) / max(n - 1, 1)
+    return added - others.where(torch.as_tensor(k, device=rewards.device) == 1, 0.0)
 
 
 def centred_max(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor, "P N"]:

@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -13,13 +14,14 @@ from rsgrpo.types import check_fields
 
 
 def discounted(rewards: Float[Tensor, "P N"], logprobs: Float[Tensor, "P N"], penalty: float) -> Float[Tensor, "P N"]:
-    """r_i (1 - penalty rank_i / N), rank 0 being the least likely completion of its group.
+    """r_i (1 - penalty rank_i / N), rank 0 being the least likely completion of its group; equals share their mean rank.
 
-    >>> import torch
     >>> discounted(torch.ones(1, 4), torch.tensor([[-0.9, -0.3, -0.5, -0.2]]), 0.25)
     tensor([[1.0000, 0.8750, 0.9375, 0.8125]])
     """
-    ranks = logprobs.argsort(dim=1, stable=True).argsort(dim=1)
+    ordered = logprobs.sort(dim=1).values
+    below, up_to = (torch.searchsorted(ordered, logprobs.contiguous(), right=right) for right in (False, True))
+    ranks = (below + up_to - 1).to(rewards) / 2
     return rewards * (1 - penalty * ranks / rewards.shape[1])
 
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from rsgrpo import run_folder
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
-from rsgrpo.objectives.entropic import beta_of_kl
+from rsgrpo.objectives.entropic import REACHED, beta_of_kl
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.types import FieldError, UserError, check_fields
 
@@ -32,8 +32,8 @@ class Adaptive(Schedule):
     peak:   2 log((1 - a)/a), the beta for which sum_i |A_i| of RS-GRPO is largest at accuracy a: a = 1/(1 + e^(beta/2))
     kl:     the beta with KL(softmax(beta r) || uniform) = kl for rewards of which a share a is 1 and the rest 0
 
-    The last two are clipped to the interval between `final` and `hardest`, and are for beta only. Where a >= exp(-kl)
-    the KL is not reached and `kl` gives its largest value, to easy prompts too.
+    The last two are clipped to the interval between `final` and `hardest`, and are for beta only. A group of accuracy a
+    reaches at most log(1/a) nats: where `kl` is more than .95 of that, easy prompts, its value is `final`.
 
     The accuracy is the prompt's own, from earlier visits, so that each prompt's objective stays a fixed one while its
     completions are weighed.
@@ -77,7 +77,8 @@ class Adaptive(Schedule):
             return final + (self.hardest - final) * (1 - a) ** exponent
         solved = 2 * ((1 - a) / a).log() if self.curve == "peak" else self._beta_of_kl(a)
         ends = torch.as_tensor(final, dtype=torch.float64), torch.tensor(self.hardest, dtype=torch.float64)
-        return solved.clamp(torch.minimum(*ends), torch.maximum(*ends))
+        clipped = solved.clamp(torch.minimum(*ends), torch.maximum(*ends))
+        return clipped if self.curve == "peak" else clipped.where(self.kl <= -REACHED * a.log(), ends[0])
 
     def _beta_of_kl(self, accuracies: Float[Tensor, "P 1"]) -> Float[Tensor, "P 1"]:
         weights = torch.cat([1 - accuracies, accuracies], dim=1)

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
+from rsgrpo.schedules.rescale import each_expected_square, expected_square
 from rsgrpo.types import FieldError, UserError, field_errors_name_their_key, keyed
 
 SCHEDULED = ("beta", "k")
@@ -25,8 +26,7 @@ SCHEDULED = ("beta", "k")
 
 _NO_BETA = "schedule.rescale=times_beta needs an objective with a beta; use schedule.rescale=unit_rms or none"
 
-MEAN_REWARD = {"beta": 0.0, "k": 1.0}
-"""The values at which an objective with that field ascends the mean reward (or, like `entropic`, refuses)."""
+Value = PromptFloat | PromptInt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,8 +34,8 @@ class Schedule(ABC):
     """Base of all schedules. A subclass is final, and its constructor is its configuration."""
 
     rescale: Literal["none", "times_beta", "unit_rms"] = "none"
-    """The advantages of RS-GRPO shrink like 1/beta: `times_beta` multiplies them by |beta|, `unit_rms` divides those of
-    an iteration by their root mean square. `none` is the paper's."""
+    """The advantages of RS-GRPO shrink like 1/beta: `times_beta` multiplies them by |beta|, `unit_rms` divides them by
+    their expected root mean square, see `expected_square`: the same number for all prompts. `none` is the paper's."""
 
     changes_value: ClassVar[bool] = True
     """Whether it needs an objective with a field that it can drive."""
@@ -57,6 +57,10 @@ class Schedule(ABC):
     @abstractmethod
     def extremes(self, name: str, final: float) -> Sequence[float]:
         """The values between which all values lie: what an objective is checked with before a run."""
+
+    def with_value(self, objective: Objective, name: str, value: Value) -> Objective:
+        """What computes the advantages under a value that is not the objective's own."""
+        return replaced(objective, name, value)
 
     def observe(self, prompt_ids: Sequence[str], accuracies: Sequence[float]) -> None:  # noqa: B027
         """Learn the accuracies of an iteration, those of dropped groups too, once its advantages are known."""
@@ -80,14 +84,32 @@ class Schedule(ABC):
         Raises:
             UserError: naming what the objective refuses, or what is wrong with what it returned.
         """
-        name, value, in_force = scheduled_field(objective), None, objective
+        name = scheduled_field(objective)
+        value = self._value(objective, name, context, accuracies)
         with field_errors_name_their_key("objective"):
-            if name is not None:
-                final = getattr(objective, name)
-                value = _of_field(name, self.value(name, final, context, accuracies), rewards)
-                in_force = objective if value is final else replaced(objective, name, value)
-            advantages = checked_advantages(in_force.advantages(rewards, context), rewards, objective)
-        return self._rescaled(advantages, value if name == "beta" else None), _range(name, value)
+            in_force = self._with(objective, name, value)
+            advantages = checked_advantages(in_force, rewards, context)
+            return self._rescaled(advantages, objective, name, value), _range(name, value)
+
+    def in_force(
+        self, objective: Objective, context: AdvantageContext, accuracies: Float[Tensor, " P"]
+    ) -> Mapping[str, float]:
+        """What is in force, as `advantages` says it; with a value for each prompt nothing where there are none."""
+        name = scheduled_field(objective)
+        return _range(name, self._value(objective, name, context, accuracies))
+
+    def tried(self, objective: Objective) -> Sequence[Objective]:
+        """The objective at its own value and at both ends of the schedule: all between which a run moves.
+
+        Raises:
+            UserError: when the schedule cannot drive it.
+        """
+        name = scheduled_field(objective)
+        if name is None or not self.changes_value:
+            return [objective]
+        own = getattr(objective, name)
+        ends = [_of_field(name, end) for end in self.extremes(name, own)]
+        return [objective, *(self.with_value(objective, name, end) for end in ends if end != own)]
 
     def check(self, objective: Objective, completions: int) -> None:
         """Try the objective on a group of N = `completions`, at both ends of the schedule, before a run spends an hour.
@@ -103,38 +125,54 @@ class Schedule(ABC):
                 f"schedule: {type(objective).__name__} has no number `beta` or `k` that a schedule could drive; "
                 f"{cure}, or use schedule=constant"
             )
-        rewards = torch.zeros(2, completions)
-        rewards[:, 0] = 1.0
-        context = AdvantageContext(
-            iteration=1, prompt_ids=["a try", "another"], sampler_logprobs=-torch.rand(2, completions)
-        )
         with field_errors_name_their_key("objective"):
-            checked_advantages(objective.advantages(rewards, context), rewards, objective)
+            _try(objective, completions)
         if self.rescale == "times_beta" and name != "beta":
             raise UserError(_NO_BETA)
-        if name is None:
-            return
-        ends = self.extremes(name, getattr(objective, name))
-        for end in ends if self.changes_value else ():
-            value = torch.full((2, 1), float(end)) if self.per_prompt else end
+        ends = [] if name is None else self.extremes(name, getattr(objective, name))
+        for end in ends if name is not None and self.changes_value else ():
+            value = torch.full((2, 1), float(end), dtype=torch.float64) if self.per_prompt else end
             try:
-                tried = replaced(objective, name, _of_field(name, value, rewards))
-                checked_advantages(tried.advantages(rewards, context), rewards, objective)
+                _try(self._with(objective, name, _of_field(name, value)), completions)
             except FieldError as error:
                 raise UserError(f"schedule: on its way {keyed(error, 'objective')}") from error
+        if self.rescale == "unit_rms":
+            with field_errors_name_their_key("objective"):
+                for in_force in self.tried(objective):
+                    expected_square(in_force, completions)
         if self.rescale == "times_beta" and min(ends) <= 0 <= max(ends):
             raise UserError(
                 "schedule.rescale=times_beta multiplies the advantages by beta, which comes to 0: nothing would be "
                 "trained there; use schedule.rescale=unit_rms"
             )
 
-    def _rescaled(self, advantages: Float[Tensor, "P N"], beta: PromptFloat | None) -> Float[Tensor, "P N"]:
-        if self.rescale == "times_beta" and beta is not None:
-            return advantages * abs(beta)
-        if self.rescale == "unit_rms":
-            rms = advantages.square().mean().sqrt()
-            return advantages / rms if rms > 0 else advantages
-        return advantages
+    def _value(
+        self, objective: Objective, name: str | None, context: AdvantageContext, accuracies: Float[Tensor, " P"]
+    ) -> Value | None:
+        if name is None:
+            return None
+        return _of_field(name, self.value(name, getattr(objective, name), context, accuracies))
+
+    def _with(self, objective: Objective, name: str | None, value: Value | None) -> Objective:
+        if name is None or value is None or value is getattr(objective, name):
+            return objective
+        return self.with_value(objective, name, value)
+
+    def _rescaled(
+        self, advantages: Float[Tensor, "P N"], objective: Objective, name: str | None, value: Value | None
+    ) -> Float[Tensor, "P N"]:
+        if self.rescale == "times_beta" and name == "beta" and value is not None:
+            return (advantages * abs(value)).to(advantages.dtype)
+        if self.rescale != "unit_rms":
+            return advantages
+        values = [value]
+        if self.per_prompt and name is not None:
+            # The mean of both ends, so that one number holds for all prompts and for the whole run.
+            values = [_of_field(name, end) for end in self.extremes(name, getattr(objective, name))]
+        squares = [
+            each_expected_square(lambda v: self._with(objective, name, v), v, advantages.shape[1]) for v in values
+        ]
+        return (advantages / (sum(squares) / len(squares)) ** 0.5).to(advantages.dtype)
 
 
 def scheduled_field(objective: Objective) -> str | None:
@@ -157,14 +195,23 @@ def replaced(objective: Objective, name: str, value: PromptFloat | PromptInt) ->
     return dataclasses.replace(objective, **{name: value})
 
 
-def _of_field(name: str, value: PromptFloat, rewards: Float[Tensor, "P N"]) -> Any:
-    """A value as the field takes it: `k` is a whole number of at least 1, a tensor has the type of the rewards."""
+def _of_field(name: str, value: PromptFloat) -> Any:
+    """A value as the field takes it: `k` is a whole number of at least 1."""
     if name == "k":
         return value.round().clamp(min=1).long() if isinstance(value, Tensor) else max(1, round(value))
-    return value.to(rewards) if isinstance(value, Tensor) else value
+    return value
 
 
-def _range(name: str | None, value: PromptFloat | PromptInt | None) -> dict[str, float]:
+def _try(objective: Objective, completions: int) -> None:
+    """Hand the objective two groups with one success each."""
+    rewards = torch.zeros(2, completions, dtype=torch.float64)
+    rewards[:, 0] = 1.0
+    logprobs = -torch.rand(2, completions, dtype=torch.float64)
+    context = AdvantageContext(iteration=1, prompt_ids=["a try", "another"], sampler_logprobs=logprobs)
+    checked_advantages(objective, rewards, context)
+
+
+def _range(name: str | None, value: Value | None) -> dict[str, float]:
     if name is None or value is None:
         return {}
     if not isinstance(value, Tensor):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.types import check_fields
+from rsgrpo.types import FieldError, check_fields
 
 
 def progress(iteration: int, hold: int, decay: int) -> float:
@@ -27,18 +27,34 @@ class Decay(Schedule):
     """value(t) = final + (start - final) left(progress(t)): Appendix A of the paper, without numbers.
 
     Raises:
-        FieldError: for a value outside its range.
+        FieldError: for a value outside its range, or a hold that leaves nothing of the run to decay in.
     """
 
     start: float = 8.0
     """Value of the first `hold` iterations."""
     hold: int = 0
     """Iterations."""
-    decay: int
-    """Iterations from `start` to the objective's own value."""
+    decay: int | None = None
+    """Iterations from `start` to the objective's own value. null: all that are left, so that the last iteration of the
+    run is the first with that value."""
+    iterations: int
+    """Of the run: where a decay of null ends."""
 
     def __post_init__(self) -> None:
-        check_fields(self, hold=(0, math.inf), decay=(1, math.inf))
+        check_fields(self, hold=(0, math.inf), decay=(1, math.inf), iterations=(1, math.inf))
+        most = max(self.iterations - 2, 0)
+        if self.decay is None and self.hold > most:
+            raise FieldError(
+                "hold",
+                self.hold,
+                f"leaves none of the {self.iterations} iterations to decay in",
+                f"try hold={most}, or set decay as well",
+            )
+
+    @property
+    def steps(self) -> int:
+        """Iterations from `start` to the objective's own value; a run of one iteration has the start alone."""
+        return max(1, self.iterations - 1 - self.hold) if self.decay is None else self.decay
 
     @abstractmethod
     def left(self, done: float) -> float:
@@ -47,7 +63,7 @@ class Decay(Schedule):
     def value(
         self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
     ) -> PromptFloat:
-        return final + (self.start - final) * self.left(progress(context.iteration, self.hold, self.decay))
+        return final + (self.start - final) * self.left(progress(context.iteration, self.hold, self.steps))
 
     def extremes(self, name: str, final: float) -> Sequence[float]:
         return [self.start, final]

@@ -7,14 +7,22 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.objectives.base import AdvantageContext, PromptFloat
-from rsgrpo.schedules.base import MEAN_REWARD, Schedule
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat
+from rsgrpo.objectives.grpo import GRPO
+from rsgrpo.schedules.base import Schedule, Value
 from rsgrpo.types import check_fields
+
+
+MEAN_REWARD = {"beta": 0.0, "k": 1.0}
+"""What is logged after the switch: the value at which risk and max@k are the mean reward."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Switch(Schedule):
-    """The objective's own value for `hold` iterations, then the mean reward, beta = 0 or k = 1: the paper's Appendix A.
+    """The objective for `hold` iterations, then the mean reward: the paper's Appendix A.
+
+    From then on advantages are those of `grpo`, r_i - mean_j r_j, whatever the objective: RS-GRPO at beta = 0 is
+    exactly that, while `chen` at k = 1 would be GRPO with standard deviation and `entropic` at beta = 0 nothing.
 
     Raises:
         FieldError: for a negative hold.
@@ -30,6 +38,9 @@ class Switch(Schedule):
         self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
     ) -> PromptFloat:
         return final if context.iteration <= self.hold else MEAN_REWARD[name]
+
+    def with_value(self, objective: Objective, name: str, value: Value) -> Objective:
+        return GRPO()
 
     def extremes(self, name: str, final: float) -> Sequence[float]:
         return [final, MEAN_REWARD[name]]

@@ -15,7 +15,7 @@ from rich.console import Console
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import print_summary
 from rsgrpo.batching.filters import DropEqualRewards
-from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.objectives.base import AdvantageContext, checked_advantages
 from rsgrpo.rewards.base import close
 from rsgrpo.tasks.assemble import assemble, describe_run
 from rsgrpo.tasks.compose import build_recipe
@@ -129,14 +129,20 @@ def _go_on(run: Path, saved: Sequence[Path]) -> str:
 
 
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
-    """Some objectives teach from groups of equal rewards, which dynamic sampling drops: the user should know."""
+    """Some objectives teach from groups of equal rewards, which dynamic sampling drops: the user should know.
+
+    So may one that a schedule comes to: all that it moves between are asked.
+    """
+    if not isinstance(recipe.filter, DropEqualRewards):
+        return
     n = recipe.batching.completions_per_prompt
     rewards = torch.stack([torch.ones(n), torch.zeros(n)])
     context = AdvantageContext(
         iteration=1, prompt_ids=["all right", "all wrong"], sampler_logprobs=-torch.arange(1.0, n + 1).expand(2, n) / n
     )
-    taught = recipe.objective.advantages(rewards, context).abs().amax(dim=1) > 1e-6
-    if isinstance(recipe.filter, DropEqualRewards) and taught.any():
+    tried = [checked_advantages(o, rewards, context) for o in recipe.schedule.tried(recipe.objective)]
+    taught = torch.stack(tried).abs().amax(dim=(0, 2)) > 1e-6
+    if taught.any():
         groups = " and ".join(name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches)
         say(
             f"note: this objective learns from groups that are {groups} too, and filter=drop_equal_rewards drops them; "

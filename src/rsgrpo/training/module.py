@@ -179,15 +179,17 @@ class RLModule(lightning.LightningModule):
     ) -> tuple[Float[Tensor, "P_kept N"], Mapping[str, float]]:
         """The objective's advantages, all that an objective changes, and its scheduled value in force."""
         kept = [outcome for outcome, reason in zip(outcomes, dropped, strict=True) if reason is None]
-        if not kept:
-            return torch.zeros(0, self.recipe.batching.completions_per_prompt), {}
+        n = self.recipe.batching.completions_per_prompt
+        # float64: the numbers are few, and rewards that are large and close together keep what tells them apart.
+        rewards = torch.tensor([outcome.rewards for outcome in kept], dtype=torch.float64).view(-1, n)
         context = AdvantageContext(
             iteration=self.iteration + 1,
             prompt_ids=[outcome.prompt_id for outcome in kept],
-            sampler_logprobs=torch.tensor([outcome.mean_logprobs for outcome in kept]),
+            sampler_logprobs=torch.tensor([outcome.mean_logprobs for outcome in kept], dtype=rewards.dtype).view(-1, n),
         )
-        rewards = torch.tensor([outcome.rewards for outcome in kept])
-        accuracies = torch.tensor([outcome.accuracy for outcome in kept])
+        accuracies = torch.tensor([outcome.accuracy for outcome in kept], dtype=rewards.dtype)
+        if not kept:
+            return rewards, self.recipe.schedule.in_force(self.recipe.objective, context, accuracies)
         return self.recipe.schedule.advantages(self.recipe.objective, rewards, context, accuracies)
 
     @stage("advantage")
