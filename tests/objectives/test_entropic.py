@@ -7,6 +7,7 @@ from decimal import Decimal
 import pytest
 import torch
 
+from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.entropic import Entropic, beta_of_kl
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.types import FieldError, UserError
@@ -179,7 +180,20 @@ def test_a_beta_of_zero_in_one_prompt_teaches_it_nothing():
     assert a[1].ne(0).all()
 
 
-@pytest.mark.parametrize(("kl", "n"), [(1.0, 2), (LOG2, 2), (1.5, 4)])
+@pytest.mark.parametrize("n", [2, 3, 4, 16, 100])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_the_largest_kl_that_is_taken_leaves_the_advantages_within_bounds(dtype, n):
+    # 1.386294 < log 4 would give 1e8: what is taken stays well below, and near log N nothing is taken.
+    rewards = binary_group(1, n).to(dtype)
+    context = AdvantageContext(iteration=1, prompt_ids=["a"], sampler_logprobs=rewards)
+    largest = Entropic(kl=0.95 * math.log(n) - 1e-9).advantages(rewards, context).abs().max().item()
+    assert 100 < largest < 5000
+    for short in (1e-2, 1e-6, 1e-9, 0.0):
+        with pytest.raises(FieldError, match=rf"cannot be reached by groups of N = {n}\b"):
+            Entropic(kl=math.log(n) - short).advantages(rewards, context)
+
+
+@pytest.mark.parametrize(("kl", "n"), [(1.0, 2), (LOG2, 2), (0.693147, 2), (1.386294, 4), (1.5, 4)])
 def test_a_kl_that_no_group_can_reach_is_refused_and_the_cure_works(kl, n):
     rewards = [1.0] + [0.0] * (n - 1)
     with pytest.raises(FieldError, match=rf"kl=.* cannot be reached by groups of N = {n}") as error:
@@ -192,9 +206,12 @@ def test_a_kl_that_no_group_can_reach_is_refused_and_the_cure_works(kl, n):
 
 
 def test_an_overflow_is_refused_with_a_cure():
-    # A single success gets about e^beta: e^800 is no float64.
-    with pytest.raises(FieldError, match=r"beta=800.* overflow; use a smaller one, or null"):
-        advantages_of(Entropic(beta=800.0), [1.0, 0.0, 0.0])
+    # A single success gets e^beta - 1: e^800 is no float64, and beside e^17 float32 has no digits for the others.
+    for beta in (800.0, 17.0):
+        says = rf"beta={beta:g} is too large for entropic, .* exp\({beta:g}\) times.*; try beta=15, or null"
+        with pytest.raises(FieldError, match=says):
+            advantages_of(Entropic(beta=beta), [1.0, 0.0, 0.0])
+    assert advantages_of(Entropic(beta=15.0), [1.0, 0.0, 0.0])[0].item() == pytest.approx(math.exp(15) - 1, rel=1e-9)
 
 
 def test_a_group_of_one_is_refused():

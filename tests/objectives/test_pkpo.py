@@ -6,8 +6,10 @@ import math
 import pytest
 import torch
 
+from rsgrpo.objectives.mahdavi import Mahdavi
 from rsgrpo.objectives.pkpo import PKPO
-from rsgrpo.types import FieldError
+from rsgrpo.objectives.rspo import RSPO
+from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import REWARDS, best_of, expected_gradient, gradient, moments
 
@@ -99,10 +101,20 @@ def test_groups_that_are_all_correct_still_teach_two_of_them():
     assert advantages_of(PKPO(k=2), ones).tolist() == [0.0] * 4
 
 
-def test_at_k_1_s_and_s_loo_minus_one_are_reinforce():
+def test_at_k_1_s_is_reinforce():
     rewards = [0.2, -1.0, 3.0]
-    for objective in (PKPO(k=1, estimator="s"), PKPO(k=1)):
-        assert advantages_of(objective, rewards).tolist() == pytest.approx(rewards, abs=1e-15)
+    assert advantages_of(PKPO(k=1, estimator="s"), rewards).tolist() == pytest.approx(rewards, abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "objective", [PKPO(k=1), RSPO(k=1), RSPO(k=1, metric="pass_at_k"), Mahdavi(k=1, estimator="unbiased")]
+)
+def test_at_k_1_what_is_added_to_nobody_is_counted_from_the_mean_of_the_others(objective):
+    # RLOO: (1 - 1/3, 0 - 2/3, 1 - 1/3, 0 - 2/3) for two of four, and nothing where all are equal.
+    assert advantages_of(objective, [1.0, 0.0, 1.0, 0.0]).tolist() == pytest.approx([2 / 3, -2 / 3] * 2, abs=1e-15)
+    assert advantages_of(objective, [1.0] * 4).tolist() == [0.0] * 4
+    with pytest.raises(UserError, match="completions_per_prompt=1 leaves none"):
+        advantages_of(objective, [1.0])
 
 
 @pytest.mark.parametrize("k", [2, 3])

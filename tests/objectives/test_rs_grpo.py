@@ -11,7 +11,7 @@ import torch
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.grpo import mean_baseline
 from rsgrpo.objectives.rloo import RLOO
-from rsgrpo.objectives.rs_grpo import RSGRPO, risk_sensitive
+from rsgrpo.objectives.rs_grpo import RSGRPO, leave_one_out, risk_sensitive, vimco
 from rsgrpo.types import FieldError, UserError
 from tests.objectives import enumeration
 from tests.objectives.cases import advantages_of, binary_group
@@ -312,14 +312,13 @@ RISKY = {
 )
 def test_they_keep_their_digits(estimator, beta, name, dtype):
     single = torch.tensor([RISKY[name]], dtype=dtype)  # what is in float32 is exact in float64
-    objective = RSGRPO(beta=beta, estimator=estimator)
-    context = AdvantageContext(iteration=1, prompt_ids=["a"], sampler_logprobs=torch.zeros_like(single))
+    formula = leave_one_out if estimator == "loo" else vimco  # the objective takes no beta at which loo explodes
     truth = exact_others(single[0].tolist(), beta)[estimator]
     # Each advantage by itself: one success may have e^64 where a failure has 1/64. Near 0 nothing is finer than the
     # group's typical size.
     relative = 1e-7 if dtype == torch.float32 else 1e-11
     typical = sorted(map(abs, truth))[len(truth) // 2]
-    got = objective.advantages(single, context)[0].tolist()
+    got = formula(single, beta).to(dtype)[0].tolist()
     assert got == pytest.approx(truth, rel=relative, abs=relative * typical)
 
 
@@ -419,19 +418,23 @@ def test_the_gradient_that_they_estimate(p, truth):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_loo_refuses_a_beta_that_overflows(dtype):
-    # One success gets (e^beta - 1)/beta: 3.4e38 is the end of float32, 1.8e308 of float64.
-    rewards = torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=dtype)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_loo_refuses_a_beta_that_leaves_nothing_to_the_others(sign, dtype):
+    # The one that beta prefers gets (e^|beta| - 1)/|beta|: e^16.6 = 2^24, where float32 has no digits for the others.
+    rewards = sign * torch.tensor([[1.0, 0.0, 0.0, 0.0]], dtype=dtype)
     context = AdvantageContext(iteration=1, prompt_ids=["a"], sampler_logprobs=torch.zeros_like(rewards))
-    fits, too_large = (88.0, 100.0) if dtype == torch.float32 else (700.0, 800.0)
-    largest = RSGRPO(beta=fits, estimator="loo").advantages(rewards, context)[0, 0].item()
-    assert largest == pytest.approx(math.exp(fits) / fits, rel=1e-6)
-    with pytest.raises(FieldError, match=rf"beta={too_large} makes exp\(beta r\) overflow.*estimator=vimco"):
-        RSGRPO(beta=too_large, estimator="loo").advantages(rewards, context)
-    per_prompt = torch.tensor([[too_large]], dtype=dtype)
-    with pytest.raises(FieldError, match=f"beta={too_large}"):
-        RSGRPO(beta=per_prompt, estimator="loo").advantages(rewards, context)
-    assert RSGRPO(beta=too_large, estimator="vimco").advantages(rewards, context).isfinite().all()
+    largest = RSGRPO(beta=sign * 16.0, estimator="loo").advantages(rewards, context)[0, 0].item()
+    assert largest == pytest.approx(sign * (math.exp(16) - 1) / 16, rel=1e-6)
+    says = r"beta=-?{0} is too large for estimator=loo, .* exp\({0}\) times .*; try beta=-?15, or estimator=vimco"
+    for beta in (17, 80, 800):
+        for given in (float(sign * beta), torch.tensor([[sign * float(beta)]], dtype=dtype)):
+            with pytest.raises(FieldError, match=says.format(beta)):
+                RSGRPO(beta=given, estimator="loo").advantages(rewards, context)
+            assert RSGRPO(beta=given, estimator="vimco").advantages(rewards, context).isfinite().all()
+    # What counts is beta times the range of the rewards, and several best ones share.
+    assert RSGRPO(beta=sign * 80.0, estimator="loo").advantages(rewards / 8, context).abs().max() < 1e4
+    shared = sign * torch.tensor([[1.0, 1.0, 0.0, 0.0]], dtype=dtype)
+    assert RSGRPO(beta=sign * 800.0, estimator="loo").advantages(shared, context).abs().max() < 1
 
 
 @pytest.mark.parametrize("estimator", ["loo", "vimco"])

@@ -35,7 +35,7 @@ def test_it_is_the_integral(rewards, k):
     assert advantages_of(RSPO(k=k), rewards).tolist() == pytest.approx(expected, abs=1e-14)
 
 
-@pytest.mark.parametrize("k", [1, 2, 4, 8])
+@pytest.mark.parametrize("k", [2, 4, 8])
 @pytest.mark.parametrize("correct", [0, 1, 4, 7, 8])
 def test_pass_at_k_closed_form(correct, k):
     # A_i = k r_i C(N-1-c_(-i), k-1) / C(N-1, k-1): for a correct one c - 1 others are correct.

@@ -47,10 +47,10 @@ def brute_shortfall(rewards, k):
 
 
 def brute_gain(rewards, k):
-    """The mean over (k-1)-subsets S of the others of max(r_i - max S, 0); r_i itself where S is empty."""
+    """The mean over (k-1)-subsets S of the others of max(r_i - max S, 0); r_i minus the mean of the others at k = 1."""
     r = exactly(rewards)
     if k == 1:
-        return r
+        return [r[i] - (sum(r) - r[i]) / (len(r) - 1) if len(r) > 1 else Fraction(0) for i in range(len(r))]
     others = [[r[j] for j in range(len(r)) if j != i] for i in range(len(r))]
     return [
         mean([max(r[i] - max(s), Fraction(0)) for s in itertools.combinations(others[i], k - 1)]) for i in range(len(r))

@@ -62,9 +62,12 @@ def test_wrong_completions_are_alike_whatever_their_likelihood():
     assert a[1] == a[2] == a[3] < 0 < a[0]
 
 
-def test_among_equally_likely_ones_the_earlier_counts_as_less_likely():
-    # Ties have to be broken somehow, the same way each time.
-    assert discounted(torch.ones(1, 3), torch.full((1, 3), -0.5), 0.75).tolist() == [[1.0, 0.75, 0.5]]
+def test_equally_likely_ones_share_their_mean_rank_wherever_they_stand():
+    # Ranks 1, 1, 1 of three; then 0, 1.5, 1.5, 3 of four: 1 - .8 rank / N.
+    assert discounted(torch.ones(1, 3), torch.full((1, 3), -0.5), 0.75).tolist() == [[0.75] * 3]
+    tied = torch.tensor([[-0.5, -2.0, -0.5, -0.1], [-0.1, -0.5, -0.5, -2.0]], dtype=torch.float64)
+    expected = torch.tensor([[0.7, 1.0, 0.7, 0.4], [0.4, 0.7, 0.7, 1.0]], dtype=torch.float64)
+    torch.testing.assert_close(discounted(torch.ones_like(tied), tied, 0.8), expected, atol=1e-15, rtol=0)
 
 
 def test_negative_rewards_are_refused():

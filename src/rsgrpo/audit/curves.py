@@ -24,6 +24,11 @@ class WeightCurve:
     weight: Float[Tensor, " G"]
     std: Float[Tensor, " G"]
     """Standard deviation of its estimate from one group."""
+    noise: Float[Tensor, " G"]
+    """Standard deviation of one group's gradient over its mean, when one answer is right and no two wrong completions
+    are the same: a wrong outcome of its own for each, where with two outcomes what the wrong ones get could cancel."""
+    effective: Float[Tensor, " G"]
+    """Effective number of completions of a group, E[(sum_i |A_i|)^2 / sum_i A_i^2], among groups with an advantage."""
     claimed: Float[Tensor, " G"] | None
     """The weight that the objective claims: the derivative of its J by p."""
 
@@ -69,11 +74,21 @@ def weight_curve(objective: Objective, accuracy: Float[Tensor, " G"], completion
     chance = ways * p**correct * (1 - p) ** (completions - correct)
     weight = (chance * estimate).sum(dim=1)
     std = (chance * (estimate - weight[:, None]).square()).sum(dim=1).sqrt()
+    squares = advantages.square().view(len(p), -1, completions)
+    total = right + wrong
+    step = (right - p * total).square() + (squares * (1 - groups)).sum(dim=2)  # |N g|^2, by logits
+    mean = weight * p[:, 0] * (1 - p[:, 0])
+    noise = ((chance * step).sum(dim=1) / completions**2 - mean.square()).clamp(min=0).sqrt() / mean.abs()
+    size = advantages.abs().sum(dim=1).view(len(p), -1)
+    teaches = chance * (size > 0)
+    effective = (teaches * size.square() / squares.sum(dim=2).where(size > 0, 1.0)).sum(dim=1) / teaches.sum(dim=1)
     claimed = [_claimed_weight(objective, float(x), completions) for x in accuracy]
     return WeightCurve(
         accuracy=accuracy.double(),
         weight=weight,
         std=std,
+        noise=noise,
+        effective=effective,
         claimed=None if None in claimed else torch.tensor(claimed, dtype=torch.float64),
     )
 

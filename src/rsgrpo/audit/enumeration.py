@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
 from rsgrpo.objectives.claims import group_chances, multisets
+from rsgrpo.types import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +25,8 @@ class GradientMoments:
     """sqrt(E |g - E[g]|^2), of one group."""
     largest_sum: float
     """Largest |sum_i A_i| over all groups, relative to their largest |A_i|: 0 for a centred objective."""
+    resolution: float
+    """Relative error of the advantages that all this was made of."""
 
 
 def gradient_moments(
@@ -46,6 +49,7 @@ def gradient_moments(
         mean=mean,
         std=(chances @ (gradients - mean).square().sum(dim=1)).sqrt().item(),
         largest_sum=(advantages.sum(dim=1).abs().max() / largest).item(),
+        resolution=resolution(advantages),
     )
 
 
@@ -76,8 +80,52 @@ def advantages_of(
 ) -> Float[Tensor, "G N"]:
     """The advantages of many groups at once, with the policy's log-probs as the sampler's.
 
+    The expectation of each group is taken by itself and whatever the order of its completions, so both are tried: all
+    groups with their completions in other orders, and some of them alone.
+
     Raises:
-        UserError, FieldError: when the objective refuses the rewards, or returns what is no advantage.
+        UserError, FieldError: when the objective refuses the rewards, returns what is no advantage, or gives a group
+            other advantages in another order or without the other groups.
     """
-    context = AdvantageContext(iteration=1, prompt_ids=[""] * len(rewards), sampler_logprobs=logprobs)
+    order = torch.rand(rewards.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
+    advantages = _advantages(objective, rewards, logprobs)
+    permuted = _advantages(objective, rewards.gather(1, order), logprobs.gather(1, order))
+    some = torch.linspace(0, len(rewards) - 1, min(len(rewards), ALONE)).round().long()
+    alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None]) for i in some])
+    name = type(objective).__name__
+    if _differ(alone, advantages[some], advantages):
+        raise UserError(
+            f"{name}.advantages gives a group other advantages without the other groups of its batch, or at another "
+            "call; the audit enumerates groups one by one: take statistics of each group alone (dim=1, keepdim=True)"
+        )
+    if _differ(permuted, advantages.gather(1, order), advantages):
+        raise UserError(
+            f"{name}.advantages depends on the order in which a group's completions stand, which means nothing; treat "
+            "all completions of a group alike"
+        )
+    return advantages
+
+
+ALONE = 16
+"""Groups of an enumeration that are also handed over one by one, evenly spread."""
+
+SAME = 1e-5
+"""Largest difference, relative to the largest advantage, between two ways to compute the same: rounding of float32."""
+
+
+def resolution(advantages: Float[Tensor, "G N"]) -> float:
+    """The relative error of one advantage: that of float64, or of float32 where nothing finer is in any of them."""
+    single = advantages.float().double().equal(advantages)
+    return torch.finfo(torch.float32 if single else torch.float64).eps
+
+
+def _advantages(
+    objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"]
+) -> Float[Tensor, "G N"]:
+    names = [f"group {i}" for i in range(len(rewards))]
+    context = AdvantageContext(iteration=1, prompt_ids=names, sampler_logprobs=logprobs)
     return checked_advantages(objective, rewards, context)
+
+
+def _differ(one: Float[Tensor, "G N"], other: Float[Tensor, "G N"], all_of_them: Float[Tensor, "F N"]) -> bool:
+    return bool((one - other).abs().max() > SAME * all_of_them.abs().max())

@@ -10,8 +10,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsgrpo.audit.curves import AccuracyCurve, WeightCurve, accuracy_curve, reward_curve, weight_curve
-from rsgrpo.audit.enumeration import claimed_gradient, gradient_moments
+from rsgrpo.audit.enumeration import advantages_of, claimed_gradient, gradient_moments, outcomes_of
 from rsgrpo.objectives.base import Objective
+from rsgrpo.objectives.claims import group_chances, multisets
 from rsgrpo.types import UserError
 
 POLICY = (0.5, 0.3, 0.15, 0.05)
@@ -23,7 +24,7 @@ NAMED_ACCURACIES = (0.05, 0.25, 0.5, 0.95)
 """Where the table states weights and biases."""
 
 UNBIASED = 1e-8
-"""Relative error below which an expectation counts as equal to the claim."""
+"""Relative error below which an expectation counts as equal to the claim, for advantages in float64."""
 
 NEGLIGIBLE_WEIGHT = 1e-12
 """Below this a weight is rounding."""
@@ -47,6 +48,8 @@ def audit(objective: Objective, completions: int) -> dict[str, Any]:
     continuous = _continuous(objective, completions)
     named = {f"{p:g}": _at(curve, i) for i, p in enumerate(NAMED_ACCURACIES)}
     shares = [groups.cumulative[c].item() for c in range(1, completions)]
+    tolerance = max(part["tolerance"] for part in (binary, continuous) if part is not None)
+    lowest = -tolerance * groups.cumulative.max()
     return {
         "settings": _settings(objective),
         "completions": completions,
@@ -54,14 +57,14 @@ def audit(objective: Objective, completions: int) -> dict[str, Any]:
         "continuous": continuous,
         "at": named,
         "unbiased": {
-            "binary": _is_unbiased(binary) and _same(curve.weight, curve.claimed),
+            "binary": _is_unbiased(binary) and _same(curve.weight, curve.claimed, tolerance),
             "continuous": continuous is not None and _is_unbiased(continuous),
         },
-        "centred": max(binary["largest_sum"], (continuous or binary)["largest_sum"]) < UNBIASED,
-        "has_negatives": bool((groups.negative[:-1].min() < 0) or (groups.positive[1:].min() < 0)),
+        "centred": max(binary["largest_sum"], (continuous or binary)["largest_sum"]) < tolerance,
+        "has_negatives": bool((groups.negative[:-1].min() < lowest) or (groups.positive[1:].min() < lowest)),
         "dense": min(shares) >= DENSE * max(shares) > 0,
-        "all_right": {"mean": groups.positive[-1].item(), "size": groups.cumulative[-1].item() / completions},
-        "all_wrong": {"mean": groups.negative[0].item(), "size": groups.cumulative[0].item() / completions},
+        "all_right": _edge(objective, 1.0, completions),
+        "all_wrong": _edge(objective, 0.0, completions),
         "weight": {
             "accuracy": _numbers(curve.accuracy[len(NAMED_ACCURACIES) :]),
             "weight": _numbers(curve.weight[len(NAMED_ACCURACIES) :]),
@@ -111,6 +114,7 @@ def _bias(objective: Objective, rewards: Sequence[float], completions: int) -> d
         "std": moments.std,
         "noise": _ratio(moments.std, moments.mean.norm().item()),
         "largest_sum": moments.largest_sum,
+        "tolerance": max(UNBIASED, 100 * moments.resolution),
     }
 
 
@@ -124,15 +128,31 @@ def _at(curve: WeightCurve, i: int) -> dict[str, float | None]:
         "scale": None if claimed is None or abs(claimed) < NEGLIGIBLE_WEIGHT else weight / claimed,
         "std": std,
         "noise": _ratio(std, abs(weight)),
+        "noise_many_wrong": curve.noise[i].item() if abs(weight) > NEGLIGIBLE_WEIGHT else None,
+        "effective": None if math.isnan(curve.effective[i]) else curve.effective[i].item(),
     }
 
 
+def _edge(objective: Objective, reward: float, completions: int) -> dict[str, float]:
+    """Advantages in a group whose completions all have this reward: their mean, and their mean size.
+
+    Drawn from the policy's two outcomes of that reward, since an objective may tell them apart by their likelihood.
+    """
+    policy = torch.tensor([p for p, r in zip(POLICY, BINARY, strict=True) if r == reward], dtype=torch.float64)
+    counts = multisets(len(policy), completions)
+    chances = group_chances(counts.double(), policy)
+    chances = chances / chances.sum()
+    likelihood = policy.log()[outcomes_of(counts)]
+    advantages = advantages_of(objective, torch.full_like(likelihood, reward), likelihood)
+    return {"mean": (chances @ advantages.mean(dim=1)).item(), "size": (chances @ advantages.abs().mean(dim=1)).item()}
+
+
 def _is_unbiased(bias: dict[str, Any]) -> bool:
-    return bias["relative_error"] is not None and bias["relative_error"] < UNBIASED
+    return bias["relative_error"] is not None and bias["relative_error"] < bias["tolerance"]
 
 
-def _same(weight: Float[Tensor, " G"], claimed: Float[Tensor, " G"] | None) -> bool:
-    return claimed is not None and bool((weight - claimed).abs().max() < UNBIASED * claimed.abs().max())
+def _same(weight: Float[Tensor, " G"], claimed: Float[Tensor, " G"] | None, tolerance: float) -> bool:
+    return claimed is not None and bool((weight - claimed).abs().max() < tolerance * claimed.abs().max())
 
 
 def _settings(objective: Objective) -> dict[str, Any]:

@@ -80,9 +80,9 @@ def gain(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor, "P N"]:
     """
     groups, n = SortedGroups.of(rewards), rewards.shape[1]
     steps = groups.values.diff(dim=1, prepend=groups.values[:, :1])
-    added = groups.restore((steps * subset_weights(n, k).to(rewards.device)).cumsum(dim=1))
+    added = (steps * subset_weights(n, k).to(rewards.device)).cumsum(dim=1)
     others = (added.sum(dim=1, keepdim=True) - added) / max(n - 1, 1)
-    return added - others.where(torch.as_tensor(k, device=rewards.device) == 1, 0.0)
+    return groups.restore(added - others.where(torch.as_tensor(k, device=rewards.device) == 1, 0.0))
 
 
 def centred_max(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor, "P N"]:
