@@ -36,10 +36,14 @@ VARIANTS = {
 CASES = [*NAMES, *VARIANTS]
 
 
-@cache
 def composed(case: str) -> Objective:
-    """The objective of a case as Hydra builds it for a run; composing lets a yaml inherit from another."""
-    name, *settings = VARIANTS.get(case, (case,))
+    """The objective of a case as Hydra builds it for a run."""
+    return built(*VARIANTS.get(case, (case,)))
+
+
+@cache
+def built(name: str, *settings: str) -> Objective:
+    """The objective of a yaml and settings; composing lets a yaml inherit from another."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(overrides=[f"+objective={name}", *(f"objective.{setting}" for setting in settings)])
     return instantiate(config.objective, _convert_="all")
