@@ -14,6 +14,7 @@ from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.mahdavi import Mahdavi
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.pkpo import PKPO
+from rsgrpo.objectives.reinforce import Reinforce
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
 from rsgrpo.schedules.adaptive import Adaptive
@@ -161,26 +162,81 @@ def test_times_beta_takes_the_beta_of_each_prompt() -> None:
         torch.testing.assert_close(advantages[i : i + 1], expected, atol=1e-13, rtol=1e-12)
 
 
+def unit(objective: Objective, rewards: Tensor = REWARDS, schedule: Any = Constant) -> Tensor:
+    """The factor of each advantage under unit_rms, nan where there is none."""
+    prompts = [f"p{i}" for i in range(len(rewards))]
+    plain, rescaled = (
+        scheduled(schedule(rescale=rescale), objective, 1, rewards, prompts)[0] for rescale in ("none", "unit_rms")
+    )
+    assert rescaled.dtype == rewards.dtype
+    return rescaled / plain
+
+
+@pytest.mark.parametrize(
+    ("objective", "square"),
+    [
+        # c of N correct: N - c get -c/N, c get 1 - c/N; the mean square is a (1 - a), a = c/N, of N + 1 groups.
+        (GRPO(), sum(c / 16 * (1 - c / 16) for c in range(17)) / 17),
+        # Divided by sigma, ddof 0: 1 in all groups but two.
+        (GRPO(normalize_std=True, ddof=0), 15 / 17),
+        # r itself: a.
+        (Reinforce(), 1 / 2),
+    ],
+)
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-@pytest.mark.parametrize("objective", [RSGRPO(beta=8.0), RSGRPO(beta=-2.0), MaxPO(k=4), GRPO()], ids=kind)
-def test_unit_rms_makes_the_root_mean_square_of_an_iteration_one(objective: Objective, dtype: torch.dtype) -> None:
-    rewards = REWARDS.to(dtype)
-    plain, _ = scheduled(Constant(), objective, 1, rewards)
-    unit, _ = scheduled(Constant(rescale="unit_rms"), objective, 1, rewards)
-    assert unit.dtype == dtype
-    assert unit.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-6)
-    assert abs(plain.square().mean().sqrt().item() - 1) > 0.01  # there was something to do
-    # One factor for all prompts: how they compare is the objective's business.
-    ratios = (unit / plain)[plain != 0]
-    torch.testing.assert_close(ratios, ratios[0].expand_as(ratios), atol=0, rtol=1e-6)
-    assert ratios[0] > 0
+def test_unit_rms_divides_by_the_rms_over_groups_of_all_accuracies(
+    objective: Objective, square: float, dtype: torch.dtype
+) -> None:
+    factors = unit(objective, REWARDS.to(dtype))
+    factors = factors[factors.isfinite()]
+    torch.testing.assert_close(factors.double(), torch.full_like(factors, square**-0.5).double(), atol=0, rtol=1e-6)
 
 
-def test_unit_rms_holds_at_every_iteration_of_a_schedule() -> None:
+OBJECTIVES = [RSGRPO(beta=8.0), RSGRPO(beta=-2.0), MaxPO(k=4), Chen(), Entropic(), PKPO(), GRPO()]
+
+
+@pytest.mark.parametrize("schedule", [Constant, Adaptive], ids=["constant", "adaptive"])
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=kind)
+def test_unit_rms_is_one_number_whatever_stands_beside_a_prompt(objective: Objective, schedule: Any) -> None:
+    # A hard and an easy prompt, alone and among others: how they compare is the objective's business.
+    if schedule is Adaptive and scheduled_field(objective) is None:
+        pytest.skip("nothing to adapt")
+    factor = unit(objective, REWARDS, schedule).nan_to_num().amax().item()
+    assert factor > 0
+    for rewards in (REWARDS[:1], REWARDS[1:2], torch.cat([REWARDS[:1], REWARDS[1:2].repeat(31, 1)])):
+        factors = unit(objective, rewards, schedule)
+        factors = factors[factors.isfinite()]
+        torch.testing.assert_close(factors, torch.full_like(factors, factor), atol=0, rtol=1e-12)
+
+
+def test_unit_rms_makes_advantages_of_all_accuracies_have_an_rms_of_one() -> None:
+    groups = torch.ones(17, 16, dtype=torch.float64).tril(-1)
+    prompts = [f"p{i}" for i in range(17)]
+    for beta in (0.5, 2.0, 8.0, 32.0):
+        advantages, _ = scheduled(Constant(rescale="unit_rms"), RSGRPO(beta=beta), 1, groups, prompts)
+        assert advantages.square().mean().item() == pytest.approx(1, rel=1e-12)
+
+
+def test_unit_rms_takes_the_value_of_the_iteration() -> None:
     schedule = Linear(start=8.0, decay=3, rescale="unit_rms")
-    for iteration in range(1, 6):
-        advantages, _ = scheduled(schedule, RSGRPO(), iteration)
-        assert advantages.square().mean().sqrt().item() == pytest.approx(1.0, abs=1e-12)
+    for iteration, beta in ((1, 8.0), (2, 6.0), (3, 4.0), (4, 2.0)):
+        expected, _ = scheduled(Constant(rescale="unit_rms"), RSGRPO(beta=beta))
+        torch.testing.assert_close(scheduled(schedule, RSGRPO(), iteration)[0], expected, atol=0, rtol=1e-12)
+
+
+def test_unit_rms_of_a_column_is_that_of_each_row() -> None:
+    # The runs of a bandit, one a row, are not rescaled by one another.
+    column = RSGRPO(beta=torch.tensor([[2.0], [8.0], [2.0]], dtype=torch.float64))
+    together, _ = scheduled(Constant(rescale="unit_rms"), column)
+    for i, beta in enumerate((2.0, 8.0, 2.0)):
+        alone, _ = scheduled(Constant(rescale="unit_rms"), RSGRPO(beta=beta), 1, REWARDS[i : i + 1], PROMPTS[:1])
+        torch.testing.assert_close(together[i : i + 1], alone, atol=0, rtol=1e-12)
+
+
+def test_unit_rms_is_refused_where_nothing_has_a_size() -> None:
+    nothing = Returns(result=lambda rewards: rewards * 0)
+    with pytest.raises(UserError, match=r"schedule\.rescale=unit_rms divides by .*Returns gives none.*rescale=none"):
+        Constant(rescale="unit_rms").check(nothing, completions=16)
 
 
 @pytest.mark.parametrize("rescale", ["none", "times_beta", "unit_rms"])
@@ -225,7 +281,7 @@ def test_an_objective_without_a_number_to_drive_is_refused(schedule: Schedule, o
         schedule.check(objective, completions=16)
 
 
-@pytest.mark.parametrize("schedule", CHANGING, ids=kind)
+@pytest.mark.parametrize("schedule", [s for s in CHANGING if not isinstance(s, Switch)], ids=kind)
 def test_a_class_that_is_no_dataclass_is_refused(schedule: Schedule) -> None:
     says = r"Plain is no dataclass, so its beta cannot be replaced; decorate it with @dataclass.*schedule=constant"
     with pytest.raises(UserError, match=says):

@@ -9,6 +9,7 @@ from hydra.utils import get_class
 from torch import Tensor
 
 from rsgrpo.objectives.base import Objective
+from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.schedules.base import Schedule
@@ -19,7 +20,7 @@ OBJECTIVES = {"beta": RSGRPO(beta=2.0), "k": MaxPO(k=4)}
 OWN = {"beta": 2.0, "k": 4.0}
 CASES = [(name, field) for name in NAMES for field in OBJECTIVES]
 ITERATIONS = 6
-"""Of the composed run; schedules over the whole run have ended after it."""
+"""Of the composed run; schedules over the whole run end with its last iteration."""
 
 ENDS = {"switch": {"beta": 0.0, "k": 1.0}}
 """Where a schedule ends, if not at the objective's own value."""
@@ -60,7 +61,7 @@ def test_it_ends_at_the_objectives_own_value_once_all_is_solved(name: str, field
     schedule = composed(name)
     schedule.observe(PROMPTS, [1.0, 1.0, 1.0])
     # A hold of the yaml may be longer than six iterations.
-    late = 1 + ITERATIONS + int(getattr(schedule, "hold", 0))
+    late = ITERATIONS + (int(getattr(schedule, "hold", 0)) if name == "switch" else 0)
     expected = ENDS.get(name, OWN)[field]
     for iteration in (late, late + 1, 100 * late):
         assert per_prompt(schedule, OBJECTIVES[field], iteration).tolist() == [expected] * 3
@@ -77,9 +78,9 @@ def test_advantages_are_those_of_the_objective_with_the_value_in_force(name: str
             rewards = REWARDS[i : i + 1]
             got, _ = scheduled(schedule, objective, iteration, rewards, [prompt])
             number = int(now[i]) if field == "k" else now[i].item()
-            expected, _ = scheduled(
-                composed("constant"), with_value(objective, **{field: number}), 1, rewards, [prompt]
-            )
+            ended = name == "switch" and number == ENDS["switch"][field]
+            of_the_value = GRPO() if ended else with_value(objective, **{field: number})
+            expected, _ = scheduled(composed("constant"), of_the_value, 1, rewards, [prompt])
             torch.testing.assert_close(got, expected, atol=1e-7, rtol=1e-6)  # values are reported as float32 here
 
 
@@ -152,7 +153,7 @@ def test_a_saved_state_is_a_snapshot(name: str) -> None:
 def test_the_class_by_itself_is_the_schedule_of_its_yaml(name: str) -> None:
     node = configuration(name).schedule
     cls: Any = get_class(node._target_)
-    required = {"decay": ITERATIONS} if name in ("linear", "cosine") else {}
+    required = {"iterations": ITERATIONS} if name in ("linear", "cosine") else {}
     assert cls(**required) == composed(name)
 
 

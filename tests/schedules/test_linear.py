@@ -13,6 +13,7 @@ from rsgrpo.objectives.pkpo import PKPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
 from rsgrpo.schedules.decay import progress
+from rsgrpo.schedules.cosine import Cosine
 from rsgrpo.schedules.linear import Linear
 from rsgrpo.types import FieldError
 from tests.schedules.cases import REWARDS, context, risk_sensitive_by_definition, scheduled, values, with_value
@@ -100,7 +101,7 @@ def test_a_value_outside_its_range_is_refused(settings: dict[str, Any], says: st
     ("settings", "says"),
     [
         ({"decay": 2.5}, "decay=2.5 must be a whole number"),
-        ({"decay": None}, "decay=None must be a whole number"),
+        ({"decay": None}, "decay=None needs the iterations of the run"),
         ({"decay": 4, "start": "high"}, "start=high must be a number"),
         ({"decay": 4, "rescale": "nosuch"}, "rescale=nosuch is unknown; choose one of none, times_beta, unit_rms"),
     ],
@@ -108,3 +109,26 @@ def test_a_value_outside_its_range_is_refused(settings: dict[str, Any], says: st
 def test_a_value_of_another_kind_is_refused(settings: Any, says: str) -> None:
     with pytest.raises(FieldError, match=says):
         Linear(**settings)
+
+
+@pytest.mark.parametrize("hold", [0, 1, 3, 8])
+@pytest.mark.parametrize("schedule", [Linear, Cosine])
+def test_without_a_decay_the_last_iteration_has_the_final_value(schedule: Any, hold: int) -> None:
+    got = values(schedule(start=8.0, hold=hold, iterations=10), RSGRPO(beta=2.0), "beta", 10)
+    assert got[: hold + 1] == [8.0] * (hold + 1)
+    assert got[9] == 2.0
+    assert all(2.0 < value < 8.0 for value in got[hold + 1 : 9])
+
+
+def test_a_run_of_one_iteration_has_the_start() -> None:
+    assert values(Linear(start=8.0, iterations=1), RSGRPO(beta=2.0), "beta", 1) == [8.0]
+
+
+@pytest.mark.parametrize(("hold", "iterations", "most"), [(9, 10, 8), (10, 10, 8), (20, 10, 8), (1, 1, 0), (1, 2, 0)])
+def test_a_hold_that_leaves_nothing_to_decay_in_is_refused_and_the_cure_works(
+    hold: int, iterations: int, most: int
+) -> None:
+    with pytest.raises(FieldError, match=rf"hold={hold} leaves none of the {iterations} .*; try hold={most}, or set"):
+        Linear(hold=hold, iterations=iterations)
+    Linear(hold=most, iterations=iterations)
+    Linear(hold=hold, iterations=iterations, decay=5)

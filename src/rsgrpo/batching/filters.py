@@ -4,6 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import torch
+
+from rsgrpo.objectives.base import differ
 from rsgrpo.types import Outcome
 
 
@@ -21,8 +24,8 @@ class GroupFilter(Protocol):
 class DropEqualRewards:
     """Drop groups whose rewards are all equal: a centred advantage is zero there (DAPO's dynamic sampling).
 
-    Compares the rewards themselves, never their standard deviation. The reason is `all_correct`, `all_wrong` or
-    `equal_rewards`.
+    Compares the rewards themselves, never their standard deviation; .1 + .2 and .3, which differ by rounding, are
+    equal. The reason is `all_correct`, `all_wrong` or `equal_rewards`.
     """
 
     def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]:
@@ -38,6 +41,6 @@ class KeepAll:
 
 
 def _reason(outcome: Outcome) -> str | None:
-    if len(set(outcome.rewards)) > 1:
+    if differ(torch.tensor([outcome.rewards], dtype=torch.float64)).item():
         return None
     return {len(outcome.scores): "all_correct", 0: "all_wrong"}.get(outcome.num_correct, "equal_rewards")

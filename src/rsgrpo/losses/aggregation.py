@@ -22,7 +22,7 @@ def token_weights(
     token_mean     1 / (all loss tokens): long completions count more (DAPO; the paper's).
     sequence_mean  1 / (sequences x own length): each completion counts the same (the original GRPO).
     sequence_sum   1 / (sequences x max_new_tokens): keeps the expected gradient that an objective promises, up to
-                   a constant (Dr. GRPO).
+                   a constant, when no filter makes the number of sequences random (Dr. GRPO).
 
     >>> [w.tolist() for w in token_weights([1, 3], "token_mean", max_new_tokens=8)]
     [[0.25], [0.25, 0.25, 0.25]]

@@ -37,13 +37,17 @@ class Decay(Schedule):
     decay: int | None = None
     """Iterations from `start` to the objective's own value. null: all that are left, so that the last iteration of the
     run is the first with that value."""
-    iterations: int
+    iterations: int | None = None
     """Of the run: where a decay of null ends."""
 
     def __post_init__(self) -> None:
         check_fields(self, hold=(0, math.inf), decay=(1, math.inf), iterations=(1, math.inf))
+        if self.decay is not None:
+            return
+        if self.iterations is None:
+            raise FieldError("decay", None, "needs the iterations of the run", "set decay, or iterations")
         most = max(self.iterations - 2, 0)
-        if self.decay is None and self.hold > most:
+        if self.hold > most:
             raise FieldError(
                 "hold",
                 self.hold,
@@ -54,7 +58,7 @@ class Decay(Schedule):
     @property
     def steps(self) -> int:
         """Iterations from `start` to the objective's own value; a run of one iteration has the start alone."""
-        return max(1, self.iterations - 1 - self.hold) if self.decay is None else self.decay
+        return self.decay or max(1, (self.iterations or 1) - 1 - self.hold)
 
     @abstractmethod
     def left(self, done: float) -> float:
