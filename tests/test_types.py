@@ -1,9 +1,15 @@
 """check_fields refuses what a class could not use, and the records answer what is asked of them."""
 
+import json
 import math
+from collections.abc import Iterator
 from dataclasses import FrozenInstanceError, dataclass, replace
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal
 
+import jaxtyping
+import numpy as np
 import pytest
 import torch
 from jaxtyping import Float, Int
@@ -278,3 +284,47 @@ def test_the_last_step_knows_that_it_is_the_last(iteration, is_last):
 def test_records_are_frozen():
     with pytest.raises(FrozenInstanceError):
         Score(value=1.0, correct=True).value = 2.0  # pyright: ignore[reportAttributeAccessIssue]
+
+
+# --- what a user's reward hands over
+
+
+@pytest.fixture
+def unchecked() -> Iterator[None]:
+    """No runtime type checks, as in a real run: the record itself has to take or refuse a value of another kind."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)
+
+
+NUMBERS = {
+    "int": 1,
+    "bool": True,
+    "numpy int": np.int64(1),
+    "numpy bool": np.bool_(True),
+    "numpy float32": np.float32(1),
+    "numpy array of one": np.array(1.0),
+    "tensor of one": torch.tensor(1),
+    "tensor with a gradient": torch.tensor(1.0, requires_grad=True),
+    "fraction": Fraction(1),
+    "decimal": Decimal(1),
+}
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("kind", NUMBERS)
+def test_a_score_keeps_any_number_as_a_float(kind: str) -> None:
+    number: Any = NUMBERS[kind]
+    score = Score(value=number, correct=number, parts={"part": number})
+    assert (type(score.value), type(score.correct), type(score.parts["part"])) == (float, bool, float)
+    assert (score.value, score.correct, score.parts) == (1.0, True, {"part": 1.0})
+    assert json.dumps([score.value, score.correct, score.parts])  # records are JSON
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("wrong", [None, "1.0", b"1", [1.0], torch.ones(2), 1j], ids=repr)
+def test_a_score_refuses_what_is_no_number(wrong: Any) -> None:
+    with pytest.raises(FieldError, match=r"^value=.* must be a number"):
+        Score(value=wrong, correct=True)
+    with pytest.raises(FieldError, match=r"^parts\['size'\]=.* must be a number"):
+        Score(value=1.0, correct=True, parts={"size": wrong})

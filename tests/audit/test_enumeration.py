@@ -13,7 +13,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from rsgrpo.audit.curves import weight_curve
 from rsgrpo.audit.enumeration import advantages_of, claimed_gradient, gradient_moments, outcomes_of
+from rsgrpo.audit.report import audit
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.best_of_n import BestOfN
 from rsgrpo.objectives.entropic import Entropic
@@ -242,3 +244,82 @@ def test_a_class_that_does_not_inherit_has_moments_and_no_claim() -> None:
     assert moments.mean.tolist() == pytest.approx(mean)
     assert (moments.std, moments.largest_sum) == pytest.approx((std, largest_sum))
     assert claimed_gradient(stranger, doubles(POLICIES[3]), doubles(REWARDS[3]), 3) is None
+
+
+# Classes of a user's own, which the enumeration could misjudge
+
+
+class Whitened(Objective):
+    """Divides by the standard deviation of the whole batch."""
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return (rewards - rewards.mean(dim=1, keepdim=True)) / (rewards.std() + 1e-4)
+
+
+class Remembers(Objective):
+    """Its baseline moves from call to call."""
+
+    def __init__(self) -> None:
+        self.baseline = 0.0
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        self.baseline += 0.1
+        return rewards - self.baseline
+
+
+class Noisy(Objective):
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return rewards + 0.1 * torch.randn_like(rewards)
+
+
+class FromTheFirst(Objective):
+    """The first completion is the baseline."""
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return rewards - rewards[:, :1]
+
+
+class Single(Objective):
+    """Works in float32, as much code does."""
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        single = rewards.float()
+        return (single - single.mean(dim=1, keepdim=True)) * rewards.shape[1] / (rewards.shape[1] - 1)
+
+    def claim(self, policy: Tensor, rewards: Tensor, completions: int) -> Tensor:
+        return policy @ rewards
+
+
+class Whole(Objective):
+    """Returns whole numbers: 1 above the mean, -1 below."""
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return (rewards - rewards.mean(dim=1, keepdim=True)).sign().long()
+
+
+@pytest.mark.parametrize("objective", [Whitened(), Remembers(), Noisy()], ids=lambda o: type(o).__name__)
+def test_advantages_that_do_not_belong_to_the_group_alone_are_refused(objective: Objective) -> None:
+    with pytest.raises(UserError, match=rf"{type(objective).__name__}\.advantages gives a group other .*\(dim=1, keepd"):
+        gradient_moments(objective, doubles(POLICIES[4]), doubles(REWARDS[4]), 6)
+    with pytest.raises(UserError, match="gives a group other"):
+        weight_curve(objective, doubles((0.05, 0.5)), 6)
+
+
+def test_advantages_that_depend_on_the_order_are_refused() -> None:
+    for n in (2, 3, 6):
+        with pytest.raises(UserError, match=r"FromTheFirst\.advantages depends on the order"):
+            gradient_moments(FromTheFirst(), doubles(POLICIES[3]), doubles(REWARDS[3]), n)
+
+
+def test_advantages_in_float32_are_taken_with_their_own_precision() -> None:
+    entry = audit(Single(), 6)
+    assert entry["unbiased"] == {"binary": True, "continuous": True}
+    assert entry["centred"]
+    assert entry["at"]["0.5"]["weight"] == pytest.approx(1, rel=1e-6)
+    # A biased one is not forgiven: the mean baseline is off by 1/6.
+    assert not audit(GRPO(), 6)["unbiased"]["binary"]
+
+
+def test_whole_numbers_are_floats() -> None:
+    # Of two completions at p = 1/2 one is right with chance 1/2: (1/2)(1/p + 1/(1-p))/2 = 1.
+    assert audit(Whole(), 2)["at"]["0.5"]["weight"] == pytest.approx(1.0)

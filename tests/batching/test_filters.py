@@ -37,6 +37,8 @@ def outcome(*scores: tuple[float, bool]) -> Outcome:
         ([(1.0, True), (1.0 + 1e-12, True)], None),
         # The mean of three times 0.1 is not 0.1 in floating point; the rewards are equal all the same.
         ([(0.1, False), (0.1, False), (0.1, False)], "all_wrong"),
+        # .1 + .2 is not .3 in floating point: one rounding apart is equal.
+        ([(0.1 + 0.2, False), (0.3, False)], "all_wrong"),
         # Zero has two signs, which compare equal.
         ([(0.0, False), (-0.0, False)], "all_wrong"),
     ],

@@ -24,9 +24,10 @@ def audit_table(content: dict[str, Any]) -> Table:
     table = plain_table(
         title=f"audit: exact expectation over all groups of N = {content['completions']}",
         caption="scale, cosine: expected gradient against that of the claimed objective; p: accuracy of a prompt with "
-        "rewards of 0 and 1\nnoise: standard deviation of one group's gradient over its mean, for four outcomes, two "
-        "right   weight: expected gradient over grad p\nall right, all wrong: advantage in such a group, ± its mean "
-        "size where completions get different ones",
+        "rewards of 0 and 1\nweight: expected gradient over grad p\nall right, all wrong: advantage in such a group, ± "
+        "its mean size where completions get different ones\nnoise: standard deviation of one group's gradient over its "
+        "mean; in 4: four outcomes, two right; p: one right answer, no two wrong ones alike\neffective: completions "
+        "that share a group's advantage, (sum |A|)² / sum A²",
     )
     table.add_column("objective", no_wrap=True)
     for column in (
@@ -35,7 +36,10 @@ def audit_table(content: dict[str, Any]) -> Table:
         "scale\np=.5",
         "scale\ncontin.",
         "cosine\ncontin.",
-        "noise",
+        "noise\nin 4",
+        "noise\np=.05",
+        "noise\np=.25",
+        "effective\np=.25",
         "weight\np=.05",
         "weight\np=.5",
         "weight\np=.95",
@@ -53,6 +57,8 @@ def audit_table(content: dict[str, Any]) -> Table:
             _number(at["0.5"]["scale"]),
             *(("refused", "") if continuous is None else (_number(continuous[key]) for key in ("scale", "cosine"))),
             _number(entry["binary"]["noise"]),
+            *(_number(at[p]["noise_many_wrong"]) for p in ("0.05", "0.25")),
+            _number(at["0.25"]["effective"]),
             *(_number(at[p]["weight"]) for p in ("0.05", "0.5", "0.95")),
             "yes" if entry["centred"] else "no",
             _edge(entry["all_right"]),

@@ -1,10 +1,11 @@
 """What all tables share: their dress, and how they are printed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 WIDEST = 1000
 """Columns that no table needs."""
@@ -24,6 +25,47 @@ def plain_table(title: str, caption: str, **options: Any) -> Table:
 
 
 def whole_width(console: Console, table: Table) -> None:
-    """Print a table without cutting a number off: a narrow terminal wraps the lines instead."""
-    console.width = max(console.width, Console(width=WIDEST).measure(table).maximum)
-    console.print(table)
+    """Print a table without cutting a number off: what a narrow terminal has no room for goes on below.
+
+    Columns that do not fit follow in further blocks, each beginning with the first column, which names the rows.
+    """
+    blocks = _blocks(table, console.width)
+    title, caption = table.title, table.caption
+    for block in blocks:
+        block.title = title if block is blocks[0] else None
+        block.caption = caption if block is blocks[-1] else None
+        needed = _width(block)
+        wide = console if needed <= console.width else Console(file=console.file, width=needed)
+        wide.print(block)
+
+
+def _blocks(table: Table, width: int) -> list[Table]:
+    """The table in as few blocks as fit a terminal of this width, at least one column beside the first in each."""
+    if _width(table) <= width:
+        return [table]
+    first, *others = table.columns
+    blocks: list[list[Column]] = []
+    for column in others:
+        if blocks and _width(_of(table, [first, *blocks[-1], column])) <= width:
+            blocks[-1].append(column)
+        else:
+            blocks.append([column])
+    return [_of(table, [first, *columns]) for columns in blocks]
+
+
+def _of(table: Table, columns: Sequence[Column]) -> Table:
+    """The rows of a table in some of its columns."""
+    block = plain_table("", "")
+    for column in columns:
+        block.add_column(column.header, justify=column.justify, no_wrap=True)
+    for cells in zip(*(column.cells for column in columns), strict=True):
+        block.add_row(*cells)
+    return block
+
+
+def _width(table: Table) -> int:
+    """What its columns take, whatever its title and caption."""
+    return sum(
+        max((Console(width=WIDEST).measure(cell).maximum for cell in [column.header, *column.cells]), default=0) + 1
+        for column in table.columns
+    ) + 1
