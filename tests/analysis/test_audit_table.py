@@ -20,7 +20,8 @@ def edge(advantage: float) -> dict[str, float]:
 def entry(name: str, **changes: Any) -> dict[str, Any]:
     """What the table reads of an audited objective: an exact one by default."""
     at = {
-        "0.05": {"scale": 0.7614, "weight": 1.8414},
+        "0.05": {"scale": 0.7614, "weight": 1.8414, "noise_many_wrong": 0.954},
+        "0.25": {"noise_many_wrong": 0.194, "effective": 4.04},
         "0.5": {"scale": 0.97, "weight": 0.7389},
         "0.95": {"scale": 0.99, "weight": 9.4e-5},
     }
@@ -47,15 +48,15 @@ def printed(folder: Path, *entries: dict[str, Any], refused: dict[str, str] | No
 
 
 def row(text: str, name: str) -> list[str]:
-    """The words of the one line that begins with an objective's name, without the name."""
-    (line,) = [line for line in text.splitlines() if line.strip().startswith(f"{name} ")]
-    return line.strip().removeprefix(name).split()
+    """The words of the lines that begin with an objective's name, without the name: one line of each block."""
+    lines = [line for line in text.splitlines() if line.strip().startswith(f"{name} ")]
+    return [word for line in lines for word in line.strip().removeprefix(name).split()]
 
 
 def test_numbers_are_shown_with_three_digits_in_their_order(tmp_path: Path) -> None:
     text = printed(tmp_path, entry("rs_grpo", all_right=edge(4.0), all_wrong=edge(-4 / 15)))
     assert row(text, "rs_grpo") == [
-        *("yes", "0.761", "0.970", "1.00", "0.999", "0.929"),
+        *("yes", "0.761", "0.970", "1.00", "0.999", "0.929", "0.954", "0.194", "4.04"),
         *("1.84", "0.739", "9.4e-05", "yes", "4.00", "-0.267"),
     ]
 
@@ -102,17 +103,18 @@ def test_what_an_objective_is_unbiased_for(changes: dict[str, Any], word: str, t
 
 def test_refused_continuous_rewards_are_said_in_their_column(tmp_path: Path) -> None:
     words = row(printed(tmp_path, entry("mahdavi", continuous=None, centred=False)), "mahdavi")
-    assert words == ["yes", "0.761", "0.970", "refused", "0.929", "1.84", "0.739", "9.4e-05", "no", "0", "0"]
+    noise = ["0.929", "0.954", "0.194", "4.04"]
+    assert words == ["yes", "0.761", "0.970", "refused", *noise, "1.84", "0.739", "9.4e-05", "no", "0", "0"]
 
 
 def test_a_number_that_does_not_exist_is_left_blank(tmp_path: Path) -> None:
-    nothing = {"scale": None, "noise": None, "weight": 2.0}
+    nothing = {"scale": None, "noise_many_wrong": None, "effective": None, "weight": 2.0}
     words = row(
         printed(
             tmp_path,
             entry(
                 "silent",
-                at=dict.fromkeys(("0.05", "0.5", "0.95"), nothing),
+                at=dict.fromkeys(("0.05", "0.25", "0.5", "0.95"), nothing),
                 continuous={"scale": None, "cosine": None},
                 binary={"claimed": [0.1, -0.1], "noise": None},
             ),
@@ -143,7 +145,10 @@ def test_a_narrow_terminal_cuts_nothing_off(width: int, tmp_path: Path) -> None:
     wide = printed(tmp_path, *entries, refused={"chen": reason}, width=400)
     assert "…" not in narrow
     for name in ("rs_grpo estimator=vimco", "pkpo estimator=s_loo"):
-        assert row(narrow, name) == row(wide, name)
+        assert row(narrow, name) == row(wide, name) != []
+    # No line is longer than the terminal, where it has room for the names and a column.
+    lines = [line for line in narrow.splitlines() if "not audited" not in line]
+    assert width < 60 or max(map(len, lines)) <= width
     assert narrow.splitlines()[-1] == f"not audited: chen: {reason}"
 
 

@@ -299,7 +299,9 @@ class Whole(Objective):
 
 @pytest.mark.parametrize("objective", [Whitened(), Remembers(), Noisy()], ids=lambda o: type(o).__name__)
 def test_advantages_that_do_not_belong_to_the_group_alone_are_refused(objective: Objective) -> None:
-    with pytest.raises(UserError, match=rf"{type(objective).__name__}\.advantages gives a group other .*\(dim=1, keepd"):
+    with pytest.raises(
+        UserError, match=rf"{type(objective).__name__}\.advantages gives a group other .*\(dim=1, keepd"
+    ):
         gradient_moments(objective, doubles(POLICIES[4]), doubles(REWARDS[4]), 6)
     with pytest.raises(UserError, match="gives a group other"):
         weight_curve(objective, doubles((0.05, 0.5)), 6)

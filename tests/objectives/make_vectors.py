@@ -224,7 +224,9 @@ def main() -> None:
             for k in (1, 2, 4, 16, 64)
             if k <= n
         ],
-        "beta_of_kl": [[kl, name, number(beta_of(exact[name], mpf(kl)))] for kl in ("0.25", "0.6") for name in UNIT[:2]],
+        "beta_of_kl": [
+            [kl, name, number(beta_of(exact[name], mpf(kl)))] for kl in ("0.25", "0.6") for name in UNIT[:2]
+        ],
         "by_number_correct": {
             beta: [[number(a) for a in (x[0], x[-1])] for c in range(1, 16) if (x := _binary_risk(beta, c, 16))]
             for beta in ("0", "1", "2", "4", "8")

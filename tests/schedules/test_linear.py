@@ -12,8 +12,8 @@ from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.pkpo import PKPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
-from rsgrpo.schedules.decay import progress
 from rsgrpo.schedules.cosine import Cosine
+from rsgrpo.schedules.decay import progress
 from rsgrpo.schedules.linear import Linear
 from rsgrpo.types import FieldError
 from tests.schedules.cases import REWARDS, context, risk_sensitive_by_definition, scheduled, values, with_value

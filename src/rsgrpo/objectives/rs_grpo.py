@@ -13,7 +13,6 @@ from rsgrpo.objectives.claims import NEGLIGIBLE_BETA, exponential_utility, utili
 from rsgrpo.objectives.grpo import mean_baseline
 from rsgrpo.types import FieldError, check_fields
 
-
 LARGEST_TILT = 24 * math.log(2)
 """Beyond exp of this, 2^24, float32 has no digit left for the others: a step would follow that completion alone."""
 

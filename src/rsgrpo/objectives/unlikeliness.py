@@ -14,7 +14,7 @@ from rsgrpo.types import check_fields
 
 
 def discounted(rewards: Float[Tensor, "P N"], logprobs: Float[Tensor, "P N"], penalty: float) -> Float[Tensor, "P N"]:
-    """r_i (1 - penalty rank_i / N), rank 0 being the least likely completion of its group; equals share their mean rank.
+    """r_i (1 - penalty rank_i / N), rank 0 being the least likely completion of a group; equals share their mean rank.
 
     >>> discounted(torch.ones(1, 4), torch.tensor([[-0.9, -0.3, -0.5, -0.2]]), 0.25)
     tensor([[1.0000, 0.8750, 0.9375, 0.8125]])

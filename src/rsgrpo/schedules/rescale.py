@@ -1,4 +1,4 @@
-"""How large the advantages of an objective are expected to be: a number of the objective and N alone, not of a batch."""
+"""How large the advantages of an objective are expected to be: a number of the objective and N, not of a batch."""
 
 from collections.abc import Callable
 
