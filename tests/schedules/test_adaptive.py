@@ -121,7 +121,7 @@ def test_kl_is_what_a_real_group_of_that_accuracy_would_solve_for(correct: int) 
 
 def test_kl_is_clipped_to_the_interval() -> None:
     # log 2 is out of reach from a = 1/2 on, where the objective's own value is taken. At 1/4 beta is 2.5532, the
-    # example of `beta_of_kl`. At 1e-6 more than 8 would be needed: beta = 8 gives a share q = 0.003 and a KL of 0.02 only.
+    # example of `beta_of_kl`. At 1e-6 more than 8 would be needed: beta = 8 gives a share q = 0.003, a KL of 0.02 only.
     assert kl_from_uniform(1e-6, 8.0) < 0.03
     got = [beta_at(a, curve="kl", kl=math.log(2)) for a in (0.0, 1e-6, 0.25, 0.5, 0.9, 1.0)]
     assert got == pytest.approx([8.0, 8.0, 2.5532, 2.0, 2.0, 2.0], abs=1e-4)

@@ -26,8 +26,8 @@ def audit_table(content: dict[str, Any]) -> Table:
         caption="scale, cosine: expected gradient against that of the claimed objective; p: accuracy of a prompt with "
         "rewards of 0 and 1\nweight: expected gradient over grad p\nall right, all wrong: advantage in such a group, ± "
         "its mean size where completions get different ones\nnoise: standard deviation of one group's gradient over "
-        "its mean; in 4: four outcomes, two right; p: one right answer, no two wrong ones alike\neffective: completions "
-        "that share a group's advantage, (sum |A|)² / sum A²",
+        "its mean; in 4: four outcomes, two right; p: one right answer, no two wrong ones alike\neffective: "
+        "completions that share a group's advantage, (sum |A|)² / sum A²",
     )
     table.add_column("objective", no_wrap=True)
     for column in (
