@@ -24,7 +24,7 @@ from rsgrpo.schedules.cosine import Cosine
 from rsgrpo.schedules.linear import Linear
 from rsgrpo.schedules.switch import Switch
 from rsgrpo.types import UserError
-from tests.schedules.cases import PROMPTS, REWARDS, risk_sensitive_by_definition, scheduled, values
+from tests.schedules.cases import PROMPTS, REWARDS, context, risk_sensitive_by_definition, scheduled, values
 
 EQUAL = torch.tensor([[1.0] * 16, [0.0] * 16, [1.0] * 16], dtype=torch.float64)
 CHANGING = [Linear(start=6.0, decay=4), Cosine(start=6.0, decay=4), Switch(hold=2), Adaptive(hardest=6.0)]
@@ -362,3 +362,20 @@ def test_the_check_uses_the_groups_of_the_run() -> None:
 def test_a_single_completion_is_refused_where_others_are_needed() -> None:
     with pytest.raises(UserError, match=r"objective grpo .*batching\.completions_per_prompt=1 .*use at least 2"):
         Constant().check(GRPO(), completions=1)
+
+
+# --- what is in force, and what a run moves between
+
+
+def test_where_no_group_is_left_the_value_in_force_is_known_all_the_same() -> None:
+    nobody, none = context(2, [], 16), torch.zeros(0, dtype=torch.float64)
+    assert Linear(start=8.0, decay=3).in_force(RSGRPO(), nobody, none) == {"beta": 6.0}
+    assert Constant().in_force(MaxPO(k=3), nobody, none) == {"k": 3.0}
+    assert Constant().in_force(GRPO(), nobody, none) == {}
+    assert Adaptive().in_force(RSGRPO(), nobody, none) == {}  # a mean over nobody
+
+
+def test_both_ends_of_a_schedule_are_named() -> None:
+    assert [o.k for o in Linear(start=1.0, decay=3).tried(PKPO(k=8))] == [8, 1]  # pyright: ignore[reportAttributeAccessIssue]
+    assert [type(o) for o in Switch(hold=2).tried(Chen())] == [Chen, GRPO]
+    assert Constant().tried(Chen()) == [Chen()]
