@@ -64,11 +64,5 @@ def _of(table: Table, columns: Sequence[Column]) -> Table:
 
 
 def _width(table: Table) -> int:
-    """What its columns take, whatever its title and caption."""
-    return (
-        sum(
-            max((Console(width=WIDEST).measure(cell).maximum for cell in [column.header, *column.cells]), default=0) + 1
-            for column in table.columns
-        )
-        + 1
-    )
+    """What its columns take."""
+    return Console(width=WIDEST).measure(table).maximum
