@@ -236,7 +236,7 @@ def _number(name: str, value: Any) -> float:
     """The number that a user's reward gave, as a float; text is none, though Python would read it."""
     if not isinstance(value, str | bytes):
         try:
-            return float(value)
+            return float(value.detach() if isinstance(value, Tensor) else value)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             pass
     raise FieldError(name, repr(value), "must be a number", f"try {name}=1.0")

@@ -87,9 +87,7 @@ def advantages_of(
         UserError, FieldError: when the objective refuses the rewards, returns what is no advantage, or gives a group
             other advantages in another order or without the other groups.
     """
-    order = torch.rand(rewards.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
     advantages = _advantages(objective, rewards, logprobs)
-    permuted = _advantages(objective, rewards.gather(1, order), logprobs.gather(1, order))
     some = torch.linspace(0, len(rewards) - 1, min(len(rewards), ALONE)).round().long()
     alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None]) for i in some])
     name = type(objective).__name__
@@ -98,11 +96,15 @@ def advantages_of(
             f"{name}.advantages gives a group other advantages without the other groups of its batch, or at another "
             "call; the audit enumerates groups one by one: take statistics of each group alone (dim=1, keepdim=True)"
         )
-    if _differ(permuted, advantages.gather(1, order), advantages):
-        raise UserError(
-            f"{name}.advantages depends on the order in which a group's completions stand, which means nothing; treat "
-            "all completions of a group alike"
-        )
+    backwards = torch.arange(rewards.shape[1]).flip(0).expand_as(rewards)
+    shuffled = torch.rand(rewards.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
+    for order in (backwards, shuffled):
+        permuted = _advantages(objective, rewards.gather(1, order), logprobs.gather(1, order))
+        if _differ(permuted, advantages.gather(1, order), advantages):
+            raise UserError(
+                f"{name}.advantages depends on the order in which a group's completions stand, which means nothing; "
+                "treat all completions of a group alike"
+            )
     return advantages
 
 
