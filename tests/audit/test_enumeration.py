@@ -122,8 +122,8 @@ def test_the_largest_sum_is_relative_to_the_largest_advantage() -> None:
 
 def test_an_objective_that_teaches_nothing_has_zero_moments() -> None:
     moments = gradient_moments(RLOO(), doubles(POLICIES[3]), doubles((1, 1, 1)), 4)
-    assert moments.mean.abs().max() < 1e-15
-    assert moments.std < 1e-15
+    assert moments.mean.abs().max() < 1e-13
+    assert moments.std < 1e-13
 
 
 def test_an_objective_that_refuses_the_rewards_says_so() -> None:
@@ -141,7 +141,7 @@ def test_advantages_of_many_groups_are_those_of_each_alone() -> None:
     logprobs = torch.tensor([[-1, -2, -3], [-3, -2, -1], [-2, -1, -3]], dtype=torch.float64)
     together = advantages_of(Unlikeliness(), rewards, logprobs)
     alone = torch.cat([advantages_of(Unlikeliness(), r[None], x[None]) for r, x in zip(rewards, logprobs, strict=True)])
-    torch.testing.assert_close(together, alone, rtol=1e-14, atol=0)
+    torch.testing.assert_close(together, alone, rtol=1e-13, atol=0)
 
 
 # Claims

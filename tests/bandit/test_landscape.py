@@ -23,7 +23,7 @@ def test_the_default_is_the_published_landscape() -> None:
 def test_every_arm_is_that_of_the_formula() -> None:
     arms = np.arange(100)
     rewards = 0.1 + 0.9 * np.exp(-((arms - 40) ** 2) / 50) + 0.5 * np.exp(-((arms - 75) ** 2) / 50)
-    np.testing.assert_allclose(Peaks().rewards().numpy(), rewards, rtol=1e-14)
+    np.testing.assert_allclose(Peaks().rewards().numpy(), rewards, rtol=1e-13)
     policy = np.exp(-((arms - 75) ** 2) / 50) + 0.1
     logits = np.log(policy / policy.sum() + 1e-8)
     np.testing.assert_allclose(Peaks().logits().numpy(), logits - logits.mean(), rtol=1e-12, atol=1e-14)

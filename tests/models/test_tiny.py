@@ -81,6 +81,7 @@ def test_a_saved_policy_is_loaded_by_transformers_with_the_same_tokens_and_logit
     Policy(model, TOKENIZER).save_pretrained(tmp_path)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)
     loaded = AutoModelForCausalLM.from_pretrained(tmp_path)
+    assert all(torch.equal(tensor, loaded.state_dict()[name]) for name, tensor in model.state_dict().items())
     sample: list[Problem] = list(problems()[::50])
     texts = [*(p.text for p in sample), "Ünïcode  🙂", "  \u2581Ġ ", *SYMBOLS, "\\boxed{ ( 6 + 12 ) + 9 }" + EOS]
     for text in texts:
@@ -88,7 +89,8 @@ def test_a_saved_policy_is_loaded_by_transformers_with_the_same_tokens_and_logit
         assert tokenizer(text).input_ids == ids
         assert tokenizer.decode(ids) == TOKENIZER.decode(ids)
         with torch.no_grad():
-            assert torch.equal(loaded(torch.tensor([ids])).logits, model(torch.tensor([ids])).logits)
+            # The same weights at other addresses: kernels may add up in another order.
+            torch.testing.assert_close(loaded(torch.tensor([ids])).logits, model(torch.tensor([ids])).logits)
     assert len(tokenizer) == len(TOKENIZER) == loaded.config.vocab_size
     assert (tokenizer.eos_token_id, tokenizer.pad_token_id) == (TOKENIZER.eos_token_id, TOKENIZER.pad_token_id)
     assert tokenizer.model_max_length == 2048

@@ -1,6 +1,7 @@
 """What every rollout engine must do, whatever it runs on. A further engine is one more entry of `ENGINES`."""
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -83,6 +84,24 @@ def completions_of(groups: Sequence[Group]) -> list[tuple[Prompt, Completion]]:
     return [(group.prompt, completion) for group in groups for completion in group.completions]
 
 
+def assert_same_draws(pairs: Iterable[tuple[Completion, Completion]]) -> None:
+    """Equal tokens, and equal log-probs up to rounding, which depends on what else is in the batch.
+
+    A draw within some 1e-6 of the boundary between two tokens may fall on either side: one completion may differ.
+    """
+    every = list(pairs)
+    same = [(one, two) for one, two in every if one.token_ids == two.token_ids]
+    assert len(same) >= max(1, len(every) - 1)
+    for one, two in same:
+        torch.testing.assert_close(one.logprobs, two.logprobs, atol=1e-4, rtol=0)
+
+
+def paired(one: Sequence[Group], two: Sequence[Group]) -> Iterator[tuple[Completion, Completion]]:
+    """The completions of one beside those of the other, of each group as many as both have."""
+    for mine, other in zip(one, two, strict=True):
+        yield from zip(mine.completions, other.completions, strict=False)
+
+
 def trainer_logprobs(policy: Policy, prompt: Prompt, completion: Completion, temperature: float) -> Tensor:
     """Log-probs of the completion by the policy's own training entry, the sequence in a row of its own."""
     ids = [*prompt.token_ids, *completion.token_ids]
@@ -129,7 +148,8 @@ def test_no_prompts_are_no_groups(engine: MakeEngine, talker: Policy):
 def test_a_prompt_given_twice_is_completed_twice(engine: MakeEngine, talker: Policy):
     prompts = prompts_for(talker)[:1] * 3
     first, second, third = drawn(engine(talker), prompts, Sampling(max_new_tokens=20), seeds=[1, 2, 1])
-    assert tokens(first) == tokens(third) != tokens(second)
+    assert_same_draws(paired([first], [third]))
+    assert not set(tokens(first)) & set(tokens(second))
 
 
 def test_a_stop_token_ends_a_completion_and_is_its_last_token(engine: MakeEngine, talker: Policy):
@@ -174,43 +194,39 @@ def test_the_same_seeds_draw_the_same_and_other_seeds_something_else(engine: Mak
     torch.manual_seed(123)
     again = drawn(engine(talker), prompts, sampling, seeds=range(7))
     other = drawn(engine(talker), prompts, sampling, seeds=[*range(6), 2**63 - 1])
-    assert [tokens(g) for g in first] == [tokens(g) for g in again]
-    for one, two in zip(completions_of(first), completions_of(again), strict=True):
-        assert torch.equal(one[1].logprobs, two[1].logprobs)
-    assert [tokens(g) for g in first[:6]] == [tokens(g) for g in other[:6]]
+    assert_same_draws(paired(first, again))
+    assert_same_draws(paired(first[:6], other[:6]))
     assert not set(tokens(first[6])) & set(tokens(other[6]))
 
 
 def test_a_longer_limit_continues_the_same_completions(engine: MakeEngine, talker: Policy):
     prompts = prompts_for(talker)
     short, long = (drawn(engine(talker), prompts, Sampling(max_new_tokens=limit)) for limit in (8, 90))
-    for (_, one), (_, two) in zip(completions_of(short), completions_of(long), strict=True):
-        assert one.token_ids == two.token_ids[:8]
+    cut = [
+        (one, replace(two, token_ids=two.token_ids[:8], logprobs=two.logprobs[:8])) for one, two in paired(short, long)
+    ]
+    assert_same_draws(cut)
     assert max(len(c.token_ids) for _, c in completions_of(long)) > 64
 
 
 def test_more_completions_continue_the_same_group(engine: MakeEngine, talker: Policy):
     prompts, sampling = prompts_for(talker), Sampling(max_new_tokens=20)
     few, many = (drawn(engine(talker), prompts, sampling, n=n) for n in (3, 8))
-    assert [tokens(g) for g in few] == [tokens(g)[:3] for g in many]
+    assert [len(tokens(g)) for g in (*few, *many)] == [3] * len(prompts) + [8] * len(prompts)
+    assert_same_draws(paired(few, many))
 
 
 @pytest.mark.parametrize(
     "sampling", [Sampling(max_new_tokens=80), Sampling(max_new_tokens=30, temperature=0.7, top_p=0.9)]
 )
 def test_a_group_does_not_depend_on_what_else_is_sampled(engine: MakeEngine, talker: Policy, sampling: Sampling):
-    # Exact: rounding depends on the batch, but only a draw within some 1e-6 of the boundary between two tokens would
-    # notice, and none of these is.
     prompts = prompts_for(talker)
     together = drawn(engine(talker), prompts, sampling)
     in_parts = drawn(engine(talker, 8), prompts, sampling)
     reversed_ = drawn(engine(talker), prompts[::-1], sampling, seeds=range(106, 99, -1))[::-1]
-    for i, prompt in enumerate(prompts):
-        (alone,) = drawn(engine(talker), [prompt], sampling, seeds=[100 + i])
-        for group in (together[i], in_parts[i], reversed_[i]):
-            assert tokens(group) == tokens(alone)
-            for one, two in zip(group.completions, alone.completions, strict=True):
-                torch.testing.assert_close(one.logprobs, two.logprobs, atol=1e-4, rtol=0)
+    alone = [drawn(engine(talker), [prompt], sampling, seeds=[100 + i])[0] for i, prompt in enumerate(prompts)]
+    for groups in (together, in_parts, reversed_):
+        assert_same_draws(paired(groups, alone))
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7, 1.5])
@@ -250,8 +266,9 @@ def test_after_an_update_the_new_policy_is_sampled(engine: MakeEngine, talker: P
 def test_the_best_token_alone_is_greedy_decoding(engine: MakeEngine, talker: Policy):
     sampling = Sampling(max_new_tokens=15, top_k=1)
     for prompt, completion in completions_of(drawn(engine(talker), prompts_for(talker), sampling, n=3)):
-        best = distributions(talker, prompt, completion, 1.0).argmax(-1)
-        assert completion.token_ids == tuple(best.tolist())
+        probabilities = distributions(talker, prompt, completion, 1.0)
+        drawn_ones = probabilities.gather(-1, torch.tensor(completion.token_ids)[:, None])[:, 0]
+        torch.testing.assert_close(drawn_ones, probabilities.amax(-1), atol=1e-5, rtol=0)  # of two that tie, either
         assert torch.equal(completion.logprobs, torch.zeros(len(completion.token_ids)))
 
 
