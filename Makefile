@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test lint check golden figures vllm gpu gpu-smoke clean
+.PHONY: help train test processors lint check golden bases figures vllm gpu gpu-smoke clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -14,6 +14,9 @@ CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
 # vLLM's CPU build is made for this kind of machine; without it its tests skip.
 VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.vllm))
+# Rooms of tests whose results depend on the processor's kernels.
+NUMERIC := audit bandit batching evaluation golden losses models objectives rollouts schedules training
+BASES := src/rsgrpo/bases
 NEEDS_GPU = command -v nvidia-smi > /dev/null || { echo "error: make $@ needs an NVIDIA GPU; without one: make train, make vllm"; exit 1; }
 
 help:  ## Show this help
@@ -25,6 +28,11 @@ train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARG
 test: $(VENV)/.installed $(VLLM)  ## Set up, then run the default tests (SLOW=1: all of them)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
 
+processors: $(VENV)/.installed $(VLLM)  ## The default tests of numbers, with the kernels of other processors
+	for kernels in "ATEN_CPU_CAPABILITY=avx2" "ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE"; do \
+		env $$kernels $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" \
+			$(addprefix tests/,$(NUMERIC)) $(ARGS) || exit 1; done
+
 lint: $(VENV)/.installed  ## Style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -34,6 +42,12 @@ check: lint test  ## Lint, types and the default tests
 
 golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (say why in the CHANGELOG)
 	WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
+
+bases: $(VENV)/.installed  ## Pretrain the shipped bases anew, half an hour (say why in the CHANGELOG)
+	rm -rf $(BASES)/*-*
+	for task in arithmetic countdown countdown4; do for seed in 0 1 2; do \
+		$(BIN)/python run.py task=pretrain data=$$task model.pretrain.seed=$$seed \
+			task.folder=$(BASES)/$$task-$$seed || exit 1; done; done
 
 figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
 	rm -rf outputs/figures

@@ -48,7 +48,7 @@ def main() -> None:
     torch.set_num_threads(1)
     order = random.Random(0)
     tokenizer = AutoTokenizer.from_pretrained(arguments.model, padding_side="left")
-    model = AutoModelForCausalLM.from_pretrained(arguments.model)
+    model = AutoModelForCausalLM.from_pretrained(arguments.model, dtype=torch.float32)
     optimizer = torch.optim.AdamW(model.parameters(), lr=LEARNING_RATE, betas=(0.9, 0.95), weight_decay=0.0)
     reward = CountdownReward()
     solved: set[str] = set()

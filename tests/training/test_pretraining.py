@@ -1,25 +1,19 @@
 import dataclasses
 import importlib
 import itertools
-import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rsgrpo.data import arithmetic, countdown
 from rsgrpo.data.corpus import Corpus
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import EOS, build_tokenizer
-from rsgrpo.training.pretraining import Pretraining, cached_base, learning_rate_factor, pretrain
+from rsgrpo.training.pretraining import Pretraining, learning_rate_factor, pretrain
 from rsgrpo.types import FieldError, Problem, UserError
 
-ROOT = Path(__file__).parents[2]
 CORPORA = {
     "countdown": countdown.Demonstrations(),
     "countdown4": countdown.Demonstrations(numbers=4, max_tokens=34),
@@ -191,96 +185,3 @@ def test_the_learning_rate_warms_up_and_falls_to_a_twentieth():
 def test_a_value_out_of_range_is_refused(field: str, value: object):
     with pytest.raises(FieldError, match=field):
         dataclasses.replace(TINY, **{field: value})
-
-
-def test_the_base_is_trained_once_and_found_again(tmp_path: Path):
-    first, second = Counter(), Counter()
-    folder = cached_base(TINY, tmp_path / "not" / "there", first)
-    assert len(first.calls) == 3
-    assert cached_base(TINY, tmp_path / "not" / "there", second) == folder
-    assert second.calls == []
-    other = Counter()
-    assert cached_base(dataclasses.replace(TINY, seed=1), tmp_path / "not" / "there", other) != folder
-    assert len(other.calls) == 3
-
-
-def test_the_base_is_an_ordinary_folder_with_its_recipe(tmp_path: Path):
-    folder = cached_base(TINY, tmp_path, Counter())
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
-    trained = pretrain(TINY, Counter())
-    assert torch.equal(torch.cat([p.flatten() for p in model.parameters()]), weights(trained))
-    assert tokenizer("6 12 9 => 27 :").input_ids == trained.tokenizer("6 12 9 => 27 :").input_ids
-    recipe = json.loads((folder / "pretraining.json").read_text())
-    assert (recipe["steps"], recipe["demonstrations"]["failure_rates"]) == (3, [0.3, 0.8, 0.9])
-
-
-PREAMBLE = f"""
-import os, sys, time
-from pathlib import Path
-from rsgrpo.data.countdown import Demonstrations
-from rsgrpo.models.policy import Policy
-from rsgrpo.training.pretraining import Pretraining, cached_base
-import torch
-torch.set_num_threads(1)
-cache = Path(sys.argv[1])
-recipe = {TINY!r}
-"""
-
-DIES_IN_TRAINING = """
-def die(step, steps, loss):
-    if step == 2:
-        os._exit(9)
-cached_base(recipe, cache, die)
-"""
-
-DIES_IN_SAVING = """
-def half(self, folder):
-    folder.mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"half a fi")
-    (folder / "stale.safetensors").write_bytes(b"half a fi")
-    os._exit(9)
-Policy.save_pretrained = half
-cached_base(recipe, cache, lambda *_: None)
-"""
-
-COUNTS = """
-(cache / f"ready-{os.getpid()}").touch()
-while len(list(cache.glob("ready-*"))) < 2:
-    time.sleep(0.01)
-calls = []
-folder = cached_base(recipe, cache, lambda *call: (calls.append(call), time.sleep(0.2)))
-print(len(calls), (folder / "config.json").is_file(), folder)
-"""
-
-
-def start(script: str, cache: Path) -> subprocess.Popen[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PREAMBLE + script, str(cache)]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("script", [DIES_IN_TRAINING, DIES_IN_SAVING], ids=["in training", "in saving"])
-def test_what_a_killed_process_left_behind_does_not_count(tmp_path: Path, script: str):
-    process = start(script, tmp_path)
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 9, errors
-    left = list(tmp_path.rglob("model.safetensors"))
-    assert len(left) == (script is DIES_IN_SAVING)
-    progress = Counter()
-    folder = cached_base(TINY, tmp_path, progress)
-    assert len(progress.calls) == 3
-    assert torch.equal(weights(Policy.from_pretrained(folder)), weights(pretrain(TINY, Counter())))
-    assert [path for path in tmp_path.iterdir() if path.is_dir()] == [folder]
-    assert not (folder / "stale.safetensors").exists()
-
-
-@pytest.mark.slow
-def test_two_processes_at_once_train_once_and_both_get_the_base(tmp_path: Path):
-    processes = [start(COUNTS, tmp_path) for _ in range(2)]
-    ended = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], ended
-    calls, finished, folders = zip(*(out.split() for out, _ in ended), strict=True)
-    assert sorted(calls) == ["0", "3"]
-    assert finished == ("True", "True")
-    assert len(set(folders)) == 1

@@ -101,7 +101,7 @@ def trained_on_puzzles(file: Path, run: Path, *, kills: bool) -> tuple[list[dict
     All workers are killed once after each iteration.
     """
     command = [
-        sys.executable, "run.py", f"hydra.run.dir={run}", "model.pretrain.steps=300", "data=local", f"data.path={file}",
+        sys.executable, "run.py", f"hydra.run.dir={run}", "data=local", f"data.path={file}",
         "data.suffix=''", "iterations=8", "batching.prompts_per_iteration=16", "batching.completions_per_prompt=8",
         "reward.workers=2", "trainer.threads=1",
     ]  # fmt: skip

@@ -1,17 +1,21 @@
-"""The policy of a configuration: a Hugging Face folder, or the tiny base, pretrained on first use."""
+"""The policy of a configuration: a Hugging Face folder, or the tiny base, shipped or pretrained."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import transformers
 from omegaconf import DictConfig, OmegaConf
-from rich.progress import Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+from rich.progress import TextColumn, TimeRemainingColumn
 
 from rsgrpo.data.corpus import Corpus
 from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
 from rsgrpo.tasks.compose import build
-from rsgrpo.tasks.terminal import terminal
-from rsgrpo.training.pretraining import Pretraining, cached_base
+from rsgrpo.tasks.terminal import say, terminal
+from rsgrpo.training.bases import base_folder
+from rsgrpo.training.pretraining import Pretraining, Progress
 from rsgrpo.types import UserError, field_errors_name_their_key
 
 LINE_EVERY = 200
@@ -51,7 +55,7 @@ def build_lora(cfg: DictConfig) -> LoRA | None:
 
 
 def policy_folder(cfg: DictConfig) -> str | Path:
-    """`model.path`, or the folder of the cached base model that `model.pretrain` describes.
+    """`model.path`, or the folder of the base model that `model.pretrain` describes.
 
     Raises:
         UserError: when neither is set, or what it would be pretrained on is none.
@@ -62,18 +66,31 @@ def policy_folder(cfg: DictConfig) -> str | Path:
         return cfg.model.path
     if cfg.model.pretrain is None:
         raise UserError("model.path is not set; give a Hugging Face folder or hub id with model.path=...")
+    recipe = base_recipe(cfg)
+    with shown_progress(recipe) as progress:
+        return base_folder(recipe, Path(cfg.model.cache_dir).expanduser(), progress, say)
+
+
+def base_recipe(cfg: DictConfig) -> Pretraining:
+    """What `model.pretrain` and `demonstrations` describe.
+
+    Raises:
+        UserError: when the demonstrations are none.
+    """
     if not isinstance(build(cfg, "demonstrations"), Corpus):  # built here first: a refusal then names their own key
         raise UserError(
             f"demonstrations._target_={cfg.demonstrations._target_} is no corpus: it needs max_tokens, problems() and "
             "draw(problem, rng), see rsgrpo.data.corpus.Corpus"
         )
-    return _base_with_progress(build(cfg.model, "pretrain"), Path(cfg.model.cache_dir).expanduser())
+    return build(cfg.model, "pretrain")
 
 
-def _base_with_progress(recipe: Pretraining, cache: Path) -> Path:
+@contextmanager
+def shown_progress(recipe: Pretraining) -> Iterator[Progress]:
+    """Shows how far the pretraining is, from its first step on."""
     console = terminal()
-    bar = Progress(
-        *Progress.get_default_columns()[:3],
+    bar = Bar(
+        *Bar.get_default_columns()[:3],
         TimeRemainingColumn(),
         TextColumn("loss {task.fields[loss]:.3f}"),
         console=console,
@@ -87,4 +104,4 @@ def _base_with_progress(recipe: Pretraining, cache: Path) -> Path:
             if not console.is_terminal and (step % LINE_EVERY == 0 or step == steps):
                 console.print(f"pretraining the base model: step {step}/{steps}, loss {loss:.3f}")
 
-        return cached_base(recipe, cache, show)
+        yield show

@@ -1,20 +1,33 @@
-"""`python run.py task=pretrain`: make the base model of `model=tiny`; training does it by itself on first use."""
+"""`python run.py task=pretrain`: where the base of `model=tiny` lies, or one made anew; training finds its own."""
+
+from pathlib import Path
 
 from omegaconf import DictConfig
 from rich.console import Console
 
 from rsgrpo.tasks.machine import set_threads
-from rsgrpo.tasks.policy import policy_folder
+from rsgrpo.tasks.policy import base_recipe, policy_folder, shown_progress
+from rsgrpo.training.bases import make_base
 from rsgrpo.types import UserError
 
 
 def pretrain(cfg: DictConfig) -> None:
-    """Pretrain the base model, or find it in the cache, and say where it lies.
+    """Find the base model, or pretrain it, into `task.folder` if that is set, and say where it lies.
 
     Raises:
-        UserError: for a model that is not pretrained here.
+        UserError: for a model that is not pretrained here, or a folder that is there already.
     """
     if cfg.model.pretrain is None or cfg.model.path is not None:
         raise UserError(f"task=pretrain: the base is model.path={cfg.model.path}, not pretrained here; use model=tiny")
     set_threads(cfg)
-    Console().print(f"base model: {policy_folder(cfg)}", soft_wrap=True)
+    folder = policy_folder(cfg) if cfg.task.folder is None else _made_anew(cfg)
+    Console().print(f"base model: {folder}", soft_wrap=True)
+
+
+def _made_anew(cfg: DictConfig) -> Path:
+    folder, recipe = Path(str(cfg.task.folder)).expanduser(), base_recipe(cfg)
+    if folder.exists():
+        raise UserError(f"task.folder={cfg.task.folder} is there already; name a folder that is not")
+    with shown_progress(recipe) as progress:
+        make_base(recipe, folder, progress, key="task.folder")
+    return folder

@@ -5,13 +5,11 @@ import inspect
 import json
 import math
 import random
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from filelock import FileLock
 
 import rsgrpo.models.tiny
 from rsgrpo.batching.packing import pack
@@ -63,23 +61,6 @@ class Pretraining:
     def settings(self) -> str:
         """The recipe as JSON."""
         return json.dumps(asdict(self), indent=1, default=list)
-
-
-def cached_base(recipe: Pretraining, cache: Path, progress: Progress) -> Path:
-    """The Hugging Face folder of the base model, trained on first use and kept under `cache`.
-
-    Safe to call from several processes at once: one trains, the others wait for it.
-    """
-    folder = cache / f"tiny-{recipe.fingerprint()}"
-    cache.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            unfinished = folder.with_suffix(".unfinished")
-            shutil.rmtree(unfinished, ignore_errors=True)
-            pretrain(recipe, progress).save_pretrained(unfinished)
-            (unfinished / "pretraining.json").write_text(recipe.settings())
-            unfinished.rename(folder)
-    return folder
 
 
 def pretrain(recipe: Pretraining, progress: Progress) -> Policy:
