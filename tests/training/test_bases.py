@@ -64,6 +64,13 @@ def test_the_built_in_tasks_find_their_bases_in_the_package(name: str, tmp_path:
     assert sorted(file.name for file in folder.iterdir()) == sorted([*manifest["files"], run_folder.MANIFEST])
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_page_names_the_weights(name: str):
+    files = run_folder.read_json(SHIPPED / name / run_folder.MANIFEST)["files"]
+    digest = files["model.safetensors"]["blake2b"][:12]
+    assert f"| `{name}` | `{digest}` |" in (ROOT / "docs" / "countdown.md").read_text()
+
+
 def test_no_other_bases_lie_there():
     assert sorted(path.name for path in SHIPPED.iterdir() if path.is_dir()) == sorted(NAMES)
 

@@ -1,4 +1,4 @@
-"""Supervised pretraining of the tiny policy on a task's demonstrations: the base model that needs no download."""
+"""Supervised pretraining of the tiny policy on a task's demonstrations; `bases.py` keeps what comes of it."""
 
 import hashlib
 import inspect
