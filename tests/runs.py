@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rsgrpo import run_folder
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 
@@ -53,7 +54,8 @@ def run_py(random_policy: Path) -> RunPy:
     def run(folder: Path, *overrides: str, settings: tuple[str, ...] = SETTINGS) -> Path:
         start = () if any(o.startswith("ckpt=") for o in overrides) else (f"hydra.run.dir={folder}",)
         base = () if any(o.startswith("ckpt=") for o in overrides) else (f"model.path={random_policy}", *settings)
-        command = [sys.executable, "run.py", *start, *base, *overrides]
+        trusted = [word for word in run_folder.read_overrides(folder) if "_target_" in word] if not start else []
+        command = [sys.executable, "run.py", *start, *base, *trusted, *overrides]
         environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
         finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
         assert finished.returncode == 0, finished.stdout + finished.stderr

@@ -19,7 +19,9 @@ from tests.run_folders import describe_anew, flip_a_byte, write_checkpoint
 
 
 def records(*iterations: int) -> list[dict]:
-    return [{"iteration": i, "loss": i / 4} for i in iterations]
+    """Records that fit each of the files."""
+    counts = {"prompt": "a", "n": 4, "correct": 1, "mean_tokens": 2.5, "truncated": 0, "facts": {}}
+    return [{"iteration": i, "loss": i / 4, **counts} for i in iterations]
 
 
 def test_what_is_appended_is_read_back_in_order(tmp_path):
@@ -209,7 +211,7 @@ def test_a_folder_that_cannot_be_made_is_said_in_a_sentence(tmp_path: Path) -> N
 
 def test_a_reader_never_sees_a_half_written_json_file(tmp_path: Path) -> None:
     file = tmp_path / run_folder.DONE
-    contents = [{"text": "a" * 100_000}, {"text": "b" * 10}]
+    contents = [{"iteration": 1, "text": "a" * 100_000}, {"iteration": 2, "text": "b" * 10}]
     run_folder.write_json(file, contents[0])
     stop = threading.Event()
 
@@ -401,15 +403,18 @@ def test_best_stands_for_the_checkpoint_that_was_recorded(tmp_path: Path) -> Non
 
 
 def test_a_run_without_a_checkpoint_is_cleared_away_and_nothing_else(tmp_path: Path) -> None:
-    for name in (run_folder.RUN, run_folder.CONFIG, run_folder.OVERRIDES, "mine.txt", "done.json.unfinished"):
+    for name in (run_folder.RUN, run_folder.CONFIG, run_folder.OVERRIDES, "done.json.unfinished"):
         (tmp_path / name).write_text("{}")
     for name in run_folder.RECORDS:
         append(tmp_path / name, records(0, 1))
     (tmp_path / "tensorboard").mkdir()
     (tmp_path / "tensorboard" / "events").touch()
     (run_folder.checkpoint(tmp_path, 1).with_suffix(".unfinished") / "state.ckpt").mkdir(parents=True)
+    beside = tmp_path.with_name("beside.txt")
+    beside.touch()
     run_folder.clear(tmp_path)
-    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert list(tmp_path.iterdir()) == []
+    assert beside.exists()
 
 
 def test_a_folder_that_is_no_runs_is_not_cleared(tmp_path: Path) -> None:

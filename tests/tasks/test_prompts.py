@@ -14,7 +14,7 @@ from rsgrpo.data.source import digest
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.tasks.prompts import _with_readable_answers, describe
-from rsgrpo.tasks.resume import check_same_data
+from rsgrpo.tasks.same_run import check_same_data
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.types import Problem, Prompt, UserError
 

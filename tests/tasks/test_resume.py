@@ -7,7 +7,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
 from rsgrpo import run_folder
-from rsgrpo.tasks.resume import with_settings_of_run
+from rsgrpo.tasks.resume import NothingToDo, with_settings_of_run
 from rsgrpo.types import UserError
 from tests.run_folders import flip_a_byte, write_checkpoint
 
@@ -110,7 +110,7 @@ def test_a_folder_of_something_else_is_left_to_the_check_of_the_run_folder(elsew
 @pytest.mark.parametrize("given", [[], ["iterations=6"], ["iterations=4"]])
 def test_a_finished_run_is_said_to_be_finished(elsewhere: Path, given: list[str]) -> None:
     finish(begin(elsewhere / "run", saved=(6,)), 6)
-    with pytest.raises(UserError, match=r"has finished 6 iterations already; extend it with iterations=12"):
+    with pytest.raises(NothingToDo, match=r"has finished 6 iterations already; extend it with iterations=12"):
         automatic("hydra.run.dir=run", *given)
 
 
@@ -198,9 +198,26 @@ def test_a_run_under_outputs_without_a_whole_checkpoint_is_left_alone(
 
 
 @pytest.mark.parametrize("flag", ["-m", "--multirun"])
-def test_a_sweep_finds_nothing_out(flag: str) -> None:
-    with pytest.raises(UserError, match="ckpt=auto resumes one run; leave out -m"):
-        with_settings_of_run(["ckpt=auto", "seed=0,1", flag])
+def test_each_job_of_a_sweep_finds_its_own(elsewhere: Path, flag: str) -> None:
+    """The word stays for the jobs, whatever is there."""
+    begin(elsewhere / "outputs" / "run", "seed=0", saved=(2,))
+    asked = ["ckpt=auto", "seed=0,1", flag]
+    assert with_settings_of_run(asked) == asked
+
+
+def test_a_finished_run_with_the_same_overrides_leaves_nothing_to_do(elsewhere: Path) -> None:
+    run = begin(elsewhere / "outputs" / "run", saved=(6,))
+    finish(run, 6)
+    with pytest.raises(NothingToDo, match=r"nothing to do: .*run has finished 6 iterations already"):
+        with_settings_of_run([*GIVEN, "ckpt=auto"])
+    assert resumes(automatic(*GIVEN[:2], "iterations=12"), run)
+
+
+def test_a_damaged_folder_beside_it_does_not_stop_a_run(elsewhere: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wanted = begin(elsewhere / "outputs" / "right", saved=(2,), age=400)
+    (begin(elsewhere / "outputs" / "broken", saved=(2,)) / run_folder.OVERRIDES).write_bytes(b"\xff\0")
+    assert resumes(automatic(*GIVEN), wanted)
+    assert "overrides.yaml is damaged: byte 1 is not UTF-8" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

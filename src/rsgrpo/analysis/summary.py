@@ -4,12 +4,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import yaml
 from rich.console import Console
 from rich.table import Table
 
 from rsgrpo import run_folder
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.types import UserError
 
 OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 
@@ -17,7 +17,7 @@ OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 def print_summary(run: Path, console: Console) -> None:
     """Base against trained, where the time of this process went, and the path of the run."""
     metrics = run_folder.read(run / run_folder.METRICS)
-    begun = run_folder.read_json(run / run_folder.DONE)["resumed_from"]
+    begun = run_folder.read_json(run / run_folder.DONE).get("resumed_from", 0)
     console.print(pass_table(run, metrics))
     console.print(time_table(run, [record for record in metrics if record["iteration"] > begun]))
     console.print(f"run folder: {run}", soft_wrap=True)
@@ -107,12 +107,12 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
     for name, value in sorted(seconds.items(), key=lambda item: -item[1]):
         table.add_row(name, f"{value:.1f}", f"{value / step:.0%}")
     table.add_row("all steps", f"{step:.1f}", "100%" if step else "", end_section=True)
-    phases = run_folder.read_json(run / run_folder.DONE)["seconds"]
+    phases = run_folder.read_json(run / run_folder.DONE).get("seconds", {})
     for name in ("setup", "base_evaluation", "training", "final_evaluation", "export"):
         if name in phases:
             label = "validation, checkpoints, logging" if name == "training" else name.replace("_", " ")
             table.add_row(label, f"{phases[name] - (step if name == 'training' else 0):.1f}", "")
-    table.add_row("this run", f"{phases['total']:.1f}", "")
+    table.add_row("this run", _seconds(phases.get("total")), "")
     table.caption = _throughput(metrics)
     return table
 
@@ -128,8 +128,16 @@ def _throughput(metrics: list[dict[str, Any]]) -> str:
 
 
 def _ks(run: Path) -> list[int]:
-    return yaml.safe_load((run / run_folder.CONFIG).read_text(encoding="utf-8"))["eval"]["k"]
+    evaluation = run_folder.read_config(run).get("eval")
+    ks = evaluation.get("k") if isinstance(evaluation, dict) else None
+    if not isinstance(ks, list) or not all(type(k) is int and k > 0 for k in ks):
+        raise UserError(f"{run / run_folder.CONFIG} has no eval.k; restore it from a copy of the run folder")
+    return ks
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
+
+
+def _seconds(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

@@ -4,9 +4,9 @@
 readers in `analysis/` use nothing else.
 """
 
-from rsgrpo.run_folder.files import append, disk_error, read, read_json, write_json
+from rsgrpo.run_folder.files import append, disk_error, write_json
 from rsgrpo.run_folder.finding import find_checkpoint, newest_whole
-from rsgrpo.run_folder.keeping import best, mark_best, prune
+from rsgrpo.run_folder.keeping import mark_best, prune
 from rsgrpo.run_folder.manifest import damage, files_of, fingerprint, finish_checkpoint, remove_checkpoint
 from rsgrpo.run_folder.names import (
     AUDIT,
@@ -42,6 +42,7 @@ from rsgrpo.run_folder.names import (
     iteration_of,
     state_of,
 )
+from rsgrpo.run_folder.reading import best, finished_iterations, read, read_config, read_json, read_overrides, run_id
 from rsgrpo.run_folder.rewinding import clear, evaluated, rewind
 
 __all__ = [
@@ -83,6 +84,7 @@ __all__ = [
     "find_checkpoint",
     "fingerprint",
     "finish_checkpoint",
+    "finished_iterations",
     "is_checkpoint",
     "is_sharded",
     "iteration_of",
@@ -90,9 +92,12 @@ __all__ = [
     "newest_whole",
     "prune",
     "read",
+    "read_config",
     "read_json",
+    "read_overrides",
     "remove_checkpoint",
     "rewind",
+    "run_id",
     "state_of",
     "write_json",
 ]

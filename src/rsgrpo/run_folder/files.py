@@ -1,4 +1,4 @@
-"""Reading and writing the files of a run folder: JSON, and JSON Lines that grow."""
+"""Writing the files of a run folder: JSON, and JSON Lines that grow."""
 
 import json
 import os
@@ -50,11 +50,6 @@ def _write_whole(out: Any, content: bytes) -> None:
         left = left[out.write(left) :]
 
 
-def read_json(file: Path) -> Any:
-    """The content of a file that is one JSON value."""
-    return json.loads(file.read_text(encoding="utf-8"))
-
-
 def write_json(file: Path, content: Any, *, indent: int | None = 1) -> None:
     """Write a file that is one JSON value: whoever reads it sees the old content or the new one, never a part.
 
@@ -97,11 +92,3 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    """All records of a JSON Lines file, without a last one that was cut short; none when there is no such file."""
-    if not file.exists():
-        return []
-    with file.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.endswith("\n")]

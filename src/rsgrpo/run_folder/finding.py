@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from rsgrpo.run_folder.keeping import best
 from rsgrpo.run_folder.manifest import damage
 from rsgrpo.run_folder.names import BEST, CHECKPOINTS, REPLACED, checkpoint, checkpoints, is_checkpoint
+from rsgrpo.run_folder.reading import best
 from rsgrpo.types import UserError
 
 

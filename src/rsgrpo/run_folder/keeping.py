@@ -1,11 +1,11 @@
 """Which checkpoints of a run are kept: the newest, and the best."""
 
 from pathlib import Path
-from typing import Any
 
-from rsgrpo.run_folder.files import read_json, write_json
+from rsgrpo.run_folder.files import write_json
 from rsgrpo.run_folder.manifest import remove_checkpoint
 from rsgrpo.run_folder.names import BEST, CHECKPOINTS, checkpoints, iteration_of
+from rsgrpo.run_folder.reading import best
 
 
 def prune(run: Path, keep: int) -> None:
@@ -14,12 +14,6 @@ def prune(run: Path, keep: int) -> None:
     for old in checkpoints(run)[:-keep]:
         if marked is None or iteration_of(old) != marked["iteration"]:
             remove_checkpoint(old)
-
-
-def best(run: Path) -> dict[str, Any] | None:
-    """What `mark_best` recorded last: `iteration`, `metric` and `value`; None when nothing was."""
-    file = run / CHECKPOINTS / BEST
-    return read_json(file) if file.is_file() else None
 
 
 def mark_best(run: Path, iteration: int, metric: str, value: float) -> None:

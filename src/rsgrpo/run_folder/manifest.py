@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from rsgrpo.run_folder.files import read_json, sync_folder
-from rsgrpo.run_folder.names import MANIFEST, REPLACED, UNFINISHED, iteration_of
+from rsgrpo.run_folder.files import sync_folder
+from rsgrpo.run_folder.names import MANIFEST, REPLACED, RUN, UNFINISHED, iteration_of
+from rsgrpo.run_folder.reading import damage_of_json, read_json, run_id
 
 _CHUNK = 2**20  # bytes hashed at a time
 _HASHING_THREADS = 4
@@ -49,7 +50,9 @@ def finish_checkpoint(unfinished: Path, path: Path, files: Mapping[str, Any], *,
     Raises:
         OSError: when the disk refuses; `path` is then what it was.
     """
-    manifest = {"iteration": iteration_of(path), "ranks": ranks, "files": dict(sorted(files.items()))}
+    run = run_id(path.parent.parent)
+    whose = {} if run is None else {"run": run}
+    manifest = {"iteration": iteration_of(path), **whose, "ranks": ranks, "files": dict(sorted(files.items()))}
     with (unfinished / MANIFEST).open("w", encoding="utf-8") as out:
         out.write(json.dumps(manifest, indent=1) + "\n")
         out.flush()
@@ -75,10 +78,15 @@ def finish_checkpoint(unfinished: Path, path: Path, files: Mapping[str, Any], *,
 def remove_checkpoint(path: Path) -> None:
     """Remove a checkpoint; a kill meanwhile leaves nothing that looks like one."""
     removed = path.with_name(path.name + UNFINISHED)
-    if removed.exists():
-        shutil.rmtree(removed)
+    if os.path.lexists(removed):
+        remove_tree(removed)
     path.rename(removed)
-    shutil.rmtree(removed)
+    remove_tree(removed)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file, a folder with all that is in it, or a link, but never what a link leads to."""
+    shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def damage(checkpoint: Path, *, contents: bool = True) -> str | None:
@@ -88,17 +96,20 @@ def damage(checkpoint: Path, *, contents: bool = True) -> str | None:
         checkpoint: its folder.
         contents: read and hash every file, about a second per GiB and thread; otherwise only sizes are compared.
     """
-    try:
-        manifest = read_json(checkpoint / MANIFEST)
-        files: dict[str, dict[str, Any]] = manifest["files"]
-        sizes = {name: int(expected["bytes"]) for name, expected in files.items()}
-        hashes = {name: str(expected["blake2b"]) for name, expected in files.items()}
-    except FileNotFoundError:
+    file = checkpoint / MANIFEST
+    if not os.path.lexists(file):
         return f"{MANIFEST} is missing"
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        return f"{MANIFEST} cannot be read ({type(error).__name__}: {error})"
+    if (problem := damage_of_json(file)) is not None:
+        return f"{MANIFEST} cannot be read: {problem}"
+    manifest = read_json(file)
+    sizes = {name: expected["bytes"] for name, expected in manifest["files"].items()}
+    hashes = {name: expected["blake2b"] for name, expected in manifest["files"].items()}
+    if (problem := _of_another_run(checkpoint, manifest)) is not None:
+        return problem
     if not sizes:
         return f"{MANIFEST} lists no files"
+    if outside := [name for name in sizes if Path(name).is_absolute() or ".." in Path(name).parts]:
+        return f"{MANIFEST} names {outside[0]!r}, which lies outside"
 
     def differs(name: str) -> str | None:
         file = checkpoint / name
@@ -110,9 +121,20 @@ def damage(checkpoint: Path, *, contents: bool = True) -> str | None:
                 return f"{name} has another content than was written"
         except FileNotFoundError:
             return f"{name} is missing"
-        except OSError as error:
-            return f"{name} cannot be read ({error.strerror})"
+        except (OSError, ValueError) as error:  # the name itself may be one that no file has
+            return f"{name!r} cannot be read ({error.strerror if isinstance(error, OSError) else error})"
         return None
 
     with ThreadPoolExecutor(_HASHING_THREADS) as threads:
         return next((problem for problem in threads.map(differs, sizes) if problem), None)
+
+
+def _of_another_run(checkpoint: Path, manifest: Mapping[str, Any]) -> str | None:
+    """How a manifest contradicts the folder it lies in: copied in from another run, or renamed."""
+    named = {iteration_of(checkpoint), manifest.get("iteration", iteration_of(checkpoint))}
+    if len(named) > 1:
+        return f"{MANIFEST} is that of iteration {manifest['iteration']}"
+    run = run_id(checkpoint.parent.parent)
+    if (checkpoint.parent.parent / RUN).is_file() and manifest.get("run", run) != run:
+        return f"it is a checkpoint of another run ({manifest['run']}), and this one is {run or 'older'}"
+    return None

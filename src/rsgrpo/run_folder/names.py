@@ -33,6 +33,11 @@ RECORDS = (METRICS, PROMPTS, ROLLOUTS, VALIDATION, TEST)
 LOGS = ("tensorboard", "csv", "wandb")
 """The folders of the loggers."""
 
+EVALUATIONS = "eval"
+
+FOLDERS = (CHECKPOINTS, POLICY, POLICIES, EVALUATIONS, *LOGS)
+"""The folders in a run folder."""
+
 UNFINISHED = ".unfinished"
 """Ends the name of what is being written or removed: never read, and dropped by `rewind`."""
 

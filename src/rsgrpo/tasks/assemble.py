@@ -1,6 +1,7 @@
 """From a configuration to what Lightning runs: policy, engine, module, data and trainer."""
 
 import logging
+import uuid
 import warnings
 from importlib.metadata import version
 from pathlib import Path
@@ -67,15 +68,22 @@ def _build_engine(cfg: DictConfig, policy: Policy) -> RolloutEngine:
     return engine
 
 
-def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any]) -> None:
-    """Write down what was asked for, with which versions and data."""
+def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any], *, base: str | None, resumes: bool) -> None:
+    """Write down what was asked for, with which versions, data and base model, and give a new run its id."""
+    identity = run_folder.run_id(run) if resumes else None
     unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
     OmegaConf.save(cfg, unfinished, resolve=True)
     unfinished.replace(run / run_folder.CONFIG)  # another rank may be reading it
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
     packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
-    versions = {name: version(name) for name in packages}
-    run_folder.write_json(run / run_folder.RUN, {"format": run_folder.FORMAT, "versions": versions, "data": data})
+    described = {
+        "format": run_folder.FORMAT,
+        "id": identity or uuid.uuid4().hex,
+        "versions": {name: version(name) for name in packages},
+        "data": data,
+        **({} if base is None else {"base": base}),
+    }
+    run_folder.write_json(run / run_folder.RUN, described)
 
 
 def _quiet_lightning() -> None:

@@ -1,7 +1,6 @@
 """From the shell to a task and back: a user's mistake is one sentence and exit code 2, a bug is a traceback."""
 
 import os
-import re
 import signal
 import sys
 import traceback
@@ -17,41 +16,22 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rsgrpo.tasks.errors import check_choices, explain
 from rsgrpo.tasks.machine import check_machine
-from rsgrpo.tasks.resume import with_settings_of_run
+from rsgrpo.tasks.names import run_name
+from rsgrpo.tasks.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
+from rsgrpo.tasks.sweep import JobFailed, Sweep, is_sweep
+from rsgrpo.tasks.trust import check_targets
 from rsgrpo.training import ranks
 from rsgrpo.types import UserError
 
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
 
-LONGEST_NAME = 100
-"""Characters of a run folder's name that come from the command line."""
-
-
-def run_name(task: str, objective: str, overrides: str) -> str:
-    """The name of a run folder: its task unless it is training, its objective, and what was set on the command line.
-
-    Overrides are separated by `;`. A task about several objectives shows one when it is named.
-
-    >>> run_name("train", "rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
-    'rs_grpo_beta4_seed1'
-    >>> run_name("audit", "rs_grpo", "task=audit"), run_name("audit", "grpo", "task=audit;objective=grpo")
-    ('audit', 'audit_grpo')
-    """
-    settings = [override.split("=", 1) for override in overrides.split(";") if "=" in override]
-    one = task in ("train", "pretrain") or any(key.lstrip("+~").split(".")[0] == "objective" for key, *_ in settings)
-    shown = [(key, value) for key, value in settings if "/" not in value and "_target_" not in key]
-    named = [(key.split(".")[-1], value) for key, value in shown if key not in ("task", "objective")]
-    words = [
-        *([task] if task != "train" else []),
-        *([objective] if one else []),
-        *(f"{key}{value}" if value[:1].isdigit() else f"{key}-{value}" for key, value in named),
-    ]
-    # No character that the shell or Hydra's grammar would read as anything but itself.
-    return re.sub(r"[^\w.-]+", "-", "_".join(words))[:LONGEST_NAME].strip("-")
-
-
 OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+_GIVEN: list[str] = []
+"""The words that the user has typed: those of a resumed run are put among them."""
+
+_SWEEP = Sweep()
 
 
 def run_task(cfg: DictConfig) -> None:
@@ -63,11 +43,20 @@ def run_task(cfg: DictConfig) -> None:
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     fresh = _is_empty(run)
+    _SWEEP.jobs += 1
     try:
+        if is_sweep() and cfg.ckpt == AUTO:
+            find_run_of_job(cfg)
+        if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
+            check_targets(cfg, _GIVEN, _conf())
         check_machine(cfg)  # before the imports of a task, which take seconds
         get_method(cfg.task._target_)(cfg)
-    except UserError as error:
-        if _wants_traceback():
+    except NothingToDo as said:
+        print(said, file=sys.stderr)
+    except Exception as error:
+        if is_sweep() and not _wants_traceback():
+            raise _SWEEP.failure(run, error) from None
+        if _wants_traceback() or not isinstance(error, UserError):
             raise
         others = "" if ranks.is_first() else f" on rank {os.environ.get('RANK', os.environ.get('LOCAL_RANK'))}"
         print(f"error{others}: {error}", file=sys.stderr)
@@ -90,10 +79,15 @@ def _leave_nothing(run: Path) -> None:
 
 def start(main: Callable[[], None], conf: Path) -> int:
     """Run a Hydra main function with the settings of a resumed run put in; returns the exit code."""
+    _GIVEN[:] = sys.argv[1:]
     try:
         check_choices(sys.argv[1:], conf)
         sys.argv[1:] = with_settings_of_run(sys.argv[1:])
         main()
+    except NothingToDo as said:
+        print(said, file=sys.stderr)
+    except JobFailed:  # Hydra raises the first of them once all jobs have had their turn
+        pass
     except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError, OSError) as error:
         if _wants_traceback() or (isinstance(error, OSError) and _from_task(error)):
             raise
@@ -102,7 +96,7 @@ def start(main: Callable[[], None], conf: Path) -> int:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
-    return 0
+    return _SWEEP.close(USER_ERROR)
 
 
 def _wants_traceback() -> bool:
@@ -117,3 +111,9 @@ def _from_task(error: Exception) -> bool:
 def _is_empty(folder: Path) -> bool:
     """Whether the folder exists and holds nothing."""
     return folder.is_dir() and not any(folder.iterdir())
+
+
+def _conf() -> Path:
+    """The folder of the configuration, as Hydra was told."""
+    sources = HydraConfig.get().runtime.config_sources
+    return Path(next(source.path for source in sources if source.provider == "main"))

@@ -11,6 +11,7 @@ from rsgrpo.rewards.base import close
 from rsgrpo.tasks.assemble import Assembled, assemble, describe_run
 from rsgrpo.tasks.compose import build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder
+from rsgrpo.tasks.policy import digest_of_base
 from rsgrpo.training import ranks
 from rsgrpo.training.strategy import part
 from rsgrpo.types import UserError
@@ -36,7 +37,7 @@ def evaluate(cfg: DictConfig) -> None:
             raise UserError(f"task.splits: the {empty[0]} split is empty; name another, or set data.*")
         if ranks.is_first():
             claim_run_folder(run)
-            describe_run(run, cfg, assembled.described)
+            describe_run(run, cfg, assembled.described, base=digest_of_base(cfg), resumes=False)
         _sample(assembled)
     finally:
         close(recipe.reward)

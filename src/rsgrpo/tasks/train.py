@@ -20,9 +20,12 @@ from rsgrpo.rewards.base import close
 from rsgrpo.tasks.assemble import assemble, describe_run
 from rsgrpo.tasks.compose import build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder
-from rsgrpo.tasks.resume import AUTO, check_same_data, check_same_run
+from rsgrpo.tasks.policy import digest_of_base
+from rsgrpo.tasks.resume import AUTO
+from rsgrpo.tasks.same_run import check_same_base, check_same_data, check_same_run
 from rsgrpo.tasks.terminal import say
 from rsgrpo.tasks.trainer import is_sharded
+from rsgrpo.tasks.trust import words_to_repeat
 from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
@@ -30,6 +33,7 @@ from rsgrpo.training.export import save_policy
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.strategy import part
+from rsgrpo.training.unpickling import check_weights_only, load_weights_only
 from rsgrpo.types import UserError
 
 
@@ -61,7 +65,9 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         if checkpoint is not None:
             check_same_data(run, described)
         if ranks.is_first():
-            _begin_run_folder(run, cfg, checkpoint, described)
+            base = digest_of_base(cfg)
+            _begin_run_folder(run, cfg, checkpoint, described, base)
+    load_weights_only()
     begun = 0 if checkpoint is None else run_folder.iteration_of(checkpoint)
     try:
         if checkpoint is None:
@@ -125,7 +131,8 @@ def _leave(run: Path, module: RLModule) -> NoReturn:
 
 
 def _go_on(run: Path, saved: Sequence[Path]) -> str:
-    return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py ckpt={run}"
+    words = " ".join([f"ckpt={run}", *words_to_repeat(HydraConfig.get().overrides.task)])
+    return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py {words}"
 
 
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
@@ -167,6 +174,8 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
             f"ckpt={cfg.ckpt} was written by trainer=fsdp2, whose shards this trainer does not read; resume it with "
             "trainer=fsdp2 trainer.devices=1"
         )
+    if ranks.is_first():
+        check_weights_only(run_folder.state_of(checkpoint))
     check_same_run(run, cfg)
     done = run_folder.iteration_of(checkpoint)
     if done > cfg.iterations or (done == cfg.iterations and (run / run_folder.DONE).exists()):
@@ -174,13 +183,16 @@ def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     return checkpoint
 
 
-def _begin_run_folder(run: Path, cfg: DictConfig, checkpoint: Path | None, data: dict[str, Any]) -> None:
+def _begin_run_folder(
+    run: Path, cfg: DictConfig, checkpoint: Path | None, data: dict[str, Any], base: str | None
+) -> None:
     """A resumed run first forgets what came after its checkpoint."""
     if checkpoint is None:
         claim_run_folder(run)
         say(f"run folder: {run}")
     else:
+        check_same_base(run, cfg.model.path, base)
         done = run_folder.iteration_of(checkpoint)
         say(f"resuming {run} after iteration {done}; later records are written anew")
         run_folder.rewind(run, done)
-    describe_run(run, cfg, data)
+    describe_run(run, cfg, data, base=base, resumes=checkpoint is not None)
