@@ -218,7 +218,7 @@ def test_the_tests_mirror_the_code() -> None:
     """A folder of tests is named after a room of the library or a folder of the repository."""
     folders = {file.parent.relative_to(TESTS).parts[0] for file in TESTS.glob("*/**/test_*.py")}
     rooms = {room_of(file) for file in SOURCES if LIBRARY in file.parents}
-    assert folders - rooms - {path.name for path in ROOT.iterdir()} - {"architecture", "golden"} == set()
+    assert folders - rooms - {path.name for path in ROOT.iterdir()} - {"architecture", "golden", "security"} == set()
 
 
 def test_every_folder_of_tests_is_a_package() -> None:

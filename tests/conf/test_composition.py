@@ -23,7 +23,7 @@ from rsgrpo.data.maths import Maths
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.tasks.compose import RECIPE_GROUPS, build, build_recipe
+from rsgrpo.tasks.compose import RECIPE_GROUPS, build, build_recipe, build_reward
 from rsgrpo.tasks.trainer import OURS, build_sharding
 from rsgrpo.training.sharding import Sharding
 from rsgrpo.types import UserError
@@ -149,6 +149,8 @@ def test_every_choice_builds_its_object(
         assert build_recipe(cfg).iterations == cfg.iterations
         if cfg.model.pretrain is not None:
             assert isinstance(build(cfg.model, "pretrain"), get_class(cfg.model.pretrain._target_))
+    elif group == "reward":
+        assert isinstance(build_reward(cfg), get_class(cfg.reward._target_))
     else:
         assert isinstance(build(cfg, group), get_class(cfg[group]._target_))
 
