@@ -9,9 +9,10 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_tokenizer
 from rsgrpo.rollouts.hf import HFEngine
-from rsgrpo.training.sharding import Sharding, full_tensors, load_shards
-from rsgrpo.types import Problem, Prompt, Sampling, UserError
+from rsgrpo.training.sharding import Sharding, full_tensors, shard_reader
+from rsgrpo.types import Problem, Prompt, Sampling
 from tests.adapters import add_random_adapters
+from tests.models.folders import changed, sharded
 from tests.training.on_ranks import on_ranks
 from tests.training.rank_bodies import backward, rows_of
 
@@ -167,18 +168,10 @@ def test_layers_are_prepared_once(policy: Policy) -> None:
     assert not policy.model.is_gradient_checkpointing
 
 
-@pytest.mark.parametrize(
-    ("change", "says"),
-    [
-        ({"num_hidden_layers": 3}, r"model\.layers\.2\.\S+ is not there"),
-        ({"intermediate_size": 80}, r"model\.layers\.0\.mlp\.\S+ has another shape there"),
-    ],
-)
-def test_a_folder_without_the_right_tensors_is_refused(tied: Path, change: dict[str, int], says: str) -> None:
-    policy = Policy.from_pretrained(tied, on_meta=True)
-    config = policy.model.config
-    config.update(change)
-    with torch.device("meta"):
-        policy.model = Qwen3ForCausalLM(Qwen3Config(**{**config.to_dict(), "layer_types": None}))
-    with pytest.raises(UserError, match=rf"^model\.path=\S+: {says}.*trainer=gpu$"):
-        load_shards(policy)
+def test_what_an_earlier_save_has_left_in_the_folder_is_not_read(tied: Path, tmp_path: Path) -> None:
+    folder = changed(tied, sharded, tmp_path)
+    leftover = folder / "model-00001-of-00003.safetensors"
+    leftover.write_bytes((tied / "model.safetensors").read_bytes())
+    files = {str(info.relative_path) for info in shard_reader(folder).read_metadata().storage_data.values()}
+    assert files == {str(file) for file in folder.glob("*.safetensors")} - {str(leftover)}
+    assert len(files) == 2

@@ -56,16 +56,19 @@ def tokenize(
     max_prompt_tokens: int | None,
     max_new_tokens: int,
     context: int,
+    vocabulary: int,
     chat_template: bool = False,
 ) -> tuple[list[Prompt], int]:
     """The prompts of `problems`, and how many were left out for being longer than `max_prompt_tokens`.
+
+    `context` is the policy's longest sequence, `vocabulary` how many tokens it has embeddings for.
 
     With `chat_template`, each problem is what the user says in the tokenizer's own template, which ends where the
     assistant begins; the template alone says which special tokens there are.
 
     Raises:
-        UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, or is empty, or when the
-            tokenizer has no chat template that takes it.
+        UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, is empty, or holds a token
+            that has no embedding, or when the tokenizer has no chat template that takes it.
     """
     if not problems:
         return [], 0
@@ -81,6 +84,12 @@ def tokenize(
         where = problem.origin or problem.id
         if not ids:
             raise UserError(f"{where}: the prompt has no tokens; give it a text")
+        if max(ids) >= vocabulary:
+            token = tokenizer.convert_ids_to_tokens(max(ids))
+            raise UserError(
+                f"model.path={tokenizer.name_or_path}: the tokenizer turns {token!r} of {where} into token {max(ids)}, "
+                f"and the model has embeddings for {vocabulary:,} tokens; put the model's own tokenizer files there"
+            )
         if len(ids) + max_new_tokens > context:
             if max_new_tokens >= context:
                 raise UserError(
@@ -99,15 +108,16 @@ def tokenize(
 def _as_chat(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> str:
     if tokenizer.chat_template is None:
         raise UserError(
-            "model.chat_template=true: the tokenizer has no chat template; ask without one, model.chat_template=false"
+            f"model.chat_template=true: the tokenizer of model.path={tokenizer.name_or_path} has no chat template; ask "
+            "without one, model.chat_template=false"
         )
     message = {"role": "user", "content": problem.text}
     try:
         rendered = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
     except TemplateError as error:
         raise UserError(
-            f"model.chat_template=true: the tokenizer's chat template refuses a problem ({error}); ask without it, "
-            "model.chat_template=false"
+            f"model.chat_template=true: the chat template of model.path={tokenizer.name_or_path} refuses a problem "
+            f"({error}); ask without it, model.chat_template=false"
         ) from error
     assert isinstance(rendered, str)
     return rendered

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -19,7 +19,9 @@ from transformers import (
 )
 
 from rsgrpo.models.attention import PackedLayout
+from rsgrpo.models.files import CAUSAL, TOKENIZER_FILES, check_folder, naming, refusal
 from rsgrpo.models.lora import LoRA, first_values, plain_name
+from rsgrpo.models.weights import Misfits, check_finite, check_shards, refuse_misfits, saved_tensors, untied
 from rsgrpo.types import PackedRow
 
 
@@ -57,15 +59,23 @@ class Policy(nn.Module):
         """Load a Hugging Face folder or hub id, weights in float32; `on_meta`, all but the weights.
 
         What is built on the meta device takes no memory until it is sharded, materialised and filled.
+
+        Raises:
+            UserError: when a file is missing or damaged, or the tensors are not exactly those of the model.
         """
-        tokenizer = AutoTokenizer.from_pretrained(path)
+        if Path(path).is_dir():
+            check_folder(Path(path))
+        with naming(path, "its configuration", CAUSAL):
+            config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        tokenizer = _tokenizer(path)
+        with naming(path, "its configuration", CAUSAL), torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
         if on_meta:
-            with torch.device("meta"):
-                model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(path), dtype=torch.float32)
+            check_shards(path, model)
             with suppress(OSError):  # a folder need not have one: it is then made out of the model's configuration
                 model.generation_config = GenerationConfig.from_pretrained(path)
         else:
-            model = AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+            model = _loaded(path)
         policy = cls(model, tokenizer, chunk_tokens=chunk_tokens)
         policy.source = str(path)
         return policy
@@ -148,6 +158,11 @@ class Policy(nn.Module):
         return int(self.model.config.max_position_embeddings)
 
     @property
+    def vocabulary(self) -> int:
+        """Rows of the embeddings: the tokens that can be asked and sampled, of which the tokenizer may name fewer."""
+        return int(cast(nn.Embedding, self.model.get_input_embeddings()).weight.shape[0])
+
+    @property
     def stop_token_ids(self) -> tuple[int, ...]:
         """End-of-sequence of the tokenizer and of the generation config."""
         configured = getattr(self.model.generation_config, "eos_token_id", None)
@@ -175,6 +190,33 @@ class Policy(nn.Module):
             for h, ids in zip(wanted.split(self.chunk_tokens), row.target_ids.split(self.chunk_tokens), strict=True)
         ]
         return TokenStatistics(*(torch.cat(column) for column in zip(*parts, strict=True)))
+
+
+def _tokenizer(path: str | Path) -> PreTrainedTokenizerBase:
+    """The tokenizer of a folder or hub id; where its files are missing, transformers makes one without any words."""
+    with naming(path, "its tokenizer", TOKENIZER_FILES):
+        tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        if not tokenizer("1 + 1 = 2").input_ids:
+            raise refusal(path, "its tokenizer has no words: the files are missing", TOKENIZER_FILES)
+    return tokenizer
+
+
+def _loaded(path: str | Path) -> PreTrainedModel:
+    """The model with its weights, all of which come from the folder."""
+    with naming(path, "its weights"):
+        model, found = cast(Any, AutoModelForCausalLM).from_pretrained(
+            path, dtype=torch.float32, output_loading_info=True, ignore_mismatched_sizes=True, trust_remote_code=False
+        )
+    shapes = {name: (there, here) for name, there, here in found["mismatched_keys"]}
+    missing = found["missing_keys"] & saved_tensors(model).keys() - shapes.keys()
+    refuse_misfits(path, model, Misfits(missing, found["unexpected_keys"], shapes))
+    if (
+        model.config.tie_word_embeddings
+        and model.get_output_embeddings().weight is not model.get_input_embeddings().weight
+    ):
+        raise untied(path)
+    check_finite(path, model.named_parameters())
+    return model
 
 
 def _token_statistics(

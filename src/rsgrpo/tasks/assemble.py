@@ -15,6 +15,7 @@ from rsgrpo import run_folder
 from rsgrpo.data.source import Split
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.tasks.alphabet import check_alphabet
 from rsgrpo.tasks.compose import build
 from rsgrpo.tasks.machine import set_threads
 from rsgrpo.tasks.policy import load_policy
@@ -47,6 +48,7 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     source, sharding = build(cfg, "data"), build_sharding(cfg)
     _quiet_lightning()
     set_threads(cfg)
+    check_alphabet(cfg, source, splits)
     policy = load_policy(cfg, on_meta=is_sharded(cfg))
     data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
     engine = _build_engine(cfg, policy)

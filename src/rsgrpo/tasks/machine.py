@@ -101,8 +101,8 @@ def _missing_folder(cfg: DictConfig) -> str | None:
 
 def _missing_weights(cfg: DictConfig) -> str | None:
     path = cfg.model.path
-    if path is None or (Path(path) / "config.json").is_file():
-        return None
+    if path is None or any((Path(path) / name).is_file() for name in ("config.json", "adapter_config.json")):
+        return None  # what else the folder lacks is told when it is read
     cure = "give a Hugging Face folder with model.path=/path/to/folder"
     if (Path(path) / run_folder.POLICY / "config.json").is_file():
         return f"model.path={path} is a run folder; its policy is model.path={Path(path) / run_folder.POLICY}"

@@ -35,6 +35,8 @@ def load_policy(cfg: DictConfig, *, on_meta: bool = False) -> Policy:
     if lora is not None:
         with field_errors_name_their_key("model.lora"):
             policy.add_adapters(lora, seed=cfg.seed)
+    for remark in remarks(policy):
+        say(remark)
     return policy
 
 
@@ -51,6 +53,22 @@ def digest_of_base(cfg: DictConfig) -> str | None:
     with ThreadPoolExecutor(HASHING_THREADS) as threads:
         hashes = [content["blake2b"] for content in threads.map(run_folder.fingerprint, files)]
     return hashlib.blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
+
+
+def remarks(policy: Policy) -> list[str]:
+    """What is unusual about a policy, and no mistake for certain."""
+    found, known = [], len(policy.tokenizer)
+    if not any(token < policy.vocabulary for token in policy.stop_token_ids):
+        found.append(
+            f"note: neither the tokenizer nor the generation config of {policy.source} has an end-of-sequence token "
+            "that the model can sample: every completion will run to sampling.max_new_tokens"
+        )
+    if known > policy.vocabulary:
+        found.append(
+            f"note: the tokenizer of {policy.source} has {known:,} tokens, and its model has embeddings for "
+            f"{policy.vocabulary:,}: a problem with one of the others will be refused"
+        )
+    return found
 
 
 def build_lora(cfg: DictConfig) -> LoRA | None:

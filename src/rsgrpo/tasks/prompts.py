@@ -49,6 +49,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
         max_prompt_tokens=source.max_prompt_tokens,
         max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
         context=policy.context,
+        vocabulary=policy.vocabulary,
         chat_template=chat_template,
     )
     unreadable = 0

@@ -45,7 +45,7 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
 
 
 def _gap(policy: Policy, engine: RolloutEngine, temperature: float) -> float:
-    prompts = canaries(len(policy.tokenizer), policy.context)
+    prompts = canaries(min(len(policy.tokenizer), policy.vocabulary), policy.context)
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=temperature)
     groups = list(engine.generate(prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts))))
     ranks.barrier()  # a rank whose engine failed is not in the forward pass

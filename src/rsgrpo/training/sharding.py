@@ -1,15 +1,16 @@
 """The policy's weights laid out over the ranks by FSDP2, and put together again for those who need whole tensors."""
 
+import os
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
 import torch
-from huggingface_hub import snapshot_download
 from torch import Tensor, nn
+from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.device_mesh import DeviceMesh
@@ -17,9 +18,10 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rsgrpo.batching.packing import empty_row
+from rsgrpo.models.files import local_folder, safetensors_of
 from rsgrpo.models.lora import Adapter, plain_parameters
 from rsgrpo.models.policy import Policy
-from rsgrpo.types import UserError
+from rsgrpo.models.weights import check_finite
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,28 +79,31 @@ class Sharding:
 def load_shards(policy: Policy) -> None:
     """Read this rank's part of every tensor from the safetensors files of the policy's folder, and nothing else.
 
+    `Policy.from_pretrained` has compared their names and shapes with the model's.
+
     Raises:
-        UserError: when the folder has not all of the policy's tensors, or they have other shapes.
+        UserError: when they hold what is no number.
     """
-    folder = _local_folder(policy.source)
+    wanted = {name: parameter for name, parameter, _ in plain_parameters(policy.model)}
+    load(wanted | dict(policy.persistent_buffers()), storage_reader=shard_reader(local_folder(policy.source)))
+    check_finite(policy.source, ((n, t.to_local() if isinstance(t, DTensor) else t) for n, t in wanted.items()))
+
+
+def shard_reader(folder: Path) -> HuggingFaceStorageReader:
+    """Reads the files that transformers would read, and not what an earlier save has left beside them."""
     reader = HuggingFaceStorageReader(str(folder))
-    stored = reader.read_metadata().state_dict_metadata
-    parameters = {name: parameter for name, parameter, _ in plain_parameters(policy.model)}
-    wanted = parameters | dict(policy.persistent_buffers())
-    wrong = [n for n, t in wanted.items() if getattr(stored.get(n), "size", None) != t.shape]
-    if wrong:
-        problem = "has another shape there" if wrong[0] in stored else "is not there"
-        raise UserError(
-            f"model.path={policy.source}: {wrong[0]} {problem}, so its safetensors files cannot be read by shards; "
-            "save the model anew with save_pretrained, or use trainer=gpu"
-        )
-    load(dict(wanted), storage_reader=reader)
+    reader.fs = _Only(safetensors_of(folder))
+    return reader
 
 
-def _local_folder(source: str) -> Path:
-    if Path(source).is_dir():
-        return Path(source)
-    return Path(snapshot_download(source, allow_patterns=["*.safetensors", "*.json"]))
+class _Only(FileSystem):
+    """A folder of which only `files` are seen."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self.files = files
+
+    def ls(self, path: str | os.PathLike[str]) -> list[str]:
+        return [str(file) for file in self.files]
 
 
 def full_tensor(tensor: Tensor) -> Tensor:

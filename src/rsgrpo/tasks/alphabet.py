@@ -1,0 +1,47 @@
+"""Can the base model that is pretrained here read the problems? It knows the characters of its demonstrations alone."""
+
+import random
+from collections.abc import Iterator, Sequence
+
+from omegaconf import DictConfig
+
+from rsgrpo.data.corpus import Corpus
+from rsgrpo.data.source import DataSource, Split
+from rsgrpo.tasks.compose import build
+from rsgrpo.types import UserError
+
+DRAWN = 100
+"""So many demonstrations show the characters of all."""
+
+
+def check_alphabet(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> None:
+    """Refuse problems that the base model of `model.pretrain` could only ever fail: no reward would teach it to read.
+
+    Raises:
+        UserError: naming the first such problem.
+    """
+    corpus = None if cfg.model.path is not None or cfg.model.pretrain is None else build(cfg, "demonstrations")
+    if not isinstance(corpus, Corpus):
+        return
+    known = alphabet(corpus)
+    for where, text in _texts(cfg, source, splits):
+        word = next((word for word in text.split() if not known.issuperset(word)), None)
+        if word is not None:
+            raise UserError(
+                f"model.path is not set, and the base model that is pretrained here knows {''.join(sorted(known))} "
+                f"alone: it cannot read {word!r} of {where}; give a Hugging Face folder or hub id with model.path=..."
+            )
+
+
+def alphabet(corpus: Corpus) -> set[str]:
+    """The characters of a corpus but white space."""
+    problems, rng = corpus.problems(), random.Random(0)
+    texts = [problem.text for problem in problems] + [corpus.draw(problem, rng) for problem in problems[:DRAWN]]
+    return set("".join("".join(texts).split()))
+
+
+def _texts(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> Iterator[tuple[str, str]]:
+    """(where it stands, text) of what the policy will be asked; first what needs no reading."""
+    yield "data.suffix", str(cfg.data.get("suffix") or "")
+    for split in splits:
+        yield from ((problem.origin or problem.id, problem.text) for problem in source.split(split))
