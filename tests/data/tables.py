@@ -1,5 +1,6 @@
 """Small tables with the columns and types that the datasets have on the hub."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -68,3 +69,8 @@ def spoil_columns(file: Path, names: set[str]) -> None:
                 size = column.total_compressed_size
                 content[start : start + size] = b"\xff" * size
     file.write_bytes(content)
+
+
+def plainly(removed: Mapping[str, int]) -> dict[str, int]:
+    """How many were left out for which reason, without the examples."""
+    return {reason.split(" (for example ")[0]: count for reason, count in removed.items()}

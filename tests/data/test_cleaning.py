@@ -1,6 +1,7 @@
 import pytest
 
 from rsgrpo.data.cleaning import (
+    LACKS,
     clean,
     hold_out,
     in_words,
@@ -12,6 +13,7 @@ from rsgrpo.data.cleaning import (
     without_repeats,
 )
 from rsgrpo.types import Problem
+from tests.data.tables import plainly
 
 
 def problems(*pairs: tuple[str, str]) -> list[Problem]:
@@ -60,7 +62,16 @@ def test_signs_numbers_and_letters_do(left: str, right: str):
 def test_a_problem_without_text_or_answer_is_left_out():
     found = problems(("a", "1"), ("b", " "), ("", "2"), ("\n", ""), ("c", "0"))
     kept, count = without_empty(found)
-    assert (ids(kept), count) == (["0", "4"], 3)
+    assert (ids(kept), count) == (["0", "4"], {"with an empty problem or answer (for example 1)": 3})
+
+
+def test_why_a_problem_has_no_answer_is_told_with_an_example():
+    lacking = [
+        Problem(id=str(i), text="x", answer="", origin=f"row {i}", facts={LACKS: why})
+        for i, why in enumerate(("with NaN", "with a list", "with NaN"))
+    ]
+    kept, removed = without_empty([*lacking, *problems(("a", "1"))])
+    assert (len(kept), removed) == (1, {"with NaN (for example row 0)": 2, "with a list (for example row 1)": 1})
 
 
 def test_all_of_those_that_contradict_each_other_are_left_out():
@@ -84,8 +95,10 @@ def test_every_problem_is_kept_or_counted_once():
     found = problems(("a", "1"), ("a", "1"), ("b", ""), ("c", "1"), ("c", "2"), ("c", "2"), ("d", "4"), ("b", "9"))
     kept, removed = clean(found)
     assert ids(kept) == ["0", "6", "7"]
-    assert removed == {"with an empty problem or answer": 1, "with differing answers": 3, "repeated": 1}
-    assert in_words(removed) == "1 with an empty problem or answer, 3 with differing answers, 1 repeated"
+    assert plainly(removed) == {"with an empty problem or answer": 1, "with differing answers": 3, "repeated": 1}
+    assert in_words(removed) == (
+        "1 with an empty problem or answer (for example 2), 3 with differing answers, 1 repeated"
+    )
     assert in_words({"repeated": 0, "also in a test set": 1234}) == "1,234 also in a test set"
 
 

@@ -8,7 +8,7 @@ import pytest
 from rsgrpo.data.dataset import UNWRAPPED, Dataset
 from rsgrpo.data.maths import Maths
 from rsgrpo.types import FieldError, UserError
-from tests.data.tables import DAPO_AFTER, DAPO_BEFORE
+from tests.data.tables import DAPO_AFTER, DAPO_BEFORE, plainly
 
 BENCHMARKS = {"math500": 500, "aime24": 30, "aime25": 30, "hmmt_feb_2024": 30, "hmmt_feb_2025": 30, "cmimc_2025": 40}
 
@@ -40,7 +40,7 @@ def test_the_train_set_is_cleaned_counted_and_split(files: dict[str, Any]):
     train, validation = source.split("train"), source.split("validation")
     assert sorted(p.text for p in [*train, *validation]) == [f"What is {i} + 1?\nBox it." for i in range(5)]
     assert (len(train), len(validation)) == (3, 2)
-    assert source.removed("train") == {
+    assert plainly(source.removed("train")) == {
         "with an empty problem or answer": 1,
         "with differing answers": 2,
         "repeated": 1,
@@ -58,7 +58,7 @@ def test_test_sets_stay_as_they_are_but_for_answers_that_are_missing(files: dict
         ("two/1", "Two\nBox it.", "two"),
         ("two/2", "Two\nBox it.", "two"),
     ]
-    assert source.removed("test") == {"with an empty problem or answer": 1}
+    assert plainly(source.removed("test")) == {"with an empty problem or answer": 1}
 
 
 def test_decontamination_can_be_switched_off(files: dict[str, Any]):

@@ -1,10 +1,15 @@
+import json
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from rsgrpo.data.rows import Row, read_rows, text_of, value_at
+from rsgrpo.data.rows import Row, in_digits, read_rows, text_of, value_at
 from rsgrpo.types import UserError
 from tests.data.tables import DAPO, dapo_row, deepmath_row, spoil_columns
 
@@ -113,8 +118,68 @@ def test_a_file_that_only_says_it_is_parquet_is_refused(tmp_path: Path):
         read(path)
 
 
-@pytest.mark.parametrize("value", [True, None, ["2"], {"a": 1}, b"2"])
+@pytest.mark.parametrize("value", [True, ["2"], {"a": 1}, b"2", date(2024, 1, 31)])
 def test_what_is_neither_text_nor_number_is_refused(value: object):
     row = Row({"answer": value}, 3, "own row 3", ["answer"])
     with pytest.raises(UserError, match=r"own row 3: field 'answer' is .*; it must be text or a number"):
         text_of(value, row, "answer")
+
+
+WRITTEN = {
+    "0.00001": "0.00001", "1e-05": "0.00001", "1E5": "100000", "1.5e3": "1500", "1e22": "1" + "0" * 22,
+    "6.02e23": "602" + "0" * 21, "-2.5e-3": "-0.0025", "1.0": "1.0", "0.50": "0.50", "-0.0": "-0.0", "0.1": "0.1",
+    "3.141592653589793238462643383279": "3.141592653589793238462643383279", "1e400": r"1 \times 10^{400}",
+    "-6.626e-134": r"-6.626 \times 10^{-134}", "12345678901234567890123": "12345678901234567890123", "7": "7",
+}  # fmt: skip
+"""A number in a JSON file and its text."""
+
+
+@pytest.mark.parametrize("number", WRITTEN)
+def test_a_number_in_a_json_file_keeps_the_digits_it_was_written_with(tmp_path: Path, number: str):
+    path = tmp_path / "own.jsonl"
+    path.write_text(f'{{"problem": "x", "answer": {number}}}\n')
+    (row,) = read(path)
+    text = text_of(row.values["answer"], row, "answer")
+    assert text == WRITTEN[number]
+    if "times" not in text:
+        assert Fraction(text) == Fraction(number), "the same number, exactly"
+    assert row.values["answer"] == json.loads(number)  # a reward may calculate with it
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "texts"),
+    [
+        (pa.float64(), [1e-05, 1e22, 0.1, 5.0, -0.0], ["0.00001", "1" + "0" * 22, "0.1", "5.0", "-0.0"]),
+        (pa.float32(), [1e-05, 0.1, 2.5, 16777216.0], ["0.00001", "0.1", "2.5", "16777216.0"]),
+        (pa.float16(), [np.float16(0.1), np.float16(0.5)], ["0.1", "0.5"]),
+        (pa.decimal128(20, 5), [Decimal("0.00001"), Decimal("12.5")], ["0.00001", "12.50000"]),
+        (pa.int8(), [-5, 7], ["-5", "7"]),
+        (pa.dictionary(pa.int32(), pa.string()), ["x+1", "7"], ["x+1", "7"]),
+        (pa.large_string(), ["x", "007"], ["x", "007"]),
+    ],
+)
+def test_a_number_of_a_parquet_file_has_the_fewest_digits_that_name_it(
+    tmp_path: Path, kind: pa.DataType, values: list[object], texts: list[str]
+):
+    path = tmp_path / "own.parquet"
+    pq.write_table(pa.table({"answer": pa.array(values, kind), "deep": [{"gold": [v]} for v in values]}), path)
+    rows = read(path, "answer")
+    assert [text_of(row.values["answer"], row, "answer") for row in rows] == texts
+
+
+def test_short_floats_inside_structs_and_lists_keep_their_digits(tmp_path: Path):
+    path = tmp_path / "own.parquet"
+    kind = pa.struct({"gold": pa.list_(pa.float32()), "name": pa.string()})
+    pq.write_table(pa.table({"answer": pa.array([{"gold": [0.1, None], "name": "a"}, None], kind)}), path)
+    first, second = read(path, "answer.gold")
+    assert first.values["answer"] == {"gold": [0.1, None], "name": "a"}
+    assert second.values["answer"] is None
+
+
+@pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf"), Decimal("NaN"), np.float64("nan")])
+def test_what_is_no_number_has_no_text(value: object):
+    assert text_of(value, Row({"answer": value}, 1, "own row 1", ["answer"]), "answer") == ""
+
+
+def test_a_number_is_never_written_out_for_ever():
+    assert in_digits(Decimal("1e999999999")) == r"1 \times 10^{999999999}"

@@ -80,6 +80,17 @@ def test_a_prompt_without_tokens_is_refused():
         tokenize([empty], TOKENIZER, max_prompt_tokens=None, max_new_tokens=8, context=20, vocabulary=427)
 
 
+def test_a_token_without_an_embedding_is_refused_with_its_problem_and_nothing_else_is():
+    ids = TOKENIZER("12").input_ids
+    own = Problem(id="p/0", text="12", answer="7", origin="data file own.jsonl line 3")
+    fits, _ = tokenize([own], TOKENIZER, max_prompt_tokens=None, max_new_tokens=8, context=20, vocabulary=max(ids) + 1)
+    assert fits[0].token_ids == tuple(ids)
+    with pytest.raises(
+        UserError, match=rf"^model\.path=.*own\.jsonl line 3 into token {max(ids)}, and .* {max(ids)} tok"
+    ):
+        tokenize([own], TOKENIZER, max_prompt_tokens=None, max_new_tokens=8, context=20, vocabulary=max(ids))
+
+
 CHATML = (
     "{%- for message in messages %}{{- '<|im_start|>' + message.role + '\n' + message.content + '<|im_end|>\n' }}"
     "{%- endfor %}{%- if add_generation_prompt %}{{- '<|im_start|>assistant\n' }}{%- endif %}"
@@ -106,7 +117,7 @@ def chat_tokenizer(template: str | None) -> PreTrainedTokenizerFast:
 
 
 def chat(tokenizer: PreTrainedTokenizerFast, text: str = "1 + 1?", **more: int | None) -> tuple[list[Prompt], int]:
-    settings = {"max_prompt_tokens": None, "max_new_tokens": 8, "context": 2048} | more
+    settings = {"max_prompt_tokens": None, "max_new_tokens": 8, "context": 2048, "vocabulary": 427} | more
     problems = [Problem(id="p/1", text=text, answer="2")]
     return tokenize(problems, tokenizer, chat_template=True, **settings)  # type: ignore[arg-type]
 

@@ -54,10 +54,24 @@ def normalised(text: str) -> str:
     return _DRESS.sub("", folded.replace("}{", "|"))
 
 
-def without_empty(problems: Sequence[Problem]) -> Kept:
-    """Without problems that have no text or no answer: nothing could be rewarded."""
-    kept = [problem for problem in problems if problem.text.strip() and problem.answer.strip()]
-    return kept, len(problems) - len(kept)
+LACKS = "lacks"
+"""The fact of a problem without an answer that says why, to be read after a number: one of the reasons of a `Gold`."""
+
+
+def without_empty(problems: Sequence[Problem]) -> tuple[list[Problem], dict[str, int]]:
+    """Without problems that have no text or no answer: nothing could be rewarded; how many for which reason."""
+    kept, left_out = [], defaultdict(list)
+    for problem in problems:
+        if problem.text.strip() and problem.answer.strip():
+            kept.append(problem)
+        else:
+            left_out[problem.facts.get(LACKS, EMPTY)].append(problem.origin or problem.id)
+    return kept, {for_example(reason, origins[0]): len(origins) for reason, origins in left_out.items()}
+
+
+def for_example(reason: str, example: str) -> str:
+    """A reason why problems are left out, with one of them."""
+    return f"{reason} (for example {example})"
 
 
 def without_conflicts(problems: Sequence[Problem]) -> Kept:
@@ -86,10 +100,10 @@ def without_overlap(problems: Sequence[Problem], others: Iterable[Problem]) -> K
 
 def clean(problems: Sequence[Problem]) -> tuple[list[Problem], dict[str, int]]:
     """Without empty, conflicting and repeated problems; how many were left out for which reason."""
-    full, empty = without_empty(problems)
+    full, lacking = without_empty(problems)
     agreed, conflicts = without_conflicts(full)
     distinct, repeats = without_repeats(agreed)
-    return distinct, {EMPTY: empty, CONFLICTING: conflicts, REPEATED: repeats}
+    return distinct, lacking | {CONFLICTING: conflicts, REPEATED: repeats}
 
 
 def hold_out(problems: Sequence[Problem], count: int) -> tuple[list[Problem], list[Problem]]:

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rsgrpo.data.cleaning import LACKS
+from rsgrpo.data.fields import Gold, gold_of, problem_at
 from rsgrpo.data.hub import HubTable
-from rsgrpo.data.rows import Row, read_rows, text_of, top, value_at
+from rsgrpo.data.rows import Row, read_rows, top, value_at
 from rsgrpo.types import FieldError, Problem, UserError, check_fields
 
 ID = "id"
@@ -104,33 +106,36 @@ class Dataset:
         )
 
     def _problem(self, row: Row, key: str) -> Problem:
-        text, answer = (self._text(row, name, f"{key}.columns.{name}") for name in ("problem", "answer"))
+        columns = self.columns
+        text = problem_at(row, columns["problem"], f"{key}.columns.problem")
         facts: dict[str, Any] = {"dataset": self.name}
         if text and not (text.startswith(self.strip_before) and text.endswith(self.strip_after)):
             facts[UNWRAPPED] = True
         else:
             text = text.removeprefix(self.strip_before).removesuffix(self.strip_after)
-        if self.answer_after is not None and answer:
-            if self.answer_after not in answer:
+        value = value_at(row, columns["answer"], f"{key}.columns.answer")
+        if self.answer_after is not None and isinstance(value, str) and value.strip():
+            if self.answer_after not in value:
                 raise UserError(
                     f"{row.origin}: the answer has no {self.answer_after!r}; where all of it is the answer, set "
                     f"{key}.answer_after=null"
                 )
-            answer = answer.rsplit(self.answer_after, 1)[1].strip()
-        answer = answer.removesuffix(self.answer_strip).rstrip() if self.answer_strip else answer
-        return Problem(id=f"{self.name}/{id_of(row)}", text=text, answer=answer, origin=row.origin, facts=facts)
+            value = value.rsplit(self.answer_after, 1)[1].strip()
+        gold = gold_of(value, row, columns["answer"], f"{key}.columns.answer")
+        answer = gold.text.removesuffix(self.answer_strip).rstrip() if self.answer_strip else gold.text
+        return problem_of(row, self.name, text, gold._replace(text=answer), facts)
 
-    def _text(self, row: Row, name: str, key: str) -> str:
-        """The text of a column, "" where it is null or blank."""
-        column = self.columns[name]
-        value = value_at(row, column, key)
-        text = "" if value is None else text_of(value, row, column)
-        return text if text.strip() else ""
+
+def problem_of(row: Row, name: str, text: str, gold: Gold, facts: Mapping[str, Any]) -> Problem:
+    """A problem of the dataset `name`, called after the `id` of its row, or else its number."""
+    lacks = {} if gold.why is None else {LACKS: gold.why}
+    return Problem(id=f"{name}/{id_of(row)}", text=text, answer=gold.text, origin=row.origin, facts={**facts, **lacks})
 
 
 def id_of(row: Row) -> object:
     """The `id` of a row, or else its number."""
-    return row.number if row.values.get(ID) is None else row.values[ID]
+    named = row.values.get(ID)
+    return row.number if named is None or named != named else named  # NaN: as others write an empty cell
 
 
 def refuse_shared_ids(problems: list[Problem]) -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from rsgrpo.data import cleaning
 from rsgrpo.data.cleaning import Part
-from rsgrpo.data.dataset import ID, check_columns, id_of, refuse_shared_ids
-from rsgrpo.data.rows import FORMATS, Row, read_rows, text_of, value_at
+from rsgrpo.data.dataset import ID, check_columns, problem_of, refuse_shared_ids
+from rsgrpo.data.fields import gold_of, problem_at
+from rsgrpo.data.rows import FORMATS, Row, read_rows, value_at
 from rsgrpo.data.source import Split
 from rsgrpo.types import FieldError, Problem, UserError, check_fields
 
@@ -18,7 +19,8 @@ from rsgrpo.types import FieldError, Problem, UserError, check_fields
 class Local:
     """One problem a row, with its gold answer: `{"problem": "What is 1 + 1?", "answer": "2"}`.
 
-    Every row is checked before anything runs. The train set is cleaned; validation and test are taken as they are.
+    Every row is checked before anything runs. The train set is cleaned; of validation and test, problems without an
+    answer are left out.
 
     Raises:
         FieldError: when no path is given, or the columns do not make sense.
@@ -47,15 +49,16 @@ class Local:
         """The problems of `train`, `validation` or `test`; empty when no file was named for it.
 
         Raises:
-            UserError: naming the file, and the row, that is missing, malformed or without an answer.
+            UserError: naming the file, and the row, that is missing or malformed.
         """
-        return cleaning.with_suffix(
-            self._train.problems if name == "train" else self._read(f"{name}_path"), self.suffix
-        )
+        return cleaning.with_suffix(self._part(name).problems, self.suffix)
 
     def removed(self, name: Split) -> Mapping[str, int]:
         """How many problems of a split were left out, by reason."""
-        return self._train.removed if name == "train" else {}
+        return self._part(name).removed
+
+    def _part(self, name: Split) -> Part:
+        return self._train if name == "train" else Part(*cleaning.without_empty(self._read(f"{name}_path")))
 
     @cached_property
     def _train(self) -> Part:
@@ -82,12 +85,6 @@ class Local:
         return problems
 
     def _problem(self, row: Row, name: str) -> Problem:
-        text, answer = self._text(row, "problem"), self._text(row, "answer")
-        return Problem(id=f"{name}/{id_of(row)}", text=text, answer=answer, origin=row.origin, facts={"dataset": name})
-
-    def _text(self, row: Row, name: str) -> str:
-        column = self.columns[name]
-        text = text_of(value_at(row, column, f"data.columns.{name}"), row, column)
-        if not text.strip():
-            raise UserError(f"{row.origin}: field {column!r} is empty; fill it in or remove the line")
-        return text
+        text = problem_at(row, self.columns["problem"], "data.columns.problem")
+        column, key = self.columns["answer"], "data.columns.answer"
+        return problem_of(row, name, text, gold_of(value_at(row, column, key), row, column, key), {"dataset": name})

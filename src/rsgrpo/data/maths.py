@@ -72,8 +72,7 @@ class Maths(Dataset):
     def _tests(self) -> Part:
         """All test sets, one after the other."""
         found = [problem for name, test in self.tests.items() for problem in self._read(test, f"data.tests.{name}")]
-        kept, empty = cleaning.without_empty(found)
-        return Part(kept, cleaning.positive({cleaning.EMPTY: empty}))
+        return Part(*cleaning.without_empty(found))
 
     @cached_property
     def _train_and_validation(self) -> Mapping[str, Part]:

@@ -4,13 +4,22 @@ import csv
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from rsgrpo.types import UserError
 
+if TYPE_CHECKING:
+    import pyarrow
+
 FORMATS = "a .jsonl, .json, .parquet or .csv file"
+
+MOST_ZEROS = 100
+"""A number that would be written with more of them stays a power of ten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +33,17 @@ class Row:
     """For messages: `data file problems.jsonl line 12`."""
     columns: Collection[str]
     """All columns of its table, also those that were not read."""
+
+
+class Written(float):
+    """A number of a JSON file, which remembers its digits: 0.00001, and 0.1 with more of them than a float has."""
+
+    def __new__(cls, text: str) -> "Written":
+        number = super().__new__(cls, text)
+        number.text = text
+        return number
+
+    text: str
 
 
 def read_rows(path: Path, key: str, *, columns: Collection[str], first: int | None = None) -> list[Row]:
@@ -66,12 +86,13 @@ def parquet_rows(path: Path, origin: str, *, columns: Collection[str], first: in
     rows: list[Row] = []
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            names = file.schema_arrow.names
+            kinds, names = file.schema_arrow, file.schema_arrow.names
             wanted = [name for name in names if any(name in (column, top(column)) for column in columns)]
             for batch in file.iter_batches(columns=wanted):
-                for values in batch.to_pylist():
+                for read in batch.to_pylist():
                     if len(rows) == first:
                         return rows
+                    values = {name: _shortest(value, kinds.field(name).type) for name, value in read.items()}
                     rows.append(Row(values, len(rows) + 1, f"{origin} row {len(rows) + 1}", names))
     except pyarrow.ArrowException as error:
         raise UserError(f"data file {path} is no Parquet file: {error}; name {FORMATS}") from None
@@ -94,7 +115,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
             continue
         where = f"data file {path} line {number}"
         try:
-            record = json.loads(line)
+            record = json.loads(line, parse_float=Written)
         except (ValueError, RecursionError) as error:
             why = getattr(error, "msg", type(error).__name__)
             raise UserError(f"{where} is not JSON ({why}); write one JSON object a line: JSON Lines") from None
@@ -144,15 +165,51 @@ def value_at(row: Row, column: str, key: str) -> Any:
 
 
 def text_of(value: Any, row: Row, column: str) -> str:
-    """A value as text: integers digit by digit, text as it is.
+    """A value as text: numbers digit by digit, text as it is; "" for null, NaN and infinity.
 
     Raises:
         UserError: naming the row when it is neither text nor a number.
     """
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
+    if value is None:
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         shown = json.dumps(value, default=str)[:40]
         raise UserError(f"{row.origin}: field {column!r} is {shown}; it must be text or a number")
-    text = str(value)
+    text = value if isinstance(value, str) else in_digits(value)
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
         raise UserError(f"{row.origin}: field {column!r} holds half a character (a lone surrogate); mend the text")
     return text
+
+
+def in_digits(number: int | float | Decimal) -> str:
+    r"""A number without an exponent, digit by digit as it was written; "" for NaN and infinity.
+
+    >>> in_digits(1e-05), in_digits(Decimal("1.5e3")), in_digits(6.02e23), in_digits(Decimal("1E+200"))
+    ('0.00001', '1500', '602000000000000000000000', '1 \\times 10^{200}')
+    """
+    if isinstance(number, int):
+        return str(number)
+    if isinstance(number, float):
+        number = Decimal(number.text if isinstance(number, Written) else repr(float(number)))
+    if not number.is_finite():
+        return ""
+    if abs(number.adjusted()) > MOST_ZEROS:
+        sign, (first, *rest), _ = number.as_tuple()
+        mantissa = f"{'-' * sign}{first}{'.' if rest else ''}{''.join(map(str, rest))}"
+        return f"{mantissa} \\times 10^{{{number.adjusted()}}}"
+    return f"{number:f}"
+
+
+def _shortest(value: Any, kind: "pyarrow.DataType") -> Any:
+    """Floats of 32 and 16 bits as the doubles of the same digits: a .1 of 32 bits is no .10000000149011612."""
+    from pyarrow import types
+
+    if value is None:
+        return None
+    if types.is_float32(kind) or types.is_float16(kind):
+        return float(str(np.float32(value) if types.is_float32(kind) else np.float16(value)))
+    if types.is_struct(kind):
+        return {field.name: _shortest(value[field.name], field.type) for field in kind}
+    if types.is_list(kind) or types.is_large_list(kind):
+        return [_shortest(item, kind.value_type) for item in value]
+    return value

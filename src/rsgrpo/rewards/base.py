@@ -50,8 +50,8 @@ class BackgroundReward(Reward, Protocol):
 class ReadsGolds(Protocol):
     """A reward that can tell of a gold answer whether any other answer could equal it."""
 
-    def unreadable(self, problems: Sequence[Problem]) -> list[bool]:
-        """For each problem whether its gold answer cannot be compared with."""
+    def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
+        """For each problem why its gold answer cannot be compared with, `prose` for example, or None where it can."""
         ...
 
 

@@ -65,12 +65,12 @@ class MathVerifyReward:
 
         return scores
 
-    def unreadable(self, problems: Sequence[Problem]) -> list[bool]:
-        """Which gold answers cannot be compared with: no answer would ever be right but a copy."""
+    def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
+        """Why gold answers cannot be compared with, where no answer would ever be right but a copy; else None."""
         distinct = sorted({problem.answer for problem in problems})
         verdicts = [self._pool.submit([("gold", gold, "")]) for gold in distinct]
-        readable = {gold: verdict.result() == ["right"] for gold, verdict in zip(distinct, verdicts, strict=True)}
-        return [not readable[problem.answer] for problem in problems]
+        why = {gold: verdict.result()[0] for gold, verdict in zip(distinct, verdicts, strict=True)}
+        return [None if why[problem.answer] == "right" else why[problem.answer] for problem in problems]
 
     @property
     def process_ids(self) -> list[int]:

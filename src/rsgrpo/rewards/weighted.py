@@ -58,10 +58,10 @@ class WeightedSum:
         for reward in self.rewards.values():
             close(reward)
 
-    def unreadable(self, problems: Sequence[Problem]) -> list[bool]:
-        """What any of the rewards cannot compare with."""
+    def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
+        """What any of the rewards cannot compare with, and why the first of them cannot."""
         found = [reward.unreadable(problems) for reward in self.rewards.values() if isinstance(reward, ReadsGolds)]
-        return [any(column) for column in zip([False] * len(problems), *found, strict=True)]
+        return [next(filter(None, column), None) for column in zip([None] * len(problems), *found, strict=True)]
 
     def _sum(self, scores: Mapping[str, Score]) -> Score:
         judge = self.correct if self.correct is not None else next(iter(self.rewards))

@@ -1,9 +1,10 @@
 """The problems of a configuration as the policy's prompts, and what was left out of them."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from rsgrpo.data.cleaning import in_words
+from rsgrpo.data.cleaning import for_example, in_words
 from rsgrpo.data.dataset import UNWRAPPED
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
 from rsgrpo.models.policy import Policy
@@ -11,9 +12,12 @@ from rsgrpo.rewards.base import ReadsGolds, Reward
 from rsgrpo.tasks.terminal import say
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import Prompt, UserError
+from rsgrpo.types import Problem, Prompt, UserError
 
 UNREADABLE = "with an answer that cannot be compared with"
+
+LONGEST_SHOWN = 60
+"""Characters of an answer that is shown as an example."""
 
 
 def load_prompts(
@@ -52,27 +56,45 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
         vocabulary=policy.vocabulary,
         chat_template=chat_template,
     )
-    unreadable = 0
-    if split == "train":  # the others stay comparable with what others measure
-        prompts, unreadable = _with_readable_answers(prompts, recipe.reward)
+    comparable, unreadable = readable(prompts, recipe.reward)
+    trains = split == "train"
+    prompts = comparable if trains else prompts  # the others stay comparable with what others measure
     longer = f"longer than data.max_prompt_tokens={source.max_prompt_tokens}"
-    removed = in_words({**source.removed(split), UNREADABLE: unreadable, longer: too_long})
+    removed = in_words({**source.removed(split), **(unreadable if trains else {}), longer: too_long})
     unwrapped = sum(UNWRAPPED in prompt.problem.facts for prompt in prompts)
     remarks = [f"left out {removed}"] if removed else []
+    remarks += [f"kept {in_words(unreadable)}"] if unreadable and not trains else []
     remarks += [f"{unwrapped:,} without the text that data.strip_before and data.strip_after name"] if unwrapped else []
     if remarks:
         line = "; ".join([f"{split}: {len(prompts):,} problems", *remarks])
         say(line)
-    if split == "train" and not prompts:
-        raise UserError("the train split is empty; check data.* (data.max_prompt_tokens drops longer prompts)")
+    if trains and not prompts:
+        cures = {
+            "name another column or file, data.columns.answer=..., data.path=...": bool(unreadable),
+            "raise data.max_prompt_tokens": too_long > 0,
+        }
+        cure = " or ".join(cure for cure, helps in cures.items() if helps) or "check data.*"
+        raise UserError(f"the train split is empty{f': {removed} were left out' if removed else ''}; {cure}")
     return prompts
 
 
-def _with_readable_answers(prompts: Sequence[Prompt], reward: Reward) -> tuple[list[Prompt], int]:
-    """Without prompts whose gold answer the reward cannot compare with, and how many those are."""
-    if not isinstance(reward, ReadsGolds):
-        return list(prompts), 0
+def readable(prompts: Sequence[Prompt], reward: Reward) -> tuple[list[Prompt], dict[str, int]]:
+    """The prompts whose gold answer the reward can compare with, and how many are not for which reason."""
+    if not isinstance(reward, ReadsGolds) or not prompts:
+        return list(prompts), {}
     say(f"reading {len(prompts):,} gold answers")
-    unreadable = reward.unreadable([prompt.problem for prompt in prompts])
-    kept = [prompt for prompt, bad in zip(prompts, unreadable, strict=True) if not bad]
-    return kept, len(prompts) - len(kept)
+    unreadable: dict[str, list[Problem]] = defaultdict(list)
+    kept = []
+    for prompt, why in zip(prompts, reward.unreadable([prompt.problem for prompt in prompts]), strict=True):
+        if why is None:
+            kept.append(prompt)
+        else:
+            unreadable[f"{UNREADABLE}: {why}"].append(prompt.problem)
+    return kept, {for_example(why, _shown(problems[0])): len(problems) for why, problems in unreadable.items()}
+
+
+def _shown(problem: Problem) -> str:
+    """A gold answer and where it stands."""
+    answer = " ".join(problem.answer.split())
+    short = answer if len(answer) <= LONGEST_SHOWN else f"{answer[:LONGEST_SHOWN]}..."
+    return f'"{short}", {problem.origin or problem.id}'

@@ -11,10 +11,15 @@ from rich.progress import track
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.score_table import print_scores
-from rsgrpo.data.rows import Row, read_rows, value_at
-from rsgrpo.rewards.base import Pending, Reward, begin, close
+from rsgrpo.data.cleaning import in_words
+from rsgrpo.data.dataset import id_of
+from rsgrpo.data.fields import gold_of
+from rsgrpo.data.rows import Row, read_rows, text_of, value_at
+from rsgrpo.rewards.base import begin, close
 from rsgrpo.tasks.compose import build_reward
 from rsgrpo.tasks.machine import check_run_folder
+from rsgrpo.tasks.prompts import readable
+from rsgrpo.tasks.terminal import say
 from rsgrpo.types import Completion, Group, Problem, Prompt, UserError
 
 
@@ -31,16 +36,23 @@ def score(cfg: DictConfig) -> None:
     rows = read_rows(Path(cfg.data.path), "data.path", columns=[*columns.values(), "id"])
     reward = build_reward(cfg)
     check_run_folder(run, resumes=False)
-    for row in rows:
-        _expected(row, columns["expected"])  # a mistake is told before the work
-    begun = time.perf_counter()
+    expectations = [_expected(row, columns["expected"]) for row in rows]  # a mistake is told before the work
+    groups = [_group(row, columns) for row in rows]
     try:
-        pending = [(row, _begin(reward, row, columns)) for row in rows]
+        _, unreadable = readable([group.prompt for group in groups], reward)
+        if unreadable:
+            say(f"{len(rows):,} rows, {in_words(unreadable)}")
+        begun = time.perf_counter()
+        pending = [
+            (row, expected, begin(reward, group))
+            for row, expected, group in zip(rows, expectations, groups, strict=True)
+        ]
         console = Console(stderr=True)
-        for row, scores in track(pending, "scoring", console=console, transient=True, disable=not console.is_terminal):
+        for row, expected, scores in track(
+            pending, "scoring", console=console, transient=True, disable=not console.is_terminal
+        ):
             (verdict,) = scores()
-            record = {"id": row.values.get("id", row.number), "value": verdict.value, "correct": verdict.correct}
-            expected = _expected(row, columns["expected"])
+            record = {"id": id_of(row), "value": verdict.value, "correct": verdict.correct}
             run_folder.append(
                 run / run_folder.SCORES,
                 [{**record, "parts": dict(verdict.parts), **({} if expected is None else {"expected": expected})}],
@@ -58,7 +70,7 @@ def _expected(row: Row, column: str) -> float | None:
         UserError: for what is no verdict.
     """
     cell = str(row.values.get(column) if row.values.get(column) is not None else "").strip().lower()
-    if not cell:
+    if cell in ("", "nan"):  # as others write an empty cell of a column of numbers
         return None
     try:
         return float({"true": 1, "false": 0}.get(cell, cell))
@@ -68,21 +80,35 @@ def _expected(row: Row, column: str) -> float | None:
         ) from None
 
 
-def _text(row: Row, column: str, key: str) -> str:
+def _response(row: Row, column: str, key: str) -> str:
     """The text or number of a cell.
 
     Raises:
         UserError: when there is none.
     """
     value = value_at(row, column, key)
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise UserError(f"{row.origin}: field {column!r} is {str(value)[:40]}; it must be text or a number")
-    return str(value)
+    if value is None:
+        raise UserError(f"{row.origin}: field {column!r} is null; it must be text or a number")
+    return text_of(value, row, column)
 
 
-def _begin(reward: Reward, row: Row, columns: dict[str, str]) -> Pending:
-    """Start on a row; its other columns are what else the reward may know of the problem."""
-    answer, response = (_text(row, columns[name], f"task.columns.{name}") for name in ("answer", "response"))
+def _gold(row: Row, column: str, key: str) -> str:
+    """The answer that a response is compared with, read as it is for training.
+
+    Raises:
+        UserError: when there is none.
+    """
+    gold = gold_of(value_at(row, column, key), row, column, key)
+    if gold.why is not None or not gold.text:
+        why = gold.why or "without an answer"
+        raise UserError(f"{row.origin}: field {column!r} is {why}; fill it in or remove the row")
+    return gold.text
+
+
+def _group(row: Row, columns: dict[str, str]) -> Group:
+    """The problem and the response of a row; its other columns are what else the reward may know of the problem."""
+    answer = _gold(row, columns["answer"], "task.columns.answer")
+    response = _response(row, columns["response"], "task.columns.response")
     problem = Problem(id=str(row.number), text="", answer=answer, origin=row.origin, facts=row.values)
     completion = Completion(token_ids=(), logprobs=torch.zeros(0), text=response, finished=True, policy_version=0)
-    return begin(reward, Group(prompt=Prompt(problem=problem, token_ids=()), completions=(completion,)))
+    return Group(prompt=Prompt(problem=problem, token_ids=()), completions=(completion,))

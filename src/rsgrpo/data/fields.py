@@ -1,0 +1,134 @@
+r"""What a field of a row means: the text of a problem, and the answer alone where it stands in a list or a solution.
+
+A gold answer is rarely as bare as a reward needs it. `0.00001` in JSON or a Parquet file is a number and not the text
+`1e-05`, NaN is no answer, and `#### 5`, `Answer: 5` and a solution with a \boxed{5} say 5.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from rsgrpo.data.rows import Row, in_digits, text_of, value_at
+from rsgrpo.types import UserError
+
+NO_NUMBER = "with NaN or infinity instead of an answer"
+SEVERAL = "with a list of several answers"
+
+_SCIENTIFIC = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)[eE][+-]?\d+\s*")
+_NO_NUMBER = re.compile(r"\s*[+-]?(?:nan|inf)\s*", re.IGNORECASE)
+_MARKED = re.compile(r"^[ \t]*####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
+_LABELLED = re.compile(
+    r"(?:^|[.!?:,*\s])(?:(?:final|correct)[ \t]+)?answer[ \t*]*(?:\bis\b[ \t]*:?|:|=)[ \t*]*(?=\S)",
+    re.MULTILINE | re.IGNORECASE,
+)
+_BOX = "\\boxed"
+
+
+class Gold(NamedTuple):
+    """An answer; where there is none, why, to be read after a number: `with a list of several answers`."""
+
+    text: str
+    why: str | None = None
+
+
+def gold_of(value: Any, row: Row, column: str, key: str) -> Gold:
+    """The answer that a value in a column is; the text is empty where there is none. `key` is where it is configured.
+
+    Raises:
+        UserError: naming the row and the column, for what is neither text nor a number nor a list of them.
+    """
+    if isinstance(value, list):
+        golds = list(dict.fromkeys(gold_of(item, row, column, key) for item in value))
+        return Gold("", SEVERAL) if len(golds) > 1 else golds[0] if golds else Gold("")
+    _refuse_struct(value, row, column, key)
+    text = _unless_blank(text_of(value, row, column))
+    if not isinstance(value, str):
+        return Gold(text, None if text or value is None else NO_NUMBER)
+    if _NO_NUMBER.fullmatch(text):
+        return Gold("", NO_NUMBER)
+    if _SCIENTIFIC.fullmatch(text):
+        return Gold(in_digits(Decimal(text.strip())))
+    listed = _list_in(text)
+    return Gold(answer_in(text)) if listed is None else gold_of(listed, row, column, key)
+
+
+def problem_at(row: Row, column: str, key: str) -> str:
+    """The text of a problem, in a message of the user if need be; empty where there is none.
+
+    Raises:
+        UserError: naming the row and the column, for what is neither text, a number, nor one message.
+    """
+    value = value_at(row, column, key)
+    if isinstance(value, list):
+        first = value[0] if value else None
+        if not (isinstance(first, Mapping) and isinstance(first.get("content"), str)):
+            raise UserError(
+                f"{row.origin}: field {column!r} is a list; name the part that is the problem: {key}={column}.0"
+            )
+        if len(value) > 1 or first.get("role") != "user":
+            last = len(value) - 1
+            raise UserError(
+                f"{row.origin}: field {column!r} holds {len(value)} messages, and a problem is one of the user; name "
+                f"it: {key}={column}.{last}.content"
+            )
+        value = first["content"]
+    _refuse_struct(value, row, column, key)
+    return _unless_blank(text_of(value, row, column))
+
+
+def answer_in(text: str) -> str:
+    r"""The answer alone of a text that may be a whole solution: its last box, or what follows its mark or its label.
+
+    >>> answer_in("2 + 3 = 5\n#### 5"), answer_in("Answer: 5"), answer_in(r"x = 5. \boxed{5} QED"), answer_in("x = 5")
+    ('5', '5', '5', 'x = 5')
+    """
+    box = _last_box(text)
+    if box is not None:
+        return box
+    marked = _MARKED.findall(text)
+    if marked:
+        return marked[-1]
+    labels = list(_LABELLED.finditer(text))
+    if labels:
+        return text[labels[-1].end() :].splitlines()[0].rstrip(" \t*").removesuffix(".")
+    return text
+
+
+def _list_in(text: str) -> list[Any] | None:
+    """The list of texts that a text spells out as JSON."""
+    if not re.match(r'\s*\[\s*"', text):
+        return None
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
+
+
+def _refuse_struct(value: Any, row: Row, column: str, key: str) -> None:
+    if isinstance(value, Mapping) and value:
+        parts = ", ".join(map(repr, value))
+        raise UserError(
+            f"{row.origin}: field {column!r} has parts ({parts}); name the right one with "
+            f"{key}={column}.{next(iter(value))}"
+        )
+
+
+def _unless_blank(text: str) -> str:
+    return text if text.strip() else ""
+
+
+def _last_box(text: str) -> str | None:
+    r"""What stands in the last `\boxed{...}` that is closed and not empty."""
+    for start in reversed([match.end() for match in re.finditer(re.escape(_BOX) + r"\s*\{", text)]):
+        depth = 1
+        for end in range(start, len(text)):
+            depth += {"{": 1, "}": -1}.get(text[end], 0)
+            if not depth:
+                content = text[start:end].strip()
+                if content:
+                    return content
+                break
+    return None
