@@ -16,6 +16,7 @@ import pytest
 
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
+from tests.models.folders import POINTER
 
 RUN = Path(__file__).parents[2] / "run.py"
 ONLINE = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "", "HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -264,12 +265,29 @@ CASES = [
         files={"data.jsonl": '{"problem": "1 + 1", "solution": "2"}\n'},
     ),
     case(
-        "empty gold answer",
+        "no gold answer",
         TINY_DATA,
-        r"data\.jsonl line 2\b",
-        "'answer' is empty",
-        "fill it in",
-        files={"data.jsonl": one_problem() + one_problem(answer=" ")},
+        r"data\.path=\S+/data\.jsonl",
+        "2 with an empty problem or answer",
+        r"data\.jsonl line 1\b",
+        files={"data.jsonl": one_problem(answer="") + one_problem(problem="2 + 2 =", answer=" ")},
+    ),
+    case(
+        "no gold answer that can be compared with",
+        TINY_DATA,
+        "the train split is empty",
+        "1 with an answer that cannot be compared with",
+        r"data\.columns\.answer=",
+        files={"data.jsonl": one_problem(answer="((")},
+    ),
+    case(
+        "problems that the built-in base cannot read",
+        TINY_DATA,
+        "model.path is not set",
+        r"data\.suffix",
+        r"model\.path=",
+        files={"data.jsonl": one_problem()},
+        where=ELSEWHERE,
     ),
     case("empty data file", TINY_DATA, r"data\.path=\S+/data\.jsonl", "no problem", files={"data.jsonl": "\n"}),
     case(
@@ -326,6 +344,23 @@ CASES = [
         "model.path={tmp}",
         r"model\.path=\{tmp\}",
         "Hugging Face folder",
+        where=ELSEWHERE,
+    ),
+    case(
+        "weights that were not fetched",
+        "model.path={tmp}",
+        r"model\.path=\{tmp\}",
+        "model.safetensors is a Git LFS pointer",
+        "git -C",
+        files={"config.json": '{"model_type": "qwen3"}', "model.safetensors": POINTER},
+        where=ELSEWHERE,
+    ),
+    case(
+        "adapters for a model",
+        "model.path={tmp}",
+        r"model\.path=\{tmp\}: holds adapters",
+        "merge",
+        files={"adapter_config.json": "{}"},
         where=ELSEWHERE,
     ),
     # resuming

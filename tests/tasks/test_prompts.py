@@ -8,15 +8,16 @@ from pathlib import Path
 import pytest
 
 from rsgrpo import run_folder
+from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.maths import Maths
 from rsgrpo.data.source import digest
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
-from rsgrpo.tasks.prompts import _with_readable_answers, describe
+from rsgrpo.tasks.prompts import describe, readable
 from rsgrpo.tasks.same_run import check_same_data
 from rsgrpo.training.datamodule import PromptData
-from rsgrpo.types import Problem, Prompt, UserError
+from rsgrpo.types import Completion, Problem, Prompt, Score, UserError
 
 
 def prompts(*answers: str) -> list[Prompt]:
@@ -72,7 +73,28 @@ def test_the_sources_of_a_data_set_are_recorded(tmp_path: Path):
 def test_problems_whose_answer_cannot_be_compared_with_are_left_out():
     problems = prompts("1", "((", r"\frac{1}{2}", r"\mathbb{Z}/3\mathbb{Z}")
     reward = MathVerifyReward(workers=1)
-    kept, left_out = _with_readable_answers(problems, reward)
+    kept, left_out = readable(problems, reward)
     reward.close()
-    assert (kept, left_out) == ([problems[0], problems[2]], 2)
-    assert _with_readable_answers(problems, CountdownReward()) == (problems, 0)
+    assert kept == [problems[0], problems[2]]
+    assert sum(left_out.values()) == 2
+    assert readable(problems, CountdownReward()) == (problems, {})
+
+
+class Picky:
+    """A reward that reads figures alone."""
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return Score(value=0.0, correct=False)
+
+    def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
+        return [None if p.answer.isdigit() else "too long" if len(p.answer) > 20 else "prose" for p in problems]
+
+
+def test_what_is_left_out_is_counted_by_reason_with_an_example():
+    problems = prompts("1", "see solution", "N/A", "x" * 100)
+    kept, left_out = readable(problems, Picky())
+    assert kept == problems[:1]
+    assert in_words(left_out) == (
+        '2 with an answer that cannot be compared with: prose (for example "see solution", 1), '
+        f'1 with an answer that cannot be compared with: too long (for example "{"x" * 60}...", 3)'
+    )

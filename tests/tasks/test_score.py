@@ -72,8 +72,13 @@ def test_a_csv_file_with_long_responses_and_written_verdicts(tmp_path: Path):
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"answer": "2", "response": None}, "field 'response' is None; it must be text or a number"),
-        ({"answer": "2", "response": ["2"]}, "field 'response' is ['2']; it must be text or a number"),
+        ({"answer": "2", "response": None}, "field 'response' is null; it must be text or a number"),
+        ({"answer": "2", "response": ["2"]}, "field 'response' is [\"2\"]; it must be text or a number"),
+        ({"answer": None, "response": "2"}, "field 'answer' has no answer; fill it in or remove the row"),
+        (
+            {"answer": ["1", "2"], "response": "2"},
+            "field 'answer' has no answer (with a list of several answers); fill it in",
+        ),
         ({"answer": "2", "response": "2", "expected": "yes"}, "field 'expected' is 'yes'; write 1 or 0, true or false"),
     ],
 )

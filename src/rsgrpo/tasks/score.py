@@ -100,8 +100,8 @@ def _gold(row: Row, column: str, key: str) -> str:
     """
     gold = gold_of(value_at(row, column, key), row, column, key)
     if gold.why is not None or not gold.text:
-        why = gold.why or "without an answer"
-        raise UserError(f"{row.origin}: field {column!r} is {why}; fill it in or remove the row")
+        why = "" if gold.why is None else f" ({gold.why})"
+        raise UserError(f"{row.origin}: field {column!r} has no answer{why}; fill it in or remove the row")
     return gold.text
 
 
