@@ -142,7 +142,7 @@ def test_a_chat_prompt_is_the_rendered_template_with_its_special_tokens_once(tem
 def test_without_the_template_the_tokenizer_puts_its_own_beginning():
     tokenizer = chat_tokenizer(LLAMA)
     problems = [Problem(id="p/1", text="1 + 1?", answer="2")]
-    ((prompt,), _) = tokenize(problems, tokenizer, max_prompt_tokens=None, max_new_tokens=8, context=99)
+    ((prompt,), _) = tokenize(problems, tokenizer, max_prompt_tokens=None, max_new_tokens=8, context=99, vocabulary=427)
     assert tokenizer.decode(list(prompt.token_ids)) == "<bos>1 + 1?"
 
 
