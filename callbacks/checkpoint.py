@@ -70,6 +70,15 @@ class Checkpoint(CalledLast):
         if self.best is not None and not self._from_evaluation:
             self._compare(trainer, run, report.iteration, may_lack=not report.updates, fresh=fresh, mark=saves)
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        """A run that was killed after a checkpoint still owes the mark of the best one, and old ones their removal."""
+        if ranks.index() == 0 and pl_module.iteration:
+            run = Path(trainer.default_root_dir)
+            if self.best is not None:
+                for record in run_folder.read(run / run_folder.METRICS):
+                    self._mark_if_best(run, record["iteration"], record.get(self.best))
+            run_folder.prune(run, self.keep)
+
     def save_on_failure(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """Save the iterations that were finished before an engine or a reward failed; every rank has to call it."""
         run = Path(trainer.default_root_dir)
@@ -103,12 +112,18 @@ class Checkpoint(CalledLast):
         problem = ranks.gather(problem)[0]
         if problem is not None:
             raise UserError(problem)
-        if ranks.index() == 0 and mark and fresh and self.best in logged:
-            value = float(logged[self.best])
-            if run_folder.checkpoint(run, iteration).is_dir() and self._is_better(value, run):
-                run_folder.mark_best(run, iteration, self.best, value)
-                run_folder.prune(run, self.keep)
+        seen = ranks.index() == 0 and mark and fresh and self.best in logged
+        if seen and self._mark_if_best(run, iteration, float(logged[self.best])):
+            run_folder.prune(run, self.keep)
         ranks.barrier()
+
+    def _mark_if_best(self, run: Path, iteration: int, value: float | None) -> bool:
+        """Record the checkpoint of `iteration`, if there is one, as the best one if its value is."""
+        assert self.best is not None
+        if value is None or not run_folder.checkpoint(run, iteration).is_dir() or not self._is_better(value, run):
+            return False
+        run_folder.mark_best(run, iteration, self.best, value)
+        return True
 
     def _is_better(self, value: float, run: Path) -> bool:
         before = run_folder.best(run)

@@ -10,11 +10,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from rsgrpo import run_folder
 from rsgrpo.training import ranks
+from rsgrpo.training.event_files import texts
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import ScoredGroup, StepReport, check_at_least_one
-
-LONGEST_SHOWN = 2000
-"""Characters of a completion in the TensorBoard text; `rollouts.jsonl` has all of it."""
 
 
 class SampledCompletions(lightning.Callback):
@@ -35,7 +33,9 @@ class SampledCompletions(lightning.Callback):
             run_folder.append(Path(trainer.default_root_dir) / run_folder.ROLLOUTS, samples)
             for logger in trainer.loggers:
                 if isinstance(logger, TensorBoardLogger):
-                    logger.experiment.add_text("train/completions", _markdown(samples), report.iteration)
+                    for step, text_of in texts(samples):
+                        for tag, text in text_of.items():
+                            logger.experiment.add_text(tag, text, step)
 
     def _samples(self, report: StepReport) -> list[tuple[tuple[int, int], dict[str, Any]]]:
         """(place of the prompt, number of the completion) and record of this rank's part of what is shown."""
@@ -60,15 +60,3 @@ def _record(iteration: int, scored: ScoredGroup, number: int) -> dict[str, Any]:
         "finished": completion.finished,
         "parts": dict(score.parts),
     }
-
-
-def _markdown(samples: list[dict[str, Any]]) -> str:
-    """A table: reward, problem and completion of every sample, as literal text."""
-    rows = [f"| {s['reward']:g} | {_literal(s['problem'])} | {_literal(s['completion'])} |" for s in samples]
-    return "\n".join(["| reward | problem | completion |", "|---|---|---|", *rows])
-
-
-def _literal(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
-    shown = text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]} [...]"
-    return f"`` {shown.replace('`', chr(39)).replace('|', '&#124;').replace(chr(10), ' ')} ``"

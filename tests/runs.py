@@ -74,3 +74,8 @@ def six_iterations(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> P
 def records(file: Path) -> list[dict[str, Any]]:
     """The records of a JSON Lines file."""
     return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def without_times(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records without what depends on the clock."""
+    return [{k: v for k, v in record.items() if not k.startswith("time/")} for record in metrics]

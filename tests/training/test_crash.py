@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from rsgrpo import run_folder
-from tests.runs import ROOT, SETTINGS, RunPy, records
+from tests.runs import ROOT, SETTINGS, RunPy, records, without_times
 from tests.training.dies_while_saving import DIES_AT
-from tests.training.test_run import assert_same_weights, without_times
+from tests.training.test_run import assert_same_weights
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
@@ -18,7 +17,7 @@ from rsgrpo import run_folder
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.tasks.machine import claim_run_folder
 from rsgrpo.types import UserError
-from tests.runs import ROOT, SETTINGS, RunPy, records
+from tests.runs import ROOT, SETTINGS, RunPy, records, without_times
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -29,10 +28,6 @@ def assert_same_weights(a: Path, b: Path) -> None:
     assert weights(a).keys() == weights(b).keys()
     for name, tensor in weights(a).items():
         assert torch.equal(tensor, weights(b)[name]), name
-
-
-def without_times(metrics: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{k: v for k, v in record.items() if not k.startswith("time/")} for record in metrics]
 
 
 def test_three_and_three_iterations_equal_six(run_py: RunPy, six_iterations: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from rsgrpo.run_folder.names import (
     UNFINISHED,
     VALIDATION,
     checkpoints,
+    is_checkpoint,
     iteration_of,
 )
 from rsgrpo.run_folder.reading import best, read, read_lines
@@ -35,7 +36,8 @@ def evaluated(run: Path, split: str, iteration: int) -> bool:
 
 
 def rewind(run: Path, iteration: int) -> None:
-    """Drop every record and checkpoint made after `iteration`, which a resumed run makes again, and what is half made.
+    """Drop every record, checkpoint and policy made after `iteration`, which a resumed run makes again, and what is
+    half made.
 
     All is read first: a folder that is damaged is left as it was.
 
@@ -50,6 +52,9 @@ def rewind(run: Path, iteration: int) -> None:
     _remove_unfinished(run)
     for later in [path for path in checkpoints(run) if iteration_of(path) > iteration]:
         remove_checkpoint(later)
+    for policy in _entries(run / POLICIES):
+        if is_checkpoint(policy) and iteration_of(policy) > iteration:
+            remove_tree(policy)
     if marked is not None and marked["iteration"] > iteration:
         (run / CHECKPOINTS / BEST).unlink()
     (run / DONE).unlink(missing_ok=True)

@@ -30,6 +30,7 @@ from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.export import save_policy
+from rsgrpo.training.loggers import follow_records
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.strategy import part
@@ -67,6 +68,8 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         if ranks.is_first():
             base = digest_of_base(cfg)
             _begin_run_folder(run, cfg, checkpoint, described, base)
+            if checkpoint is not None:
+                follow_records(run, trainer.loggers)
     load_weights_only()
     begun = 0 if checkpoint is None else run_folder.iteration_of(checkpoint)
     try:

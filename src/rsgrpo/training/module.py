@@ -26,6 +26,7 @@ from rsgrpo.seeds import derive_seed
 from rsgrpo.training import ranks
 from rsgrpo.training.checkpoints import SavesOnFailure
 from rsgrpo.training.clock import StageClock, stage
+from rsgrpo.training.loggers import show
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.sharding import Sharding, full_tensor, full_tensors
@@ -324,9 +325,8 @@ class RLModule(lightning.LightningModule):
     def write_metrics(self) -> None:
         """Hand the collected record to every logger: at the latest in the module's hooks, after all callbacks."""
         metrics, self.pending_metrics = self.pending_metrics, {}
-        for logger in self.loggers if metrics else ():
-            logger.log_metrics(metrics, step=self.iteration)
-            logger.save()
+        if metrics:
+            show(self.loggers, metrics, self.iteration)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after its last iteration; a resumed run may have more of them."""

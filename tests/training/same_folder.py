@@ -1,0 +1,87 @@
+"""Whether two run folders hold the same, wall times and paths aside: `differences(a, b)` names what does not."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_file_loader import RawEventFileLoader
+from tensorboard.compat.proto.event_pb2 import Event  # type: ignore[attr-defined]
+
+from rsgrpo import run_folder
+from tests.runs import records
+
+OF_A_PROCESS = (run_folder.CONFIG, run_folder.OVERRIDES, run_folder.RUN, run_folder.DONE)
+"""How the last process was started, and how long it took."""
+
+
+def differences(a: Path, b: Path) -> list[str]:
+    """A sentence for each file that only one folder has, and for each whose content differs."""
+    left, right = _files(a), _files(b)
+    found = [
+        f"only in {folder.name}: {name}"
+        for folder, mine, other in ((a, left, right), (b, right, left))
+        for name in sorted(mine - other)
+    ]
+    found += [name for name in sorted(left & right) if _content(a, name) != _content(b, name)]
+    if events(a / "tensorboard") != events(b / "tensorboard"):
+        found.append("the events of TensorBoard")
+    states = (run_folder.state_of(run_folder.checkpoints(folder)[-1]) for folder in (a, b))
+    if not _equal(*(torch.load(state, weights_only=True) for state in states)):
+        found.append("the state of the last checkpoint")
+    return found
+
+
+def events(folder: Path) -> list[tuple[int, str, bytes]]:
+    """Step, tag and value of everything in the event files, each as often as it is there, without wall times."""
+    values = []
+    for file in folder.glob("*tfevents*"):
+        for raw in RawEventFileLoader(str(file)).Load():
+            event = Event.FromString(raw)
+            values += [(event.step, value.tag, value.SerializeToString()) for value in event.summary.value]
+    return sorted(value for value in values if not value[1].startswith("time/"))
+
+
+def table(file: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, without wall times."""
+    with file.open(newline="") as lines:
+        return [
+            {name: value for name, value in row.items() if not name.startswith("time/")}
+            for row in csv.DictReader(lines)
+        ]
+
+
+def _files(run: Path) -> set[str]:
+    """Every file, the event files and each process's own aside."""
+    files = (file.relative_to(run).as_posix() for file in run.rglob("*") if not file.is_dir())
+    return {name for name in files if "tfevents" not in name}
+
+
+def _content(run: Path, name: str) -> Any:
+    file = run / name
+    if name in OF_A_PROCESS:
+        return run_folder.read_json(file)["iteration"] if name == run_folder.DONE else None
+    if file.suffix == ".jsonl":
+        return [
+            {key: value for key, value in record.items() if not key.startswith("time/")} for record in records(file)
+        ]
+    if file.suffix == ".csv":
+        return table(file)
+    if file.suffix == ".safetensors":
+        return {name: (tensor.shape, tensor.numpy().tobytes()) for name, tensor in load_file(file).items()}
+    if file.name == run_folder.MANIFEST:
+        return sorted(json.loads(file.read_text())["files"])
+    return None if file.name == run_folder.STATE else file.read_bytes()
+
+
+def _equal(a: Any, b: Any) -> bool:
+    """Whether two checkpoints hold the same: tensors bit by bit."""
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
+    if isinstance(a, list | tuple):
+        return len(a) == len(b) and all(map(_equal, a, b))
+    return a == b
