@@ -96,7 +96,7 @@ class Watch:
             if buffering == 0:
                 return raw
             buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
-            return buffered if "b" in mode else io.TextIOWrapper(buffered, **({"encoding": "utf-8"} | kwargs))
+            return buffered if "b" in mode else io.TextIOWrapper(buffered, **kwargs)
 
         os.fsync, builtins.open, io.open = watched_fsync, watched_open, watched_open
         self._hear_safetensors()

@@ -28,9 +28,8 @@ def differences(a: Path, b: Path) -> list[str]:
     found += [name for name in sorted(left & right) if _content(a, name) != _content(b, name)]
     if events(a / "tensorboard") != events(b / "tensorboard"):
         found.append("the events of TensorBoard")
-    states = (run_folder.state_of(run_folder.checkpoints(folder)[-1]) for folder in (a, b))
-    if not _equal(*(torch.load(state, weights_only=True) for state in states)):
-        found.append("the state of the last checkpoint")
+    state, other = (_of_the_run(run_folder.checkpoints(folder)[-1]) for folder in (a, b))
+    found += _unequal(state, other, "state")
     return found
 
 
@@ -76,12 +75,19 @@ def _content(run: Path, name: str) -> Any:
     return None if file.name == run_folder.STATE else file.read_bytes()
 
 
-def _equal(a: Any, b: Any) -> bool:
-    """Whether two checkpoints hold the same: tensors bit by bit."""
+def _of_the_run(checkpoint: Path) -> dict[str, Any]:
+    """What a checkpoint holds, without what Lightning counts of evaluations outside training in each process."""
+    state = torch.load(run_folder.state_of(checkpoint), weights_only=True)
+    loops = {name: counted for name, counted in state["loops"].items() if name not in ("validate_loop", "test_loop")}
+    return state | {"loops": loops}
+
+
+def _unequal(a: Any, b: Any, at: str) -> list[str]:
+    """Where two checkpoints differ: tensors by their bits."""
     if isinstance(a, torch.Tensor):
-        return torch.equal(a, b)
-    if isinstance(a, dict):
-        return a.keys() == b.keys() and all(_equal(a[key], b[key]) for key in a)
-    if isinstance(a, list | tuple):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return a == b
+        return [] if torch.equal(a, b) else [at]
+    if isinstance(a, dict) and a.keys() == b.keys():
+        return [place for key in a for place in _unequal(a[key], b[key], f"{at}.{key}")]
+    if isinstance(a, list | tuple) and len(a) == len(b):
+        return [place for i, (x, y) in enumerate(zip(a, b, strict=True)) for place in _unequal(x, y, f"{at}[{i}]")]
+    return [] if a == b else [f"{at}: {a} and {b}"]

@@ -18,7 +18,7 @@ def disk_error(file: Path, error: OSError | str) -> UserError:
     """One sentence about a file or folder that could not be written: the reason, the space there, and the cure."""
     folder = next(folder for folder in (file, *file.parents) if folder.is_dir())
     reason = error if isinstance(error, str) else error.strerror or type(error).__name__
-    run = next((folder for folder in file.parents if (folder / RUN).is_file()), None)
+    run = next((folder for folder in (file, *file.parents) if (folder / RUN).is_file()), None)
     go_on = f"go on with ckpt={run}" if run and checkpoints(run) else "start again"
     free = shutil.disk_usage(folder).free // MIB
     return UserError(f"{file} cannot be written ({reason}; {free:,} MiB are free there); free some space and {go_on}")

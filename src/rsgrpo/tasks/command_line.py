@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rsgrpo.tasks.errors import check_choices, explain
-from rsgrpo.tasks.machine import check_machine
+from rsgrpo.tasks.machine import check_machine, disk_refusals_are_told
 from rsgrpo.tasks.names import run_name
 from rsgrpo.tasks.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.tasks.sweep import JobFailed, Sweep, is_sweep
@@ -50,7 +50,8 @@ def run_task(cfg: DictConfig) -> None:
         if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
             check_targets(cfg, _GIVEN, _conf())
         check_machine(cfg)  # before the imports of a task, which take seconds
-        get_method(cfg.task._target_)(cfg)
+        with disk_refusals_are_told(run):
+            get_method(cfg.task._target_)(cfg)
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except Exception as error:

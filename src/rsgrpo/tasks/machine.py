@@ -1,9 +1,12 @@
 """What a configuration needs of this machine, checked before anything slow: GPU, weights, a writable run folder."""
 
+import errno
 import os
 import threading
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -15,6 +18,9 @@ from rsgrpo import run_folder
 from rsgrpo.types import UserError
 
 _ANOTHER_FOLDER = "choose another with hydra.run.dir=..."
+
+REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
+"""Errors of a disk that is full, or that takes nothing any more."""
 
 HUB_DEADLINE_S = 1.5
 """How long the hub may take to say whether it has the weights."""
@@ -59,6 +65,28 @@ def claim_run_folder(run: Path) -> None:
         (run / run_folder.RUN).touch(exist_ok=False)
     except FileExistsError:
         raise UserError(f"run folder {run} was taken by another run; start again, or {_ANOTHER_FOLDER}") from None
+
+
+@contextmanager
+def disk_refusals_are_told(run: Path) -> Iterator[None]:
+    """Whoever writes below `run`, and however deep the library: a disk that takes no more is said in a sentence.
+
+    Raises:
+        UserError: with the file, if the system named it, and the cure.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not (isinstance(cause, OSError) and cause.errno in REFUSALS):
+            cause = cause.__cause__ or cause.__context__
+        if not isinstance(cause, OSError):
+            raise
+        named = cause.filename
+        file = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else run
+        raise run_folder.disk_error(file, cause) from error
 
 
 def set_threads(cfg: DictConfig) -> None:

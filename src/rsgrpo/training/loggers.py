@@ -7,6 +7,7 @@ between a record and its copy in a log: `follow` makes the log say what the reco
 import math
 import secrets
 import shutil
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +16,7 @@ from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
+from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
 
 from rsgrpo import run_folder
 from rsgrpo.training import event_files
@@ -81,10 +83,26 @@ def _metrics(record: Record) -> dict[str, float]:
     return {name: math.nan if value is None else value for name, value in values}
 
 
+_say_how_a_thread_failed = threading.excepthook
+
+
+def _unless_raised_again(failed: threading.ExceptHookArgs) -> None:
+    if not isinstance(failed.thread, _AsyncWriterThread):
+        _say_how_a_thread_failed(failed)
+
+
 class TensorBoard(TensorBoardLogger):
     """Event files in `tensorboard/`."""
 
     FOLDER = "tensorboard"
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The writer of event files. What its thread fails with is raised by its next call, and not printed before."""
+        if self._experiment is None:
+            threading.excepthook = _unless_raised_again
+        return super().experiment
 
     def log_record(self, metrics: Mapping[str, float], iteration: int) -> None:
         self.log_metrics(metrics, step=iteration)
