@@ -434,3 +434,16 @@ def test_results_are_never_cleared_away(tmp_path: Path, finished: bool) -> None:
     with pytest.raises(UserError, match=r"holds a run with results; choose another folder with hydra\.run\.dir="):
         run_folder.clear(tmp_path)
     assert (tmp_path / run_folder.RUN).is_file()
+
+
+def test_rewinding_drops_exported_policies_of_the_future(tmp_path: Path) -> None:
+    for iteration in (2, 4, 6):
+        run_folder.exported_policy(tmp_path, iteration).mkdir(parents=True)
+    run_folder.rewind(tmp_path, 4)
+    assert sorted(path.name for path in (tmp_path / "policies").iterdir()) == ["iteration_000002", "iteration_000004"]
+
+
+def test_a_full_disk_that_names_the_run_folder_alone_says_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / run_folder.RUN).touch()
+    write_checkpoint(tmp_path, 2)
+    assert f"go on with ckpt={tmp_path}" in str(run_folder.disk_error(tmp_path, OSError(28, "No space left")))

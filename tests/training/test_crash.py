@@ -120,6 +120,23 @@ def test_a_kill_at_any_step_of_writing_a_checkpoint_leaves_the_last_whole_one(
     assert_same_records(run, three_iterations)
 
 
+@pytest.mark.parametrize(("logger", "every"), [("tensorboard", 9), ("csv", 23)])
+def test_a_kill_at_a_file_event_changes_nothing_in_the_whole_folder(logger: str, every: int) -> None:
+    """A sample of the table that `python -m tests.training.kills` prints."""
+    finished = subprocess.run(
+        [sys.executable, "-m", "tests.training.kills", f"--logger={logger}", f"--every={every}", "--random=2"],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        timeout=1800,
+        capture_output=True,
+        text=True,
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    lines = [line for line in finished.stdout.splitlines() if line.startswith("| ")]
+    assert len(lines) > 4
+    assert all(line.endswith("| same |") for line in lines)
+
+
 def test_a_damaged_checkpoint_is_passed_over_with_a_message(
     run_py: RunPy, random_policy: Path, three_iterations: Path, tmp_path: Path
 ) -> None:
