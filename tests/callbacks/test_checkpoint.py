@@ -223,3 +223,15 @@ def test_a_wrong_setting_is_refused_by_its_key(settings: dict[str, Any], said: s
     with pytest.raises(FieldError) as caught:
         Checkpoint(**cast(Any, {"every": 1, "keep": 1} | settings))
     assert keyed(caught.value, "callbacks.checkpoint").startswith(said)
+
+
+def test_a_mark_that_a_kill_prevented_is_made_when_the_run_is_resumed(tmp_path: Path) -> None:
+    values = {1: 0.1, 2: 0.1, 3: 0.1, 4: 0.9, 5: 0.2, 6: 0.2}
+    fit(tmp_path, Checkpoint(every=2, keep=1, best="train/reward_mean"), train=values, iterations=4)
+    run_folder.append(
+        tmp_path / run_folder.METRICS, [{"iteration": i, "train/reward_mean": values[i]} for i in (1, 2, 3, 4)]
+    )
+    (tmp_path / run_folder.CHECKPOINTS / run_folder.BEST).unlink()
+    fit(tmp_path, Checkpoint(every=2, keep=1, best="train/reward_mean"), train=values, iterations=6, resume=True)
+    assert best_of(tmp_path) == (4, 0.9)
+    assert saved(tmp_path) == [4, 6]
