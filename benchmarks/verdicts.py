@@ -15,8 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from math_verify import parse, verify
-
-from rsgrpo.rewards.equality import compare
+from rsgrpo.verification.equality import compare
 
 FILES = ("math12k_train", "deepmath_sample", "math500", "hmmt_feb_2025", "cmimc_2025")
 LIMIT_S = 2

@@ -16,7 +16,7 @@ IDS = [file.relative_to(ROOT).as_posix() for file in SOURCES]
 
 LEVELS = (
     ("types",),
-    ("seeds", "run_folder"),
+    ("seeds", "run_folder", "verification"),
     ("objectives", "losses"),
     ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts",),

@@ -7,9 +7,9 @@ from functools import cache
 import pytest
 
 from rsgrpo.data.countdown import SETS_OF_FOUR, Countdown, Demonstrations, calculate, problems, splits
-from rsgrpo.rewards.base import last_boxed
 from rsgrpo.rewards.countdown import CountdownReward, evaluate
 from rsgrpo.types import FieldError, Problem
+from rsgrpo.verification.boxes import last_boxed
 
 REWARD = CountdownReward()
 FAILURE_RATES = (0.3, 0.8, 0.9)

@@ -54,7 +54,7 @@ def test_equal_answers_score_1_and_others_0(reward: MathVerifyReward):
 
 
 def test_without_a_box_the_right_number_scores_0(reward: MathVerifyReward):
-    for text in ("", "2", "The answer is 2.", "$2$", r"\boxed 2", r"\boxed{2"):
+    for text in ("", "2", "The answer is 2.", "$2$", r"\boxed", r"\boxed{2"):
         assert score(reward, "2", text) == wrong("no_box")
 
 
@@ -153,7 +153,7 @@ def test_garbage_scores_0_as_answer_and_as_gold(reward: MathVerifyReward):
         for gold, answer in (("2", garbage), (garbage, "17")):
             result = score(reward, gold, f"\\boxed{{{answer}}}")
             assert (result.value, result.correct) == (0.0, False), garbage
-            assert set(result.parts) <= {"wrong", "unparsed", "error"}
+            assert set(result.parts) <= {"no_box", "wrong", "unparsed", "error"}
     assert score(reward, "2", r"\boxed{2}") == RIGHT
 
 

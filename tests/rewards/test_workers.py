@@ -127,14 +127,9 @@ def test_a_worker_that_has_grown_makes_way(monkeypatch: pytest.MonkeyPatch, tmp_
     package = tmp_path / "rsgrpo" / "rewards"
     package.mkdir(parents=True)
     library = Path(program.__file__).parents[1]
-    for file in (
-        "__init__.py",
-        "rewards/__init__.py",
-        "rewards/equality.py",
-        "rewards/expendable.py",
-        "rewards/notation.py",
-    ):
-        (tmp_path / "rsgrpo" / file).write_text((library / file).read_text(encoding="utf-8"), encoding="utf-8")
+    for file in ("__init__.py", "rewards/__init__.py", "rewards/expendable.py"):
+        shutil.copy(library / file, tmp_path / "rsgrpo" / file)
+    shutil.copytree(library / "verification", tmp_path / "rsgrpo" / "verification")
     small = source.replace("RESIDENT = 160 * 2**20", "RESIDENT = 1")
     assert small != source
     (package / "verifier.py").write_text(small, encoding="utf-8")
@@ -163,14 +158,9 @@ def test_a_worker_that_is_killed_while_it_starts_is_started_again(monkeypatch: p
     package = tmp_path / "rsgrpo" / "rewards"
     package.mkdir(parents=True)
     library = Path(program.__file__).parents[1]
-    for file in (
-        "__init__.py",
-        "rewards/__init__.py",
-        "rewards/equality.py",
-        "rewards/expendable.py",
-        "rewards/notation.py",
-    ):
-        (tmp_path / "rsgrpo" / file).write_text((library / file).read_text(encoding="utf-8"), encoding="utf-8")
+    for file in ("__init__.py", "rewards/__init__.py", "rewards/expendable.py"):
+        shutil.copy(library / file, tmp_path / "rsgrpo" / file)
+    shutil.copytree(library / "verification", tmp_path / "rsgrpo" / "verification")
     monkeypatch.setattr("rsgrpo.rewards.workers.__file__", str(package / "workers.py"))
     dies = f"import os, pathlib; kills = pathlib.Path({str(tmp_path / 'kills')!r})\n"
     dies += "if left := int(kills.read_text()): kills.write_text(str(left - 1)); os.kill(os.getpid(), 9)\n"

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from rsgrpo.rewards.base import TextReward, last_boxed, wrong
+from rsgrpo.rewards.base import TextReward, wrong
 from rsgrpo.types import Problem, Score
+from rsgrpo.verification.boxes import last_boxed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""What every reward is, and the one place that finds the answer in a completion."""
+"""What every reward is."""
 
 import io
 import math
@@ -10,8 +10,6 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Protocol, runtime_checkable
 
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score, UserError
-
-BOX = "\\boxed{"
 
 
 @runtime_checkable
@@ -164,21 +162,3 @@ def checked_score(score: object, reward: Reward) -> Score:
         if isinstance(number, str) or not math.isfinite(number):
             raise UserError(f"reward: {name} returned the {what} {number}; return a finite one")
     return score
-
-
-def last_boxed(text: str) -> str | None:
-    r"""The content of the last `\boxed{...}` of `text`, braces matched; None without one, or when it stays open.
-
-    >>> last_boxed(r"\boxed{1} then \boxed{\frac{1}{2}}"), last_boxed(r"\boxed{1"), last_boxed("1")
-    ('\\frac{1}{2}', None, None)
-    """
-    start = text.rfind(BOX)
-    if start < 0:
-        return None
-    start += len(BOX)
-    depth = 1
-    for i in range(start, len(text)):
-        depth += {"{": 1, "}": -1}.get(text[i], 0)
-        if depth == 0:
-            return text[start:i]
-    return None

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from rsgrpo.rewards.base import TextReward, last_boxed, wrong
+from rsgrpo.rewards.base import TextReward, wrong
 from rsgrpo.types import Problem, Score, check_fields
+from rsgrpo.verification.boxes import last_boxed
 
 MAX_TOKENS = 64
 """Longest expression looked at; the longest demonstrated one has 11 tokens."""

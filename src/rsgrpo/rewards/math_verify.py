@@ -5,14 +5,15 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rsgrpo.rewards.base import Pending, last_boxed
+from rsgrpo.rewards.base import Pending
 from rsgrpo.rewards.workers import Program, Workers, default_count
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score, check_fields
+from rsgrpo.verification.boxes import last_boxed
 
 
 def verifier(limit_s: int) -> Program:
     """Questions (kind, gold, answer): `answer` asks whether the two are equal, `gold` whether the gold can be compared
-    with. Verdicts are those of `rsgrpo.rewards.equality`, within `limit_s` whole seconds for each step."""
+    with. Verdicts are those of `rsgrpo.verification.equality`, within `limit_s` whole seconds for each step."""
     return Program(
         module="rsgrpo.rewards.verifier",
         arguments=(str(limit_s),),

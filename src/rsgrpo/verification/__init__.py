@@ -1,0 +1,1 @@
+"""Whether a model's answer equals a gold answer, as mathematics."""

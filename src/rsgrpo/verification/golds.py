@@ -1,0 +1,69 @@
+r"""What a gold answer is: whether any answer but a copy of it could ever be right."""
+
+import re
+
+from math_verify.errors import TimeoutException
+
+from rsgrpo.verification.answers import read, without_qualifier
+from rsgrpo.verification.bases import based_number, congruence
+from rsgrpo.verification.clock import date, time_of_day
+from rsgrpo.verification.library import readings
+from rsgrpo.verification.notation import tidy, too_deep
+from rsgrpo.verification.words import choice, choice_with_text, in_plain_words, phrase
+
+LIMIT_S = 2
+_PLACEHOLDERS = re.compile(
+    r"(?:n/?a|nan|null|nil|unknown|tbd|todo|see (?:the )?(?:solution|below|above|text|explanation|proof|figure|attached).*|no answer.*|not available|not given|"
+    r"omitted|proof\.?|(?:the )?(?:proof|answer|solution) (?:is )?(?:omitted|below|above|follows|not .*)|answers? (?:may )?var(?:y|ies)|various|\?+|-+|\.+|refer to .*)",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(
+    r"^\s*(?:\\text\s*\{\s*)?(?:the )?(?:final )?(?:answer|ans|solution|result)\s*(?:is\b|:|=)|^\s*####|\\boxed",
+    re.IGNORECASE,
+)
+MOST_WORDS = 4
+"""Of an answer in words; more are a sentence."""
+
+
+def unreadable_because(gold: str) -> str | None:
+    r"""Why no answer but a copy could equal a gold answer: `empty`, `prose` or `cannot be parsed`; None when one could.
+
+    >>> unreadable_because(r"\frac{1}{2}"), unreadable_because("see solution"), unreadable_because(" ")
+    (None, 'prose', 'empty')
+    """
+    if not gold.strip():
+        return "empty"
+    if is_prose(gold):
+        return "prose"
+    try:
+        text = tidy(gold)
+        if not text:
+            return "empty"
+        if too_deep(text):
+            return "cannot be parsed"
+        if any(
+            reader(text) is not None
+            for reader in (choice, choice_with_text, phrase, based_number, congruence, time_of_day, date)
+        ):
+            return None
+        if read(without_qualifier(text)[0]) is not None or readings(text.replace("%", ""), LIMIT_S):
+            return None
+    except TimeoutException:
+        pass
+    except Exception:  # sympy can raise anything
+        pass
+    return "cannot be parsed"
+
+
+def is_prose(gold: str) -> bool:
+    r"""Whether a gold is a placeholder, an answer with a label, or a sentence.
+
+    >>> [is_prose(gold) for gold in ("N/A", "Answer: 5", "The function is even on all of R", r"\text{two lines}", "Evelyn")]
+    [True, True, True, False, False]
+    """
+    plain = re.sub(r"\s+", " ", in_plain_words(gold)).strip().strip("$").strip()
+    if _PLACEHOLDERS.fullmatch(plain) or _LABEL.search(gold):
+        return True
+    without = re.sub(r"\$[^$]*\$|\\[A-Za-z]+(?:\{[^{}]*\})*", " ", plain)
+    words = [word for word in re.findall(r"[A-Za-z]{2,}", without) if word.casefold() not in ("and", "or", "if", "for")]
+    return len(words) > MOST_WORDS and "\\begin" not in gold
