@@ -14,6 +14,7 @@ _SAME_NAMES = ({"y", "f(x)"}, {"y", "g(x)"}, {"y", "h(x)"}, {"y", "y(x)"}, {"f",
 
 
 def is_ratio(node: Node) -> bool:
+    """Whether a tree is a ratio such as 3:4."""
     return isinstance(node, Rel) and set(node.signs) == {":"}
 
 
@@ -83,6 +84,7 @@ def _approximate(a: Node, b: Node) -> bool:
 
 
 def same_equations(gold: Node, answer: Node, same: Same) -> bool | None:
+    """Whether two answers are the same, one of them an equation."""
     if isinstance(gold, Rel) and isinstance(answer, Rel):
         return _two_equations(gold, answer, same)
     rel, other = (gold, answer) if isinstance(gold, Rel) else (answer, gold)

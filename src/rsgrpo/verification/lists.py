@@ -25,10 +25,12 @@ UNIT_VECTORS = ("i\u20d7", "j\u20d7", "k\u20d7")
 
 
 def is_list(node: Node) -> bool:
+    """Whether a tree is a list or set."""
     return isinstance(node, Joined) or (isinstance(node, Seq) and node.opening in ("", "{"))
 
 
 def members_of(node: Node) -> list[Node]:
+    """The members of a list or set; of anything else itself."""
     if isinstance(node, Joined):
         return [
             member
@@ -112,10 +114,12 @@ def named_tuple(node: Rel) -> Node | None:
 
 
 def in_order(gold: list[Node], answer: list[Node], same: Same) -> bool | None:
+    """Whether two lists agree member by member."""
     return len(gold) == len(answer) and all_of(same(a, b) for a, b in zip(gold, answer, strict=True))
 
 
 def in_any_order(gold: list[Node], answer: list[Node], same: Same) -> bool | None:
+    """Whether two lists agree in some order."""
     if len(gold) != len(answer):
         return False
     if len(gold) > MOST_MEMBERS:
@@ -156,6 +160,7 @@ def _column(node: Matrix) -> Node | None:
 
 
 def same_tuples(gold: Node, answer: Node, same: Same) -> bool | None:
+    """Whether two tuples, vectors or intervals are the same."""
     sides = [_column(node) or node if isinstance(node, Matrix) else node for node in (gold, answer)]
     first, second = sides
     if isinstance(first, Seq) and isinstance(second, Seq):

@@ -11,6 +11,7 @@ from rsgrpo.verification.values import Values
 
 
 def same_quantities(gold: Node, answer: Node, same: Same) -> bool | None:
+    """Whether two numbers are the same with their units."""
     units = gold.unit if isinstance(gold, Quantity) else None, answer.unit if isinstance(answer, Quantity) else None
     values = (
         gold.value if isinstance(gold, Quantity) else gold,

@@ -160,6 +160,7 @@ def unknown(name: str, values: list[Any]) -> Any:
 
 
 def of_matrices(name: str, values: list[Any]) -> Any:
+    """See the module."""
     first, second = values[0], values[1] if len(values) > 1 else None
     if name in ("det", "abs") and second is None and len(first) == len(first[0]):
         return _determinant(first)
