@@ -58,5 +58,13 @@ def test_a_chat_template_cannot_leave_its_sandbox(policy: Policy, tmp_path: Path
     policy.tokenizer.chat_template = f"{{{{ cycler.__init__.__globals__.os.system('touch {victim}') }}}}"
     problem = Problem(id="p", text="1 + 1", answer="2")
     with pytest.raises(UserError, match=r"the tokenizer's chat template refuses a problem .* unsafe"):
-        tokenize([problem], policy.tokenizer, max_prompt_tokens=None, max_new_tokens=4, context=64, chat_template=True)
+        tokenize(
+            [problem],
+            policy.tokenizer,
+            max_prompt_tokens=None,
+            max_new_tokens=4,
+            context=64,
+            vocabulary=427,
+            chat_template=True,
+        )
     assert not victim.exists()
