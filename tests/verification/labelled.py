@@ -1,8 +1,8 @@
 """Labelled cases: a gold answer, an answer, and whether they are the same by mathematics and the field's notation.
 
 `cases/KIND.jsonl` has one case a line: `gold`, `answer` (what stands in the box; or `response`, a whole text with its
-box), `expected` (the right verdict), `why`. A case marked `convention` has no verdict by mathematics alone: its label is
-what docs/rewards.md says.
+box), `expected` (the right verdict), `why`. A case marked `convention` has no verdict by mathematics alone: its label
+is what docs/rewards.md says.
 """
 
 import json
