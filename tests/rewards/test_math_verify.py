@@ -1,13 +1,11 @@
 """The reward through its worker processes."""
 
-import json
 import math
 import os
 import signal
 import threading
 import time
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +14,7 @@ from hypothesis import strategies as st
 from rsgrpo.rewards.base import BackgroundReward, Reward
 from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.types import FieldError, Problem, Score
+from tests.rewards.hostile import HOSTILE
 from tests.rewards.texts import asked, group, said
 from tests.rewards.texts import score as score_by
 
@@ -184,16 +183,13 @@ def test_any_text_and_any_gold_get_a_score(reward: MathVerifyReward, text: str, 
 
 
 @pytest.mark.slow
-def test_each_adversarial_answer_scores_0_and_the_next_one_is_right(reward: MathVerifyReward, shared: Path):
-    with (shared / "data" / "adversarial.jsonl").open(encoding="utf-8") as file:
-        cases = [json.loads(line) for line in file]
-    assert len(cases) == 13
-    for case in cases:
-        begun = time.monotonic()
-        result = score(reward, case["answer"], case["response"])
-        print(f"{case['why']}: {result.value} {dict(result.parts)} in {time.monotonic() - begun:.2f} s")
-        assert (result.value, result.correct) == (0.0, False), case["why"]
-        assert score(reward, "2", r"\boxed{2}") == RIGHT, f"after {case['why']}"
+@pytest.mark.parametrize("what", HOSTILE)
+def test_each_adversarial_answer_scores_0_and_the_next_one_is_right(reward: MathVerifyReward, what: str):
+    begun = time.monotonic()
+    result = score(reward, "5", HOSTILE[what])
+    print(f"{what}: {result.value} {dict(result.parts)} in {time.monotonic() - begun:.2f} s")
+    assert (result.value, result.correct) == (0.0, False)
+    assert score(reward, "2", r"\boxed{2}") == RIGHT
 
 
 @pytest.mark.slow

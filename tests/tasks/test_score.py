@@ -9,6 +9,8 @@ import pytest
 from rsgrpo import run_folder
 from tests.tasks.test_audit import run_py
 
+RESPONSES = Path(__file__).parents[1] / "rewards" / "responses.jsonl"
+
 PAIRS: list[dict[str, Any]] = [
     {"id": "a", "answer": "2", "response": r"It is \boxed{2}.", "expected": 1},
     {"id": "b", "answer": r"\frac{1}{2}", "response": r"\boxed{0.5}", "expected": 1},
@@ -106,6 +108,6 @@ def test_mistakes_name_their_key(tmp_path: Path, words: tuple[str, ...], says: s
 
 
 @pytest.mark.slow
-def test_the_labelled_cases(tmp_path: Path, shared: Path):
-    _, printed = scored(tmp_path, f"data.path={shared / 'data' / 'reward_cases.jsonl'}")
-    assert "60 of 60 are as expected" in printed
+def test_the_labelled_responses(tmp_path: Path):
+    _, printed = scored(tmp_path, f"data.path={RESPONSES}")
+    assert "66 of 66 are as expected" in printed
