@@ -24,8 +24,8 @@ LIMIT_S = 2
 
 def ours() -> Callable[[str, str], bool]:
     """The comparison behind `reward=math_verify`."""
-    from rsgrpo.rewards.base import last_boxed
-    from rsgrpo.rewards.equality import compare
+    from rsgrpo.verification.boxes import last_boxed
+    from rsgrpo.verification.equality import compare
 
     return lambda gold, response: compare(gold, last_boxed(response) or "", LIMIT_S) == "right"
 

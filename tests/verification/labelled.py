@@ -9,7 +9,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from rsgrpo.rewards.base import last_boxed
+from rsgrpo.verification.boxes import last_boxed
 
 CASES = Path(__file__).parent / "cases"
 KINDS = tuple(sorted(path.stem for path in CASES.glob("*.jsonl")))

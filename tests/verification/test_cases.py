@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from rsgrpo.rewards.equality import compare
+from rsgrpo.verification.equality import compare
 from tests.verification.labelled import KINDS, cases
 
 LIMIT_S = 2

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rsgrpo.rewards.equality import compare
+from rsgrpo.verification.equality import compare
 from tests.verification.labelled import KINDS, cases
 
 LIMIT_S = 2
