@@ -13,6 +13,7 @@ from rsgrpo.verification.equality import compare
 from rsgrpo.verification.golds import unreadable_because
 
 LIMIT_S = 2
+RESPONSES = Path(__file__).parents[1] / "rewards" / "responses.jsonl"
 
 
 @pytest.mark.parametrize(
@@ -132,15 +133,18 @@ def test_fractions_are_equal_in_every_notation(top: int, bottom: int, factor: in
     assert compare(gold, rf"\frac{{{top + 1}}}{{{bottom}}}", LIMIT_S) == "wrong"
 
 
-def rows(shared: Path, name: str) -> list[dict]:
-    with (shared / "data" / f"{name}.jsonl").open(encoding="utf-8") as file:
+def rows(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8") as file:
         return [json.loads(line) for line in file]
 
 
-def test_every_labelled_case_comes_out_right(shared: Path):
-    """Also the 12 that are marked hard."""
-    cases = rows(shared, "reward_cases")
-    assert len(cases) == 60
+def golds_of(shared: Path, name: str) -> Counter[str]:
+    return Counter(str(row["answer"]) for row in rows(shared / "data" / f"{name}.jsonl"))
+
+
+def test_every_labelled_response_comes_out_right():
+    cases = rows(RESPONSES)
+    assert len(cases) == 66
     verdicts = {case["id"]: compare(str(case["answer"]), last_boxed(case["response"]) or "", LIMIT_S) for case in cases}
     assert [case["id"] for case in cases if (verdicts[case["id"]] == "right") != (case["expected"] == 1)] == []
 
@@ -150,7 +154,7 @@ def test_every_labelled_case_comes_out_right(shared: Path):
     [("math500", 0), ("aime24", 0), ("aime25", 0), ("hmmt_feb_2024", 0), ("hmmt_feb_2025", 0), ("cmimc_2025", 0)],
 )
 def test_every_gold_of_a_benchmark_can_be_compared_with_and_equals_itself(shared: Path, name: str, unparsed: int):
-    golds = Counter(str(row["answer"]) for row in rows(shared, name))
+    golds = golds_of(shared, name)
     assert [gold for gold in golds if compare(gold, gold, LIMIT_S) != "right"] == []
     assert sum(count for gold, count in golds.items() if unreadable_because(gold) is not None) == unparsed
 
@@ -162,6 +166,6 @@ def test_every_gold_of_a_benchmark_can_be_compared_with_and_equals_itself(shared
 )
 def test_every_gold_of_a_train_set_equals_itself(shared: Path, name: str, empty: int, unparsed: int):
     """Empty golds aside. Those that cannot be parsed, groups and rings mostly, equal a copy of themselves only."""
-    golds = Counter(str(row["answer"]) for row in rows(shared, name))
+    golds = golds_of(shared, name)
     assert sum(count for gold, count in golds.items() if compare(gold, gold, LIMIT_S) != "right") == empty
     assert sum(count for gold, count in golds.items() if unreadable_because(gold) is not None) == unparsed
