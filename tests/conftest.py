@@ -1,10 +1,12 @@
 """Shared fixtures. Shapes and types of every public signature are checked while tests run."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import jaxtyping
 from jaxtyping import install_import_hook
 
 import tests.typechecker  # noqa: F401  (the hook imports the package only)
@@ -45,3 +47,11 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip(f"no reference material at {SHARED}")
     return SHARED
+
+
+@pytest.fixture
+def as_users_run_it() -> Iterator[None]:
+    """Tests check annotations at every call; here a wrong value meets the class itself, as it does in a user's run."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -11,140 +11,21 @@ Log-probs and entropies are in nats. Every record is frozen: a stage makes a new
 """
 
 import math
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import MISSING, Field, dataclass, field, fields
-from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-from jaxtyping import AbstractArray, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
-
-class UserError(Exception):
-    """A mistake in what the user asked for: one clear sentence that names the key and the cure."""
-
-
-class FieldError(ValueError):
-    """A configuration field with a value that its class refuses.
-
-    The class knows its own field, not the key under which it was configured; the command line joins the two:
-    `FieldError("beta", nan, "must be finite", "try beta=2")` raised under `objective` is shown as
-    `objective.beta=nan must be finite; try objective.beta=2`.
-    """
-
-    def __init__(self, name: str, value: object, problem: str, cure: str) -> None:
-        self.name, self.value, self.problem, self.cure = name, value, problem, cure
-        super().__init__(f"{name}={value} {problem}; {cure}")
-
-
-def keyed(error: FieldError, prefix: str) -> str:
-    """The message of a refused field under the key that it was configured as, in the cure too.
-
-    >>> keyed(FieldError("beta", "abc", "must be a number", "try beta=2"), "objective")
-    'objective.beta=abc must be a number; try objective.beta=2'
-    """
-    start = f"{prefix}." if prefix else ""
-    cure = re.sub(rf"(?<![\w.]){error.name}=", f"{start}{error.name}=", error.cure)
-    return f"{start}{error.name}={error.value} {error.problem}; {cure}"
-
-
-@contextmanager
-def field_errors_name_their_key(prefix: str) -> Iterator[None]:
-    """Turn the `FieldError` of a class into the `UserError` of the key it was configured under."""
-    try:
-        yield
-    except FieldError as error:
-        raise UserError(keyed(error, prefix)) from error
-
-
-_KINDS: dict[type, tuple[tuple[type, ...], str]] = {
-    float: ((int, float), "a number"),
-    int: ((int,), "a whole number"),
-    bool: ((bool,), "true or false"),
-    str: ((str,), "text"),
-}
-
-
-def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
-    """Refuse a field whose value is not of its annotated plain type, or lies outside `bounds[name] = (low, high)`.
-
-    Called from the `__post_init__` of every class that Hydra builds, so that a wrong value is refused by the class
-    that would use it. Checks `float`, `int`, `bool` and `str` annotations, alone or as `X | None`; floats must be
-    finite. Bounds are inclusive.
-
-    Raises:
-        FieldError: naming the field, the value and what would be right.
-    """
-    for spec in (spec for spec in fields(record) if spec.init):
-        value = getattr(record, spec.name)
-        if get_origin(spec.type) is Literal and value not in get_args(spec.type):
-            raise FieldError(
-                spec.name, value, "is unknown", f"choose one of {', '.join(map(str, get_args(spec.type)))}"
-            )
-        kind, optional = _plain_type(spec.type)
-        if kind is None or (optional and value is None) or isinstance(value, Tensor):
-            continue
-        types, meaning = _KINDS[kind]
-        if not isinstance(value, types) or (kind is not bool and isinstance(value, bool)):
-            raise FieldError(spec.name, value, f"must be {meaning}", f"try {spec.name}={_example(spec)}")
-        if kind is float and not math.isfinite(value):
-            raise FieldError(spec.name, value, "must be a finite number", f"try {spec.name}={_example(spec)}")
-        low, high = bounds.get(spec.name, (-math.inf, math.inf))
-        if spec.name in bounds and not low <= value <= high:
-            span = f"at least {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
-            nearest = low if value < low else high
-            raise FieldError(spec.name, value, f"must be {span}", f"try {spec.name}={nearest:g}")
-
-
-def check_at_least_one(**values: object) -> None:
-    """Refuse the first of `values` that is not a whole number of at least 1.
-
-    Raises:
-        FieldError: naming it.
-    """
-    for name, value in values.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise FieldError(name, value, "must be a whole number of at least 1", f"try {name}=1")
-
-
-def check_numbers(name: str, values: object, count: int, span: str, *, example: Sequence[float]) -> None:
-    """Refuse `values` that are not a list of `count` numbers in the unit interval `span`: "[0, 1]", "[0, 1)", "(0, 1]".
-
-    Raises:
-        FieldError: naming the field.
-    """
-    numbers = list(values) if isinstance(values, Sequence) else []
-    ends = {end for end, open_end in ((0, span.startswith("(")), (1, span.endswith(")"))) if open_end}
-    right = [isinstance(v, int | float) and not isinstance(v, bool) and 0 <= v <= 1 and v not in ends for v in numbers]
-    if len(numbers) != count or not all(right):
-        raise FieldError(name, values, f"must list {count} numbers in {span}", f"try {name}={list(example)}")
-
-
-def _example(spec: Field[Any]) -> object:
-    """A value that the field accepts: its default, or 1."""
-    return 1 if spec.default is MISSING or spec.default is None else spec.default
-
-
-def _plain_type(annotation: Any) -> tuple[type | None, bool]:
-    """(plain type, may be None) of an annotation: `float | None` -> (float, True), `Tensor` -> (None, False).
-
-    What else a union allows, a shaped tensor, is left out: `float | Float[Tensor, "P 1"]` -> (float, False).
-    """
-    if annotation in _KINDS:
-        return annotation, False
-    if get_origin(annotation) not in (Union, UnionType):
-        return None, False
-    options = [a for a in get_args(annotation) if not _is_array(a)]
-    plain = [a for a in options if a is not type(None)]
-    if len(plain) == 1 and plain[0] in _KINDS:
-        return plain[0], type(None) in options
-    return None, False
-
-
-def _is_array(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, AbstractArray)
+from rsgrpo.fields import FieldError as FieldError
+from rsgrpo.fields import UserError as UserError
+from rsgrpo.fields import check_at_least_one as check_at_least_one
+from rsgrpo.fields import check_fields as check_fields
+from rsgrpo.fields import check_numbers as check_numbers
+from rsgrpo.fields import example
+from rsgrpo.fields import field_errors_name_their_key as field_errors_name_their_key
+from rsgrpo.fields import keyed as keyed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,7 +67,7 @@ class Sampling:
         FieldError: for a value outside its range.
     """
 
-    max_new_tokens: int
+    max_new_tokens: int = example(1024)
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0

@@ -15,6 +15,7 @@ SOURCES = sorted([*LIBRARY.rglob("*.py"), *(ROOT / "callbacks").rglob("*.py"), R
 IDS = [file.relative_to(ROOT).as_posix() for file in SOURCES]
 
 LEVELS = (
+    ("fields",),
     ("types",),
     ("seeds", "run_folder", "verification"),
     ("objectives", "losses"),

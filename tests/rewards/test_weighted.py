@@ -101,7 +101,7 @@ def test_the_penalty_of_length(tokens: int, value: float):
 
 
 def test_a_buffer_longer_than_a_completion_is_refused():
-    with pytest.raises(FieldError, match=r"buffer=1\.5 must be between 1e-06 and 1; try buffer=1"):
+    with pytest.raises(FieldError, match=r"buffer=1\.5 must be between 1e-06 and 1; try buffer=0\.2"):
         OverlongPenalty(max_new_tokens=20, buffer=1.5)
 
 

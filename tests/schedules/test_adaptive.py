@@ -288,11 +288,11 @@ def test_offline_without_records_is_refused_with_the_key_and_the_cure(tmp_path: 
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"gamma": -1.0}, "gamma=-1.0 must be at least 0; try gamma=0"),
-        ({"kl": 0.0}, "kl=0.0 must be at least 1e-12; try kl=1e-12"),
-        ({"decay": 1.5}, "decay=1.5 must be between 0 and 1; try decay=1"),
-        ({"decay": -0.5}, "decay=-0.5 must be between 0 and 1; try decay=0"),
-        ({"prior": 2.0}, "prior=2.0 must be between 0 and 1; try prior=1"),
+        ({"gamma": -1.0}, "gamma=-1.0 must be at least 0; try gamma=1.0"),
+        ({"kl": 0.0}, "kl=0.0 must be at least 1e-12; try kl=0.693147"),
+        ({"decay": 1.5}, "decay=1.5 must be between 0 and 1; try decay=0.5"),
+        ({"decay": -0.5}, "decay=-0.5 must be between 0 and 1; try decay=0.5"),
+        ({"prior": 2.0}, "prior=2.0 must be between 0 and 1; try prior=0.5"),
         ({"hardest": math.inf}, "hardest=inf must be a finite number; try hardest=8.0"),
     ],
 )

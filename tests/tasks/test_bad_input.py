@@ -53,7 +53,7 @@ CASES = [
     # keys and choices
     case("unknown key", "objective.betta=4", r"objective\.betta", r"mean objective\.beta\b", slow=False),
     case("unknown key in another group", "batching.prompts_per_updat=4", r"mean batching\.prompts_per_update\b"),
-    case("unknown top-level key", "learning_rate=1e-3", r"learning_rate: no such key", r"--cfg job"),
+    case("unknown top-level key", "learning_rate=1e-3", r"learning_rate: no such key", r"mean optimizer\.lr\?"),
     case("misspelt top-level key", "iteration=3", r"iteration: no such key", r"mean iterations\b"),
     case(
         "unknown choice",

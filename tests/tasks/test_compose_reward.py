@@ -119,7 +119,7 @@ ISOLATED = ("reward=custom", "reward._target_=tests.tasks.own_rewards.brief", "r
         (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
         (
             ["reward=math_verify", "reward.timeout_s=0"],
-            "reward.timeout_s=0 must be at least 0.1; try reward.timeout_s=0.1",
+            "reward.timeout_s=0 must be at least 0.1; try reward.timeout_s=4.0",
         ),
     ],
 )

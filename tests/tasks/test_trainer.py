@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from rsgrpo.tasks import trainer
+from rsgrpo.tasks.settings import trainer_settings
 from rsgrpo.tasks.trainer import build_sharding
 from rsgrpo.types import UserError
 
@@ -42,14 +43,28 @@ def test_every_trainer_can_checkpoint_activations_and_compile(name: str) -> None
     assert build_sharding(composed(f"trainer={name}", "trainer.compile=true")).compile
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 def test_an_option_that_is_no_switch_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^trainer\.compile=perhaps must be true or false; try trainer\.compile=true$"):
-        build_sharding(composed("trainer.compile=perhaps"))
+    with pytest.raises(
+        UserError, match=r"^trainer\.compile=perhaps must be true or false; try trainer\.compile=false$"
+    ):
+        trainer_settings(composed("trainer.compile=perhaps"))
 
 
+@pytest.mark.usefixtures("as_users_run_it")
 def test_the_precision_that_needs_a_loss_scale_is_refused() -> None:
-    with pytest.raises(UserError, match=r"^trainer\.precision=16-mixed is not one of auto, 32-true, bf16-mixed"):
-        build_sharding(composed("trainer=fsdp2", "trainer.precision=16-mixed"))
+    with pytest.raises(
+        UserError, match=r"^trainer\.precision=16-mixed is unknown; choose one of auto, 32-true, bf16-mixed"
+    ):
+        trainer_settings(composed("trainer=fsdp2", "trainer.precision=16-mixed"))
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("accumulate_grad_batches", "batching.row_tokens"), ("max_epochs", "iterations")]
+)
+def test_what_lightning_could_not_obey_is_refused_with_what_stands_for_it(name: str, meant: str) -> None:
+    with pytest.raises(UserError, match=rf"^trainer\.{name}: .*; did you mean {meant}\?$"):
+        trainer_settings(composed(f"+trainer.{name}=2"))
 
 
 def command(monkeypatch: pytest.MonkeyPatch, mode: Any, arguments: list[str], task: list[str]) -> list[str]:

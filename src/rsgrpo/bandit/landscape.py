@@ -48,7 +48,7 @@ class Peaks:
 
     def __post_init__(self) -> None:
         bounds = dict.fromkeys(("width", "start_floor"), (1e-6, math.inf))
-        check_fields(self, arms=(2, math.inf), noise=(0.0, math.inf), **bounds)
+        check_fields(self, arms=(2, 2**20), noise=(0.0, math.inf), **bounds)
         check_fields(self, start=(0, self.arms - 1))
         peaks = list(self.peaks) if isinstance(self.peaks, Sequence) else []
         if not peaks or any(not isinstance(peak, Sequence) or len(peak) != 2 for peak in peaks):

@@ -18,6 +18,9 @@ from rsgrpo.types import FieldError, UserError, check_fields
 RECORDS = 250
 """Moments of a run at which the curves of figures are recorded."""
 
+MOST_NUMBERS = 2**30
+"""Rewards, or probabilities of arms, that are held at once."""
+
 PULLS_KEPT = 2**23
 """Up to this many pulls in all, every reward is kept and crossings are looked for at every pull; beyond, at updates."""
 
@@ -49,7 +52,9 @@ class Bandit:
     """A run has escaped the local optimum when its moving average ends at or above this."""
 
     def __post_init__(self) -> None:
-        check_fields(self, pulls=(1, math.inf), batch=(2, math.inf), window=(1, math.inf))
+        check_fields(self, pulls=(1, math.inf), batch=(2, 2**16), window=(1, math.inf))
+        if self.values is not None and not self.values:
+            raise FieldError("values", [], "names no value", "try values=[2], or values=null for the objective's own")
         if self.pulls % self.batch:
             whole = max(1, self.pulls // self.batch) * self.batch
             raise FieldError("pulls", self.pulls, f"must be a multiple of batch={self.batch}", f"try pulls={whole}")
@@ -57,6 +62,17 @@ class Bandit:
             whole = max(1, min(self.window, self.pulls) // self.batch) * self.batch
             raise FieldError(
                 "window", self.window, f"must be a multiple of batch={self.batch}, at most pulls", f"try window={whole}"
+            )
+        runs, arms = self.stream.seeds * len(self.values or [None]), len(self.landscape.rewards())
+        if runs * arms > MOST_NUMBERS:
+            raise UserError(
+                f"bandit: {runs:,} runs with {arms:,} arms each are more than memory should be asked for; try "
+                "bandit.stream.seeds=10 bandit.landscape.arms=100"
+            )
+        if runs * self.updates > MOST_NUMBERS:
+            fits = max(1, MOST_NUMBERS // runs) * self.batch
+            raise FieldError(
+                "pulls", self.pulls, f"of {runs:,} runs are more than memory should be asked for", f"try pulls={fits}"
             )
 
     @property

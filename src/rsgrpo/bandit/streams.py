@@ -58,7 +58,7 @@ class SeededStreams:
     seed: int
 
     def __post_init__(self) -> None:
-        check_fields(self, seeds=(1, math.inf), seed=(0, math.inf))
+        check_fields(self, seeds=(1, 2**16), seed=(0, math.inf))
 
     def uniforms(self, updates: int, batch: int, dtype: torch.dtype) -> Iterator[Float[Tensor, "S N"]]:
         generator = torch.Generator().manual_seed(self.seed)

@@ -6,9 +6,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from rsgrpo.types import FieldError, check_fields
+from rsgrpo.fields import FieldError, check_fields, example
 
 Item = TypeVar("Item")
+
+LARGEST_GROUP = 2**16
+MOST_COMPLETIONS = 2**24
+"""Completions of an iteration: they are held in memory side by side."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,7 +25,7 @@ class BatchPlan:
 
     prompts_per_iteration: int
     """P: prompts sampled per iteration."""
-    completions_per_prompt: int
+    completions_per_prompt: int = example(16)
     """N: completions in a group."""
     prompts_per_update: int
     """Prompts of one optimiser update (the mini-batch); equal to `prompts_per_iteration` is fully on-policy."""
@@ -33,13 +37,30 @@ class BatchPlan:
     def __post_init__(self) -> None:
         at_least_one = ("prompts_per_iteration", "prompts_per_update", "epochs", "row_tokens")
         check_fields(self, **{name: (1, math.inf) for name in at_least_one})
+        self._check_completions()
+        self._check_updates()
+
+    def _check_completions(self) -> None:
         if self.completions_per_prompt < 2:
             raise FieldError(
                 "completions_per_prompt",
                 self.completions_per_prompt,
                 "must be at least 2, for a baseline",
-                "try completions_per_prompt=16, the paper's",
+                "try completions_per_prompt=16",
             )
+        check_fields(self, completions_per_prompt=(2, LARGEST_GROUP))
+        completions = self.prompts_per_iteration * self.completions_per_prompt
+        if completions > MOST_COMPLETIONS:
+            most = MOST_COMPLETIONS // self.completions_per_prompt
+            raise FieldError(
+                "prompts_per_iteration",
+                self.prompts_per_iteration,
+                f"with {self.completions_per_prompt} completions each makes {completions:,} at once, more than the "
+                f"{MOST_COMPLETIONS:,} that one iteration takes",
+                f"try prompts_per_iteration={most}",
+            )
+
+    def _check_updates(self) -> None:
         if self.prompts_per_update > self.prompts_per_iteration:
             raise FieldError(
                 "prompts_per_update",

@@ -117,10 +117,10 @@ class Arithmetic:
     """Prompts with more tokens are dropped."""
 
     def __post_init__(self) -> None:
-        check_fields(self, max_prompt_tokens=(1, math.inf))
         levels = list(self.levels) if isinstance(self.levels, Sequence) else []
         if not levels or not all(level in range(len(KINDS)) for level in levels):
             raise FieldError("levels", self.levels, "must list levels out of 0, 1, 2, 3", "try levels=[0,1,2,3]")
+        check_fields(self, max_prompt_tokens=(1, math.inf))
 
     def split(self, name: str) -> list[Problem]:
         """The problems of `train`, `validation` or `test`."""

@@ -155,10 +155,10 @@ class Countdown:
     """Prompts with more tokens are dropped."""
 
     def __post_init__(self) -> None:
-        check_fields(self, max_prompt_tokens=(1, math.inf))
         levels = list(self.levels) if isinstance(self.levels, Sequence) else []
         if not levels or not all(level in (0, 1, 2) for level in levels):
             raise FieldError("levels", self.levels, "must list levels out of 0, 1, 2", "try levels=[0,1,2]")
+        check_fields(self, max_prompt_tokens=(1, math.inf))
 
     def split(self, name: str) -> list[Problem]:
         """The problems of `train`, `validation` or `test`."""
@@ -188,9 +188,9 @@ class Demonstrations:
     """Room for a completion of the tiny policy, the end token included."""
 
     def __post_init__(self) -> None:
-        check_fields(self, max_tokens=(1, math.inf))
         check_numbers("operator_weights", self.operator_weights, 4, "(0, 1]", example=[0.5, 0.3, 0.15, 0.05])
         check_numbers("failure_rates", self.failure_rates, 3, "[0, 1]", example=[0.3, 0.8, 0.9])
+        check_fields(self, max_tokens=(1, math.inf))
 
     def problems(self) -> Sequence[Problem]:
         """The pretraining split."""

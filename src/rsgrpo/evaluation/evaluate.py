@@ -10,6 +10,9 @@ from rsgrpo.rewards.base import Pending, Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine, complete
 from rsgrpo.types import FieldError, Group, Prompt, Sampling, Score, check_fields
 
+MOST_COMPLETIONS = 2**20
+"""Completions of one problem."""
+
 IN_FLIGHT = 64
 """Groups whose completions are kept while the reward works on them: the rest of a split would fill the memory."""
 
@@ -32,13 +35,24 @@ class EvaluationPlan:
     k: Sequence[int] = (1, 4, 32)
 
     def __post_init__(self) -> None:
-        names = ("every", "validation_prompts", "validation_completions", "test_completions")
-        check_fields(self, **{name: (1, math.inf) for name in names if getattr(self, name) is not None})
+        drawn = dict.fromkeys(("validation_completions", "test_completions"), (1, MOST_COMPLETIONS))
+        check_fields(self, every=(1, math.inf), validation_prompts=(1, math.inf), **drawn)
         fewest = min(self.validation_completions, self.test_completions)
         ks = self.k if isinstance(self.k, Sequence) and not isinstance(self.k, str) else ()
         if not ks or not all(type(k) is int and 1 <= k <= fewest for k in ks):
-            cure = "try k=[1], or draw more with eval.validation_completions and eval.test_completions"
+            cure = _cure(ks, fewest)
             raise FieldError("k", self.k, f"must list whole numbers from 1 to the {fewest} completions drawn", cure)
+
+
+def _cure(ks: Sequence[Any], fewest: int) -> str:
+    """Those k that can be estimated, and the completions that the others need."""
+    whole = [k for k in ks if type(k) is int and 1 <= k <= MOST_COMPLETIONS]
+    kept = [k for k in whole if k <= fewest] or [1]
+    cure = f"try k=[{','.join(map(str, kept))}]"
+    if len(kept) < len(whole):
+        needed = f"eval.validation_completions={max(whole)} eval.test_completions={max(whole)}"
+        return f"{cure}, or draw more: {needed}"
+    return cure
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

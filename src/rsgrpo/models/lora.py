@@ -41,13 +41,13 @@ class LoRA:
     """Last names of the layers that get adapters, such as q_proj; None is all of them."""
 
     def __post_init__(self) -> None:
-        check_fields(self, rank=(1, math.inf), alpha=(1e-12, math.inf))
         names: Any = self.target_modules
         are_names = isinstance(names, list | tuple) and len(names) and all(isinstance(name, str) for name in names)
         if names is not None and not are_names:
             raise FieldError(
                 "target_modules", names, "must list names of linear layers", "try target_modules=[q_proj,v_proj]"
             )
+        check_fields(self, rank=(1, math.inf), alpha=(1e-12, math.inf))
         if importlib.util.find_spec("peft") is None:
             raise UserError("model.lora: peft is not installed; pip install 'rsgrpo[lora]'")
 

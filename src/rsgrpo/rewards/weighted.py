@@ -24,19 +24,25 @@ class WeightedSum:
     """The reward that says what is correct; null: the first."""
 
     def __post_init__(self) -> None:
+        if isinstance(self.weights, Mapping):
+            self._check_weights()
         check_fields(self)
-        known = ", ".join(self.rewards)
         if not self.rewards:
             raise FieldError("rewards", {}, "names no reward", "add one: +reward@reward.rewards.NAME=CHOICE")
+        if self.correct is not None and self.correct not in self.rewards:
+            raise FieldError("correct", self.correct, "is no reward here", f"choose of {', '.join(self.rewards)}")
+
+    def _check_weights(self) -> None:
         for name, weight in self.weights.items():
             if name not in self.rewards:
                 raise FieldError(
-                    "weights", dict(self.weights), f"has {name!r}, which is no reward", f"choose of {known}"
+                    "weights",
+                    dict(self.weights),
+                    f"has {name!r}, which is no reward",
+                    f"choose of {', '.join(self.rewards)}",
                 )
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise FieldError(f"weights.{name}", weight, "must be a number", f"try weights.{name}=1")
-        if self.correct is not None and self.correct not in self.rewards:
-            raise FieldError("correct", self.correct, "is no reward here", f"choose of {known}")
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         return self.begin(Group(prompt=prompt, completions=(completion,)))()[0]

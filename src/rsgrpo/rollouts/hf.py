@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -27,13 +27,16 @@ class HFEngine:
         FieldError: for `max_rows` below 1.
     """
 
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {"max_rows": (1, math.inf)}
+    """Known, like the types of its settings, before there is a policy."""
+
     policy: Policy
     max_rows: int = 512
     """Completions sampled side by side; bounds memory. A group is never split, so at least one group is."""
     version: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        check_fields(self, max_rows=(1, math.inf))
+        check_fields(self, **self.BOUNDS)
 
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
         """The live module already has the weights: only the version changes."""

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -76,6 +76,18 @@ class VLLMEngine:
         UserError: where vLLM is not installed.
     """
 
+    BOUNDS: ClassVar[dict[str, tuple[float, float]]] = {
+        "max_rows": (1, math.inf),
+        "max_tokens": (FEWEST_TOKENS, math.inf),
+        "prefill_tokens": (1, math.inf),
+        "kv_cache_gib": (1e-3, math.inf),
+        "tensor_parallel_size": (1, math.inf),
+        "gpu_memory_share": (0.01, 1.0),
+        "check_every": (1, math.inf),
+        "max_gap": (0.0, math.inf),
+    }
+    """Known, like the types of its settings, before there is a policy."""
+
     policy: Policy
     dtype: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of weights, activations and cache; auto is bfloat16 on a GPU and float32 on the CPU."""
@@ -106,17 +118,7 @@ class VLLMEngine:
     _batches: int = field(default=0, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        check_fields(
-            self,
-            max_rows=(1, math.inf),
-            max_tokens=(FEWEST_TOKENS, math.inf),
-            prefill_tokens=(1, math.inf),
-            kv_cache_gib=(1e-3, math.inf),
-            tensor_parallel_size=(1, math.inf),
-            gpu_memory_share=(0.01, 1.0),
-            check_every=(1, math.inf),
-            max_gap=(0.0, math.inf),
-        )
+        check_fields(self, **self.BOUNDS)
         if self.max_tokens is not None and self.max_tokens > self.policy.context:
             raise FieldError(
                 "max_tokens",

@@ -3,6 +3,7 @@
 import logging
 import uuid
 import warnings
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,9 +17,9 @@ from rsgrpo.data.source import Split
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.tasks.alphabet import check_alphabet
-from rsgrpo.tasks.compose import build
+from rsgrpo.tasks.compose import build, check_partial
 from rsgrpo.tasks.machine import set_threads
-from rsgrpo.tasks.policy import load_policy
+from rsgrpo.tasks.policy import check_policy, load_policy
 from rsgrpo.tasks.prompts import describe, load_prompts
 from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
 from rsgrpo.training.datamodule import PromptData
@@ -45,20 +46,22 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
     """
-    source, sharding = build(cfg, "data"), build_sharding(cfg)
+    source, sharding, make_engine = build(cfg, "data"), build_sharding(cfg), build(cfg, "rollout")
+    check_partial(make_engine, "rollout")
+    check_policy(cfg)
     _quiet_lightning()
+    trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
     check_alphabet(cfg, source, splits)
     policy = load_policy(cfg, on_meta=is_sharded(cfg))
     data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
-    engine = _build_engine(cfg, policy)
+    engine = _build_engine(cfg, make_engine, policy)
     module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
-    trainer = build_trainer(cfg, run, recipe, validates=bool(data.validation))
+    trainer.limit_val_batches = 1.0 if data.validation else 0
     return Assembled(module, data, describe(source, data), trainer)
 
 
-def _build_engine(cfg: DictConfig, policy: Policy) -> RolloutEngine:
-    make = build(cfg, "rollout")
+def _build_engine(cfg: DictConfig, make: Callable[..., RolloutEngine], policy: Policy) -> RolloutEngine:
     with field_errors_name_their_key("rollout"):
         engine = make(policy=policy)
     lacking = [name for name in ENGINE_METHODS if not hasattr(engine, name)]

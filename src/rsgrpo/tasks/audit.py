@@ -12,8 +12,10 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
 from rsgrpo.analysis.audit_table import print_audit
 from rsgrpo.audit import report
-from rsgrpo.tasks.choices import composed_objective, every_objective, is_set, named_objective, refusal
+from rsgrpo.tasks.choices import composed_objective, every_objective, is_set, named_objective, objective_names, refusal
+from rsgrpo.tasks.compose import build_as
 from rsgrpo.tasks.machine import check_run_folder, set_threads
+from rsgrpo.tasks.settings import AuditSettings
 from rsgrpo.types import FieldError, UserError
 
 
@@ -25,12 +27,11 @@ def audit(cfg: DictConfig) -> None:
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     set_threads(cfg)
-    _check(cfg)
+    settings = _check(cfg)
     one = is_set("objective")
-    objectives = dict([named_objective(cfg)]) if one else every_objective(cfg.task.settings)
-    unknown = [name for name in cfg.task.rivals if not one and name not in objectives]
-    if unknown:
-        raise UserError(f"task.rivals: {unknown[0]} is no objective; choose from {', '.join(objectives)}")
+    if not one:
+        _check_rivals(settings)
+    objectives = dict([named_objective(cfg)]) if one else every_objective(settings.settings)
     check_run_folder(run, resumes=False)
     audits, refused = [], {}
     for name, objective in track(objectives.items(), "enumerating", console=Console(stderr=True), transient=True):
@@ -63,9 +64,14 @@ def _figure_2(cfg: DictConfig) -> list[dict[str, Any]]:
     ]
 
 
-def _check(cfg: DictConfig) -> None:
+def _check_rivals(settings: AuditSettings) -> None:
+    known = [*objective_names(), *(" ".join(setting.split()) for setting in settings.settings)]
+    unknown = [name for name in settings.rivals if name not in known]
+    if unknown:
+        raise UserError(f"task.rivals: {unknown[0]} is no objective; choose from {', '.join(sorted(known))}")
+
+
+def _check(cfg: DictConfig) -> AuditSettings:
     if is_set("schedule"):
         raise UserError("task=audit looks at one value at a time; leave the schedule out and give objective.beta or k")
-    n = cfg.task.completions
-    if type(n) is not int or n < 2:
-        raise UserError(f"task.completions={n} must be a whole number of at least 2; try task.completions=16")
+    return build_as(cfg, "task", AuditSettings)

@@ -18,8 +18,9 @@ from rsgrpo.bandit.play import Bandit, Trajectories, play
 from rsgrpo.objectives.base import Objective
 from rsgrpo.schedules.base import Schedule, scheduled_field
 from rsgrpo.tasks.choices import every_objective, is_set, named_objective, refusal
-from rsgrpo.tasks.compose import build
+from rsgrpo.tasks.compose import build, build_as
 from rsgrpo.tasks.machine import check_run_folder, set_threads
+from rsgrpo.tasks.settings import BanditSettings
 from rsgrpo.types import FieldError, UserError
 
 EVERY = "objectives"
@@ -37,12 +38,12 @@ def bandit(cfg: DictConfig) -> None:
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     set_threads(cfg)
-    experiment = build(cfg, "bandit")
+    settings, experiment = build_as(cfg, "task", BanditSettings), build(cfg, "bandit")
     if not is_set("iterations"):
         cfg.iterations = experiment.updates  # what a schedule counts
     schedule = build(cfg, "schedule")
     every = HydraConfig.get().runtime.choices["bandit"] == EVERY and not is_set("objective")
-    objectives = every_objective(cfg.task.settings) if every else dict([named_objective(cfg)])
+    objectives = every_objective(settings.settings) if every else dict([named_objective(cfg)])
     check_run_folder(run, resumes=False)
     played, refused = [], {}
     with Progress(console=Console(stderr=True), transient=True) as bar:

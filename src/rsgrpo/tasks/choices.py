@@ -34,8 +34,8 @@ def every_objective(settings: Iterable[str]) -> dict[str, Objective]:
     Raises:
         UserError: when a setting begins with no objective.
     """
-    words = [str(setting).split() for setting in settings]
-    choices = [name for name in GlobalHydra.instance().config_loader().get_group_options("objective") if name != OWN]
+    words = [words for setting in settings if (words := str(setting).split())]
+    choices = objective_names()
     unknown = sorted({first for first, *_ in words} - set(choices))
     if unknown:
         raise UserError(f"task.settings: {unknown[0]} is no objective; choose from {', '.join(choices)}")
@@ -46,7 +46,14 @@ def every_objective(settings: Iterable[str]) -> dict[str, Objective]:
                 objectives[" ".join(chosen)] = composed_objective(*chosen)
             except HydraException as error:
                 raise UserError(f"task.settings: {' '.join(chosen[1:])} is no setting of {choice}") from error
+            except UserError as error:
+                raise UserError(f"task.settings: {error}") from error
     return objectives
+
+
+def objective_names() -> list[str]:
+    """The choices of `objective=`, without the one that stands for a class of the user's."""
+    return [name for name in GlobalHydra.instance().config_loader().get_group_options("objective") if name != OWN]
 
 
 def composed_objective(choice: str, *settings: str) -> Objective:

@@ -1,6 +1,7 @@
 """From the shell to a task and back: a user's mistake is one sentence and exit code 2, a bug is a traceback."""
 
 import os
+import re
 import signal
 import sys
 import traceback
@@ -12,9 +13,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
-from rsgrpo.tasks.errors import check_choices, explain
+from rsgrpo.tasks.arguments import CommandLine, line_of_job, read_command_line, sections_added
+from rsgrpo.tasks.errors import explain
 from rsgrpo.tasks.machine import check_machine, disk_refusals_are_told
 from rsgrpo.tasks.names import run_name
 from rsgrpo.tasks.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
@@ -45,13 +47,7 @@ def run_task(cfg: DictConfig) -> None:
     fresh = _is_empty(run)
     _SWEEP.jobs += 1
     try:
-        if is_sweep() and cfg.ckpt == AUTO:
-            find_run_of_job(cfg)
-        if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
-            check_targets(cfg, _GIVEN, _conf())
-        check_machine(cfg)  # before the imports of a task, which take seconds
-        with disk_refusals_are_told(run):
-            get_method(cfg.task._target_)(cfg)
+        _call(cfg, run)
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except Exception as error:
@@ -65,6 +61,47 @@ def run_task(cfg: DictConfig) -> None:
     finally:
         if fresh and _is_empty(run):
             _leave_nothing(run)
+
+
+def _call(cfg: DictConfig, run: Path) -> None:
+    """Check what every task is given, and call it.
+
+    Raises:
+        UserError: for a mistake in the configuration, Hydra's exceptions among them.
+    """
+    try:
+        if is_sweep() and cfg.ckpt == AUTO:
+            find_run_of_job(cfg)
+        _check_read(cfg)
+        _check_references(cfg)
+        if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
+            check_targets(cfg, _GIVEN, line_of_job().conf)
+        check_machine(cfg)  # before the imports of a task, which take seconds
+        with disk_refusals_are_told(run):
+            get_method(cfg.task._target_)(cfg)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, line_of_job())) from error
+
+
+def _check_read(cfg: DictConfig) -> None:
+    """Refuse a section of the user's that nothing reads, neither a task nor a reference: `+seeds=3`.
+
+    Raises:
+        UserError: naming its key.
+    """
+    line = line_of_job()
+    words = " ".join(str(override.input_line) for override in line.overrides)
+    for name in sections_added(line):
+        if name in cfg and not re.search(rf"\$\{{{re.escape(name)}\b", words):
+            raise UserError(f"{name}: nothing reads this key; leave it out")
+
+
+def _check_references(cfg: DictConfig) -> None:
+    """Follow every `${...}`: a run must not end on one that leads nowhere when it is first needed."""
+    try:
+        OmegaConf.to_container(cfg, resolve=True)
+    except InterpolationToMissingValueError:
+        return  # whoever needs the value says that it is not set
 
 
 def _leave_nothing(run: Path) -> None:
@@ -81,22 +118,24 @@ def _leave_nothing(run: Path) -> None:
 def start(main: Callable[[], None], conf: Path) -> int:
     """Run a Hydra main function with the settings of a resumed run put in; returns the exit code."""
     _GIVEN[:] = sys.argv[1:]
+    line = CommandLine(flags=(), overrides=(), conf=conf, own=None)
     try:
-        check_choices(sys.argv[1:], conf)
-        sys.argv[1:] = with_settings_of_run(sys.argv[1:])
+        line = read_command_line(sys.argv[1:], conf)
+        line = read_command_line(with_settings_of_run(line.words), conf)
+        sys.argv[1:] = line.words
         main()
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except JobFailed:  # Hydra raises the first of them once all jobs have had their turn
         pass
-    except (UserError, HydraException, OmegaConfBaseException, yaml.YAMLError, OSError) as error:
-        if _wants_traceback() or (isinstance(error, OSError) and _from_task(error)):
-            raise
-        print(f"error: {explain(error, conf)}", file=sys.stderr)
-        return USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
+    except Exception as error:
+        if _wants_traceback() or not _is_mistake(error):
+            raise
+        print(f"error: {explain(error, line)}", file=sys.stderr)
+        return USER_ERROR
     return _SWEEP.close(USER_ERROR)
 
 
@@ -104,17 +143,17 @@ def _wants_traceback() -> bool:
     return bool(os.environ.get("RSGRPO_TRACEBACK"))
 
 
-def _from_task(error: Exception) -> bool:
-    """Whether an error comes from the task itself, and not from what Hydra does before it."""
-    return any(frame.name == run_task.__name__ for frame in traceback.extract_tb(error.__traceback__))
+def _is_mistake(error: Exception) -> bool:
+    """Whether an error is the user's: ours that says so, or any that Hydra meets before it calls the task."""
+    if isinstance(error, UserError | HydraException | OmegaConfBaseException | yaml.YAMLError):
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(frame.f_code is run_task.__code__ for frame in frames):
+        return False
+    raised_by = str(frames[-1].f_globals.get("__name__", "")).split(".")[0]
+    return isinstance(error, OSError) or raised_by in ("hydra", "omegaconf")
 
 
 def _is_empty(folder: Path) -> bool:
     """Whether the folder exists and holds nothing."""
     return folder.is_dir() and not any(folder.iterdir())
-
-
-def _conf() -> Path:
-    """The folder of the configuration, as Hydra was told."""
-    sources = HydraConfig.get().runtime.config_sources
-    return Path(next(source.path for source in sources if source.provider == "main"))

@@ -2,15 +2,21 @@
 
 import inspect
 import re
-from typing import Any, cast
+from collections.abc import Collection
+from dataclasses import is_dataclass
+from typing import Any, TypeVar, cast
 
+from hydra._internal.utils import _locate
 from hydra.errors import InstantiationException
-from hydra.utils import get_object, instantiate
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.fields import FieldError, UserError, check_arguments, check_values, field_errors_name_their_key, keyed
 from rsgrpo.rewards.base import Reward
+from rsgrpo.tasks.keys import shown
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import FieldError, UserError, field_errors_name_their_key, keyed
+
+T = TypeVar("T")
 
 RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "batching", "sampling", "optimizer")
 
@@ -77,11 +83,7 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
 def _keep_function(node: DictConfig) -> None:
     """Hydra calls what `_target_` names: a function is wanted itself, with its settings filled in."""
     target = None if OmegaConf.is_missing(node, "_target_") else node.get("_target_")
-    try:
-        found = None if target is None else get_object(target)
-    except Exception:
-        return  # whoever instantiates it says what is wrong with the name
-    if inspect.isfunction(found):
+    if inspect.isfunction(found := _found(target)):
         node["_partial_"] = True
         takes = list(inspect.signature(found).parameters)[2:]
         for name in node:
@@ -98,30 +100,117 @@ def build(cfg: DictConfig, key: str) -> Any:
     Raises:
         UserError: naming the key that is wrong and the cure.
     """
-    missing = sorted(OmegaConf.missing_keys(cfg[key]))
+    node = cfg.get(key)
+    if not isinstance(node, DictConfig):
+        full_key = cfg._get_full_key(key)
+        raise UserError(f"{full_key}={shown(node)}: {full_key} has keys of its own, set those: leave this out")
+    missing = sorted(OmegaConf.missing_keys(node))
     if missing:
         raise UserError(f"{missing[0]} is not set; give it on the command line: {missing[0]}=...")
+    if "_target_" not in node:
+        raise UserError(f"{cfg._get_full_key(key)}._target_ is missing, which names its class; leave it as it is")
+    _check_targets(node)
     try:
-        return instantiate(cfg[key], _convert_="all")
+        return instantiate(node, _convert_="all")
     except InstantiationException as error:
-        raise UserError(_explain(error, key)) from error
+        raise UserError(_explain(error, cfg._get_full_key(key))) from error
+
+
+def build_as(cfg: DictConfig, key: str, cls: type[T], *, without: Collection[str] = ()) -> T:
+    """The keys of a section that names no class as a `cls`, which checks them; `without` those that others read.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    node = cfg.get(key)
+    if not isinstance(node, DictConfig):
+        raise UserError(f"{key}={shown(node)}: {key} has keys of its own, set those: leave this out")
+    resolved = cast(dict[str, Any], OmegaConf.to_container(node, resolve=True))
+    given = {name: value for name, value in resolved.items() if name not in ("_target_", *without)}
+    return build(OmegaConf.create({key: {**given, "_target_": f"{cls.__module__}.{cls.__qualname__}"}}), key)
+
+
+def check_partial(factory: Any, key: str) -> None:
+    """Check the settings of a class that is called later with what it lacks, as far as they alone can be wrong.
+
+    Raises:
+        UserError: for an argument that it does not take, or a value that is not of its field's type.
+    """
+    cls, given = getattr(factory, "func", None), getattr(factory, "keywords", {})
+    if cls is None:
+        return
+    try:
+        inspect.signature(cls).bind_partial(**given)
+    except TypeError as error:
+        raise UserError(_refused_argument(str(error), key) or f"{key}: {error}") from None
+    if is_dataclass(cls) and isinstance(cls, type):
+        with field_errors_name_their_key(key):
+            check_values(cls, given, **getattr(cls, "BOUNDS", {}))
+
+
+def _check_targets(node: DictConfig) -> None:
+    """Hold the settings of every class below a node to its signature, where it is no dataclass that checks itself.
+
+    Raises:
+        UserError: naming the key of the first that is not of its type, or the name of a class that is none.
+    """
+    target = node.get("_target_")
+    if target is not None and (not isinstance(target, str) or not target):
+        raise UserError(
+            f"{node._get_full_key('_target_')}={shown(target)} must name a class; try "
+            f"{node._get_full_key('_target_')}=my_module.MyClass"
+        )
+    for name in node:
+        if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
+            _check_targets(node[name])
+    cls = _found(target)
+    if cls is None or is_dataclass(cls):
+        return
+    plain = {
+        str(name): node[name] for name in node if not (isinstance(node[name], DictConfig) and "_target_" in node[name])
+    }
+    given = {n: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for n, v in plain.items() if n[0] != "_"}
+    try:
+        check_arguments(cls, given)
+    except FieldError as error:
+        raise UserError(keyed(error, node._get_full_key(""))) from error
+
+
+def _found(target: str | None) -> Any:
+    """The class of that name; None where there is none, which whoever instantiates it says."""
+    try:
+        found = None if target is None else _locate(target)  # get_object would also print
+        return found if found is not None and inspect.signature(found) else None
+    except Exception:
+        return None
 
 
 def _explain(error: InstantiationException, key: str) -> str:
     """One sentence out of Hydra's exception: the full key, what is wrong, the cure."""
     found = re.search(r"full_key: (\S+)", str(error))
     full_key, cause = found[1] if found else key, error.__cause__
+    if cause is None and "Error locating target" not in str(error):
+        return f"{full_key}: {shown(str(error).splitlines()[0])}; name a class of your own or of rsgrpo"
     if isinstance(cause, FieldError):
         return keyed(cause, full_key)
     if isinstance(cause, UserError):
         return str(cause)
-    unexpected = re.search(r"unexpected keyword argument '(\w+)'", str(cause))
-    if unexpected:
-        return f"{full_key}.{unexpected[1]}: the class takes no such argument; remove {full_key}.{unexpected[1]}"
+    if isinstance(cause, TypeError) and (said := _refused_argument(str(cause), full_key)):
+        return said
     if "Error locating target" in str(error):
         target = re.search(r"Error locating target '([^']+)'", str(error))
         return (
             f"{full_key}._target_={target[1] if target else '?'} cannot be imported; check its name, and that its "
             "folder is on PYTHONPATH"
         )
-    return f"{full_key}: {type(cause).__name__}: {cause}"
+    return f"{full_key}: {shown(' '.join(f'{type(cause).__name__}: {cause}'.split()))}"
+
+
+def _refused_argument(said: str, full_key: str) -> str | None:
+    """What Python says of an argument too many or too few, in keys."""
+    if unexpected := re.search(r"unexpected keyword argument '([^']+)'", said):
+        key = f"{full_key}.{unexpected[1]}"
+        return f"{key}: the class takes no such argument; remove {key}"
+    if lacking := re.search(r"missing \d+ required \S+ arguments?: '([^']+)'", said):
+        return f"{full_key}.{lacking[1]} is not set; give it on the command line: {full_key}.{lacking[1]}=..."
+    return None

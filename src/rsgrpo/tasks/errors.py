@@ -1,103 +1,116 @@
-"""One clear sentence for each mistake on the command line: the key and the cure."""
+"""One clear sentence for each mistake that Hydra or OmegaConf finds: the key and the cure."""
 
-import difflib
 import re
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
-import yaml
-from hydra.errors import HydraException, OverrideParseException
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseException
 
+from rsgrpo.tasks.arguments import CommandLine, groups_chosen
+from rsgrpo.tasks.keys import choices, groups_of, shown, unknown_choice, unknown_key
 from rsgrpo.types import UserError
 
 
-def explain(error: Exception, conf: Path) -> str:
-    """What to tell the user about an exception from composing the configuration in `conf`."""
+def explain(error: Exception, line: CommandLine) -> str:
+    """What to tell the user about an exception from composing or reading the configuration of this command line."""
     text = str(error)
     if isinstance(error, UserError):
         return text
-    if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read; write key=value without spaces, special characters in quotes"
     if not isinstance(error, HydraException) and isinstance(error, OSError):
-        return f"run folder {error.filename} cannot be made ({error.strerror}); choose another: hydra.run.dir=..."
-    choice = re.search(r"Could not find '([\w/]+)'", text) or re.search(r"In '[\w/]+': Could not load '([\w/]+)'", text)
-    if choice and "/" in choice[1]:
-        group, name = choice[1].rsplit("/", 1)
-        return _unknown_choice(group, name, conf)
+        return (
+            f"run folder {shown(error.filename)} cannot be made ({error.strerror}); choose another: hydra.run.dir=..."
+        )
+    return (
+        _of_choice(text, line)
+        or _of_key(text, line)
+        or _of_value(error, line.overrides)
+        or _of_reference(error, line.overrides)
+        or _as_it_is(text)
+    )
+
+
+def _of_choice(text: str, line: CommandLine) -> str | None:
+    """A choice that no file has."""
+    found = re.search(r"Could not find '([^'\n]+)'", text) or re.search(r"Could not load '([^'\n]+)'", text)
+    if not found or "/" not in found[1]:
+        return None
+    group, name = _split(found[1], line)
+    known = choices(group, *line.folders) or re.findall(r"\t(\w+)", text.partition("Available options")[2])
+    return unknown_choice(group, name, ", ".join(known))
+
+
+def _split(choice: str, line: CommandLine) -> tuple[str, str]:
+    """`model/a/b` -> (`model`, `a/b`) where `model/a` is no group."""
+    owners = [group for group in groups_of(*line.folders) if choice.startswith(f"{group}/")]
+    group = max(owners, key=len) if owners else choice.rpartition("/")[0]
+    return group, choice[len(group) + 1 :]
+
+
+def _of_key(text: str, line: CommandLine) -> str | None:
+    """A key that does not exist, or one that does and was added."""
     several = re.search(r"Ambiguous value for argument '([^']+)'", text)
     if several:
-        return f"{several[1]}: several values make a sweep, which needs -m; for one value that holds commas, quote it"
-    unknown = (
-        re.search(r"Could not override '([\w/@.]+)'", text)
-        or re.search(r"Could not delete from config. '([\w/@.]+)' does not exist", text)
-        or re.search(r"Key '([\w.]+)' is not in struct", text)
+        return (
+            f"{shown(several[1])}: several values make a sweep, which needs -m; one value that holds commas is quoted"
+        )
+    there = re.search(r"Could not append to config\. An item is already at '([^']+)'", text)
+    if there:
+        return f"{there[1]}: there is such a key already; set it without the +: {there[1]}=..."
+    other = re.search(r"The value of '([^']+)' is .* and not", text)
+    if other:
+        return f"~{other[1]}: it has another value; leave the value out: ~{other[1]}"
+    found = (
+        re.search(r"Could not override '([^']+)'", text)
+        or re.search(r"Could not delete from config\. '([^']+)' does not exist", text)
+        or re.search(r"Key '([^']+)' is not in struct", text)
+        or re.search(r"Missing key ([\w.]+)", text)
     )
-    if unknown:
-        return _unknown_key(unknown[1], conf)
-    return " ".join(text.split())
+    if not found:
+        return None
+    full = re.search(r"full_key: (\S+)", text)
+    key = full[1] if full and full[1].endswith(found[1]) else found[1]
+    taken = [
+        o for o in line.overrides if o.is_delete() and (key == o.key_or_group or key.startswith(f"{o.key_or_group}."))
+    ]
+    if taken:
+        return f"{shown(taken[0].input_line)}: the run needs this key; leave this out"
+    return unknown_key(key, line.conf, groups_chosen(line)) or f"{key}: cannot be set so; leave it out"
 
 
-PLACED = "dataset"
-"""A group whose choices are put into others: `+dataset@data.tests.NAME=aime24`."""
+def _of_reference(error: Exception, overrides: Sequence[Override]) -> str | None:
+    """A reference, `${...}`, to what does not exist or to itself."""
+    if not isinstance(error, InterpolationResolutionError | OmegaConfBaseException):
+        return None
+    given = next((override for override in overrides if "${" in str(override.input_line)), None)
+    reason = _first_sentence(str(error)).partition(" raised while resolving interpolation: ")[2]
+    reason = (reason or _first_sentence(str(error))).strip("\"'")
+    if given is not None:
+        return f"{shown(given.input_line)}: the reference leads nowhere ({reason}); write the value itself"
+    return None
 
 
-def check_choices(arguments: Sequence[str], conf: Path) -> None:
-    """Refuse `group=null`, for which Hydra has a traceback, and a dataset without its place, which it would ignore.
-
-    Raises:
-        UserError: naming the choices.
-    """
-    for argument in arguments:
-        group, _, choice = argument.partition("=")
-        if group.lstrip("+") == PLACED:
-            raise UserError(f"{argument}: say where it goes: +{PLACED}@data.tests.NAME={choice} adds a test set")
-        if choice == "null" and (conf / group).is_dir():
-            raise UserError(_unknown_choice(group, choice, conf))
-
-
-def _unknown_choice(group: str, name: str, conf: Path) -> str:
-    """A choice that a group does not have, with those that it has."""
-    known = sorted(file.relative_to(conf / group).with_suffix("").as_posix() for file in (conf / group).glob("*.yaml"))
-    near = difflib.get_close_matches(name, known, n=1)
-    meant = f", did you mean {near[0]}?" if near else ""
-    return f"{group}={name}: no such choice{meant}; {group} is one of {', '.join(known)}"
+def _of_value(error: Exception, overrides: Sequence[Override]) -> str | None:
+    """A value where a section should be, or one that Hydra refuses for a key of its own, or cannot merge."""
+    section = re.search(r"node `([^`]+)` is not a container", str(error))
+    given = next((o for o in overrides if section and o.key_or_group == section[1]), None)
+    if section:
+        word = section[1] if given is None else shown(given.input_line)
+        return f"{word}: {section[1]} has keys of its own, set those: leave this out"
+    found = re.search(r"Error merging override (.*)", str(error), re.DOTALL)
+    if found:
+        cause = f" ({_first_sentence(str(error.__cause__))})" if error.__cause__ is not None else ""
+        return f"{shown(found[1].strip())}: this key takes no such value{cause}; leave it out"
+    return None
 
 
-def _unknown_key(key: str, conf: Path) -> str:
-    """A key that does not exist, with the one that was probably meant."""
-    parent, _, leaf = key.rpartition(".")
-    all_keys = _known_keys(conf)
-    if key in all_keys:
-        return f"{key}: another choice of {key.split('.')[0]} has this key, the chosen one has not; leave it out"
-    siblings = {known.rpartition(".")[2]: known for known in all_keys if known.rpartition(".")[0] == parent}
-    elsewhere = {known.rpartition(".")[2]: known for known in sorted(all_keys)} if not parent else {}
-    nearly = difflib.get_close_matches(leaf, sorted(siblings), n=1, cutoff=0.85)
-    if leaf in elsewhere and not nearly:
-        return f"{key}: no such key; did you mean {elsewhere[leaf]}?"
-    near = nearly or difflib.get_close_matches(leaf, sorted(siblings), n=1)
-    if near:
-        return f"{key}: no such key; did you mean {siblings[near[0]]}?"
-    if parent:
-        return f"{key}: no such key; a key that your own class takes is added with +{key}=..."
-    return f"{key}: no such key; `python run.py --cfg job` shows them all"
+def _as_it_is(text: str) -> str:
+    """What nobody foresaw, with the key if it has one."""
+    key = re.search(r"full_key: (\S+)", text)
+    return f"{key[1]}: {_first_sentence(text)}" if key else _first_sentence(text)
 
 
-def _known_keys(conf: Path) -> set[str]:
-    """Every dotted key and every group of the configuration."""
-    keys = {folder.name for folder in conf.iterdir() if folder.is_dir()}
-    for file in conf.rglob("*.yaml"):
-        text = file.read_text(encoding="utf-8")
-        if file.parent.name == PLACED:
-            continue
-        whole = file.parent == conf or text.startswith("# @package _global_")
-        keys |= _dotted(yaml.safe_load(text), "" if whole else file.relative_to(conf).parts[0])
-    return keys
-
-
-def _dotted(tree: Any, prefix: str) -> set[str]:
-    """{"a": {"b": 1}} -> {"a", "a.b"}."""
-    if not isinstance(tree, dict):
-        return set()
-    named = {f"{prefix}.{name}" if prefix else str(name): branch for name, branch in tree.items()}
-    return set(named).union(*(_dotted(branch, name) for name, branch in named.items()))
+def _first_sentence(text: str) -> str:
+    """The first line of a message of Hydra's, whose others hold advice for its own users."""
+    lines = [line.strip() for line in text.strip().splitlines() if line.strip()]
+    return shown(lines[0]) if lines else "the configuration cannot be composed"

@@ -9,8 +9,9 @@ from rich.console import Console
 from rsgrpo import run_folder
 from rsgrpo.analysis.lemmas import draw_lemmas, print_lemmas
 from rsgrpo.bandit.lemmas import check_lemmas, random_bandits
+from rsgrpo.tasks.compose import build_as
 from rsgrpo.tasks.machine import check_run_folder, set_threads
-from rsgrpo.types import UserError
+from rsgrpo.tasks.settings import LemmaSettings
 
 
 def lemmas(cfg: DictConfig) -> None:
@@ -21,12 +22,7 @@ def lemmas(cfg: DictConfig) -> None:
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     set_threads(cfg)
-    task = cfg.task
-    if max(task.optimal_arms) + 2 > task.arms:
-        raise UserError(
-            f"task.arms={task.arms} leaves fewer than two other arms beside task.optimal_arms={task.optimal_arms}; "
-            "the lemmas need a second best and a worst one"
-        )
+    task = build_as(cfg, "task", LemmaSettings)
     check_run_folder(run, resumes=False)
     checks = [
         check_lemmas(

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
+from rsgrpo.tasks.settings import model_settings, run_settings, trainer_settings
 from rsgrpo.types import UserError
 
 _ANOTHER_FOLDER = "choose another with hydra.run.dir=..."
@@ -27,11 +28,14 @@ HUB_DEADLINE_S = 1.5
 
 
 def check_machine(cfg: DictConfig) -> None:
-    """Refuse a run that could not start.
+    """Refuse a run that could not start: settings of model and trainer that are none, and what is missing here.
 
     Raises:
         UserError: naming everything that is missing, and the cure.
     """
+    run_settings(cfg)
+    model_settings(cfg)
+    trainer_settings(cfg)
     checks = (_missing_gpu, _missing_weights, _missing_folder, _missing_engine)
     missing = [problem for check in checks if (problem := check(cfg)) is not None]
     if missing:
@@ -90,17 +94,9 @@ def disk_refusals_are_told(run: Path) -> Iterator[None]:
 
 
 def set_threads(cfg: DictConfig) -> None:
-    """Compute with `trainer.threads` threads; null leaves PyTorch's own choice.
-
-    Raises:
-        UserError: when it is not a whole number of at least 1.
-    """
-    threads = cfg.trainer.threads
-    if threads is None:
-        return
-    if type(threads) is not int or threads < 1:
-        raise UserError(f"trainer.threads={threads} must be a whole number of at least 1; try trainer.threads=1")
-    torch.set_num_threads(threads)
+    """Compute with `trainer.threads` threads; null leaves PyTorch's own choice."""
+    if cfg.trainer.threads is not None:
+        torch.set_num_threads(cfg.trainer.threads)
 
 
 def _missing_gpu(cfg: DictConfig) -> str | None:

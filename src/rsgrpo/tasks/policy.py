@@ -71,6 +71,17 @@ def remarks(policy: Policy) -> list[str]:
     return found
 
 
+def check_policy(cfg: DictConfig) -> None:
+    """Build what describes the policy, without a weight.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    build_lora(cfg)
+    if cfg.model.path is None:
+        base_recipe(cfg)
+
+
 def build_lora(cfg: DictConfig) -> LoRA | None:
     """The adapters that `model.lora` asks for; None without a rank: all weights are trained.
 
@@ -94,17 +105,11 @@ def build_lora(cfg: DictConfig) -> LoRA | None:
 
 
 def policy_folder(cfg: DictConfig) -> str | Path:
-    """`model.path`, or the folder of the base model that `model.pretrain` describes.
-
-    Raises:
-        UserError: when neither is set, or what it would be pretrained on is none.
-    """
+    """`model.path`, or the folder of the base model that `model.pretrain` describes."""
     transformers.utils.logging.disable_progress_bar()
     transformers.utils.logging.set_verbosity_error()
     if cfg.model.path is not None:
         return cfg.model.path
-    if cfg.model.pretrain is None:
-        raise UserError("model.path is not set; give a Hugging Face folder or hub id with model.path=...")
     recipe = base_recipe(cfg)
     with shown_progress(recipe) as progress:
         return base_folder(recipe, Path(cfg.model.cache_dir).expanduser(), progress, say)
@@ -114,8 +119,10 @@ def base_recipe(cfg: DictConfig) -> Pretraining:
     """What `model.pretrain` and `demonstrations` describe.
 
     Raises:
-        UserError: when the demonstrations are none.
+        UserError: when neither a path nor a recipe is set, or the demonstrations are none.
     """
+    if cfg.model.pretrain is None:
+        raise UserError("model.path is not set; give a Hugging Face folder or hub id with model.path=...")
     if not isinstance(build(cfg, "demonstrations"), Corpus):  # built here first: a refusal then names their own key
         raise UserError(
             f"demonstrations._target_={cfg.demonstrations._target_} is no corpus: it needs max_tokens, problems() and "

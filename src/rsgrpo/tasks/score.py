@@ -16,9 +16,10 @@ from rsgrpo.data.dataset import id_of
 from rsgrpo.data.fields import gold_of
 from rsgrpo.data.rows import Row, read_rows, text_of, value_at
 from rsgrpo.rewards.base import begin, close
-from rsgrpo.tasks.compose import build_reward
+from rsgrpo.tasks.compose import build_as, build_reward
 from rsgrpo.tasks.machine import check_run_folder
 from rsgrpo.tasks.prompts import readable
+from rsgrpo.tasks.settings import ScoreSettings
 from rsgrpo.tasks.terminal import say
 from rsgrpo.types import Completion, Group, Problem, Prompt, UserError
 
@@ -32,7 +33,9 @@ def score(cfg: DictConfig) -> None:
     run = Path(HydraConfig.get().runtime.output_dir)
     if OmegaConf.is_missing(cfg.data, "path"):
         raise UserError("data.path is not set; name a file of answers and responses: data.path=FILE")
-    columns = dict(cfg.task.columns)
+    columns = dict(build_as(cfg, "task", ScoreSettings).columns)
+    if not isinstance(cfg.data.path, str) or not cfg.data.path:
+        raise UserError(f"data.path={cfg.data.path} must be the name of a file; name one: data.path=pairs.jsonl")
     rows = read_rows(Path(cfg.data.path), "data.path", columns=[*columns.values(), "id"])
     reward = build_reward(cfg)
     check_run_folder(run, resumes=False)

@@ -20,8 +20,7 @@ from rsgrpo.training.sharding import Sharding
 from rsgrpo.training.strategy import FSDP2
 from rsgrpo.types import UserError
 
-PRECISIONS = ("32-true", "bf16-mixed", "bf16-true", "64-true")
-"""float16 needs a loss scale, which gradient clipping does not undo."""
+MOST_DEVICES = 128
 
 OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile")
 """Keys of `trainer` that Lightning does not get as they are."""
@@ -33,14 +32,7 @@ def is_sharded(cfg: DictConfig) -> bool:
 
 
 def build_sharding(cfg: DictConfig) -> Sharding:
-    """How the layers are laid out and computed.
-
-    Raises:
-        UserError: for an option that is neither true nor false.
-    """
-    for name in ("activation_checkpointing", "compile"):
-        if not isinstance(cfg.trainer[name], bool):
-            raise UserError(f"trainer.{name}={cfg.trainer[name]} must be true or false; try trainer.{name}=true")
+    """How the layers are laid out and computed."""
     mixed = is_sharded(cfg) and _precision(cfg) == "bf16-mixed"
     return Sharding(
         compute_dtype=torch.bfloat16 if mixed else None,
@@ -49,8 +41,10 @@ def build_sharding(cfg: DictConfig) -> Sharding:
     )
 
 
-def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool) -> lightning.Trainer:
+def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Trainer:
     """Lightning's trainer as one endless epoch: the module itself ends the run after its last iteration.
+
+    Nothing is validated until `limit_val_batches` says that there is something to validate on.
 
     Raises:
         UserError: for what Lightning refuses.
@@ -76,7 +70,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool
             callbacks=callbacks,
             val_check_interval=recipe.evaluation.every,
             check_val_every_n_epoch=None,
-            limit_val_batches=1.0 if validates else 0,
+            limit_val_batches=0,
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             use_distributed_sampler=False,
@@ -89,7 +83,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe, *, validates: bool
             default_root_dir=run,
         )
     except (ValueError, TypeError, MisconfigurationException) as error:
-        raise UserError(f"trainer: {error}") from error
+        raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 
 
 def _check_devices(cfg: DictConfig) -> None:
@@ -99,10 +93,17 @@ def _check_devices(cfg: DictConfig) -> None:
         raise UserError(
             f"trainer.devices={devices} must be a whole number of at least 1, or auto; try trainer.devices=1"
         )
-    if not is_sharded(cfg) and devices != 1 and not (isinstance(devices, ListConfig) and len(devices) == 1):
+    if isinstance(devices, int) and devices > MOST_DEVICES:
         raise UserError(
-            f"trainer.devices={devices}: this trainer has one process; try trainer=fsdp2 trainer.devices={devices}"
+            f"trainer.devices={devices} must be at most {MOST_DEVICES}, processes of a node; try trainer.devices=1"
         )
+    if isinstance(devices, ListConfig) and not (devices and all(type(device) is int for device in devices)):
+        raise UserError(f"trainer.devices={devices} must list numbers of GPUs; try trainer.devices=[0]")
+    if not is_sharded(cfg) and devices != 1 and not (isinstance(devices, ListConfig) and len(devices) == 1):
+        cure = f"trainer=fsdp2 trainer.devices={devices}"
+        if "strategy" in cfg.trainer:
+            cure = "trainer.devices=1, or leave trainer.strategy as it is"
+        raise UserError(f"trainer.devices={devices}: this trainer has one process; try {cure}")
 
 
 def _precision(cfg: DictConfig) -> str:
@@ -111,9 +112,6 @@ def _precision(cfg: DictConfig) -> str:
     if precision == "auto":
         on_gpu = cfg.trainer.accelerator == "gpu" or (cfg.trainer.accelerator == "auto" and torch.cuda.is_available())
         return "bf16-mixed" if on_gpu else "32-true"
-    if precision not in PRECISIONS:
-        choices = ", ".join(("auto", *PRECISIONS))
-        raise UserError(f"trainer.precision={precision} is not one of {choices}; choose one")
     return precision
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rsgrpo.types import check_fields, check_numbers
+from rsgrpo.fields import check_fields, check_numbers, example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +18,7 @@ class AdamW:
         FieldError: for a value outside its range.
     """
 
-    lr: float
+    lr: float = example(1e-6)
     betas: Sequence[float] = (0.9, 0.95)
     weight_decay: float = 0.0
     warmup_steps: int = 0
@@ -27,10 +27,10 @@ class AdamW:
     """Largest global l2 norm of the gradient."""
 
     def __post_init__(self) -> None:
+        check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.95])
         check_fields(
             self, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf), grad_clip=(1e-12, math.inf)
         )
-        check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.95])
 
     def build(
         self, parameters: Iterable[nn.Parameter]

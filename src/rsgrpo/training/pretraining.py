@@ -45,11 +45,12 @@ class Pretraining:
     num_layers: int = 3
 
     def __post_init__(self) -> None:
-        positive = {name: (1, math.inf) for name in ("steps", "batch_size", "row_tokens", "num_layers")}
+        positive = {name: (1, math.inf) for name in ("steps", "row_tokens")}
+        positive |= {"batch_size": (1, 2**16), "num_layers": (1, 256), "hidden_size": (1, 2**14)}
+        check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.98])
         check_fields(self, **positive, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf))
         if self.hidden_size < 32 or self.hidden_size % 32:
             raise FieldError("hidden_size", self.hidden_size, "must be a multiple of 32", "try hidden_size=64")
-        check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.98])
 
     def fingerprint(self) -> str:
         """Hash of the recipe and of the code that makes the base model out of it."""

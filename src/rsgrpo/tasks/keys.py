@@ -1,0 +1,137 @@
+"""Keys and choices that do not exist, and the ones that were probably meant."""
+
+import difflib
+from collections.abc import Iterable, Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+PLACED = "dataset"
+"""A group whose choices are put into others: `+dataset@data.tests.NAME=aime24`."""
+
+LONGEST_WORD = 120
+"""Characters of a word that a message repeats."""
+
+FOREIGN = {
+    "learning_rate": "optimizer.lr",
+    "max_grad_norm": "optimizer.grad_clip",
+    "gradient_clip_val": "optimizer.grad_clip",
+    "batch_size": "batching.prompts_per_iteration",
+    "train_batch_size": "batching.prompts_per_iteration",
+    "mini_batch_size": "batching.prompts_per_update",
+    "micro_batch_size": "batching.row_tokens",
+    "gradient_accumulation_steps": "batching.row_tokens",
+    "accumulate_grad_batches": "batching.row_tokens",
+    "group_size": "batching.completions_per_prompt",
+    "num_generations": "batching.completions_per_prompt",
+    "num_iterations": "batching.epochs",
+    "max_steps": "iterations",
+    "max_epochs": "iterations",
+    "steps": "iterations",
+    "max_tokens": "sampling.max_new_tokens",
+    "max_completion_length": "sampling.max_new_tokens",
+    "max_response_length": "sampling.max_new_tokens",
+    "max_prompt_length": "data.max_prompt_tokens",
+    "model_name_or_path": "model.path",
+    "resume_from_checkpoint": "ckpt",
+    "save_steps": "callbacks.checkpoint.every",
+    "eval_steps": "eval.every",
+}
+"""What other trainers call a key of this one."""
+
+NO_PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
+"""What other trainers call the weight of a KL penalty against the base policy, which there is none of here."""
+
+
+def shown(word: object) -> str:
+    """A word as a message repeats it: on one line, and not longer than a line or two."""
+    text = str(word)
+    text = text if text.isprintable() else repr(text)[1:-1]
+    return text if len(text) <= LONGEST_WORD else f"{text[:LONGEST_WORD]}..."
+
+
+def groups_of(*folders: Path) -> set[str]:
+    """The groups in these folders of configuration: `objective`, `model/base`."""
+    return {path.relative_to(folder).as_posix() for folder in folders for path in folder.rglob("*") if path.is_dir()}
+
+
+def choices(group: str, *folders: Path) -> list[str]:
+    """The choices of a group in these folders of configuration."""
+    files = [file.relative_to(folder / group) for folder in folders for file in (folder / group).glob("*.yaml")]
+    return sorted({file.with_suffix("").as_posix() for file in files})
+
+
+def unknown_choice(group: str, name: str, known: str) -> str:
+    """A choice that a group does not have, with those that it has."""
+    near = difflib.get_close_matches(name, known.split(", "), n=1)
+    meant = f", did you mean {near[0]}?" if near else ""
+    return f"{group}={shown(name)}: no such choice{meant}; {group} is one of {known}"
+
+
+def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
+    """What to say of a key that the configuration of these `groups` has not; None when it has it."""
+    present = _composed_keys(conf, groups)
+    if key in present:
+        return None
+    parent, _, leaf = key.rpartition(".")
+    if leaf in NO_PENALTY and parent not in ("objective", "schedule"):
+        return f"{shown(key)}: no such key; the objective has no KL penalty, so leave it out"
+    if key in written_keys(conf):
+        return f"{key}: another choice of {key.split('.')[0]} has this key, the chosen one has not; leave it out"
+    siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
+    # A word without its section may be a key of any section, but not of one within: those are rarely meant.
+    elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}
+    near = difflib.get_close_matches(leaf, sorted(siblings), n=1, cutoff=0.85)
+    if near:
+        meant = siblings[near[0]]
+    elif leaf in elsewhere or FOREIGN.get(leaf) in present:
+        meant = elsewhere.get(leaf) or FOREIGN[leaf]
+    else:
+        near = difflib.get_close_matches(leaf, sorted(siblings), n=1)
+        meant = siblings[near[0]] if near else None
+    if meant:
+        return f"{shown(key)}: no such key; did you mean {meant}?"
+    if parent in present:
+        return f"{shown(key)}: no such key; a key that your own class takes is added with +{shown(key)}=..."
+    whose = "hydra" if key.startswith("hydra.") else "job"
+    return f"{shown(key)}: no such key; `python run.py --cfg {whose}` shows them all"
+
+
+def _composed_keys(conf: Path, groups: Sequence[str]) -> set[str]:
+    """Every dotted key of the configuration with these choices of groups, or else of the one by default."""
+    GlobalHydra.instance().clear()
+    for chosen in (list(groups), []):
+        try:
+            with initialize_config_dir(str(conf.resolve()), version_base="1.3"):
+                return dotted(OmegaConf.to_container(compose("config", chosen), resolve=False))
+        except HydraException:
+            continue
+    return written_keys(conf)
+
+
+@cache
+def written_keys(conf: Path) -> set[str]:
+    """Every dotted key and every group that some file of the configuration names."""
+    keys = {folder.name for folder in conf.iterdir() if folder.is_dir()}
+    for file in conf.rglob("*.yaml"):
+        text = file.read_text(encoding="utf-8")
+        if file.parent.name == PLACED:
+            continue
+        whole = file.parent == conf or text.startswith("# @package _global_")
+        keys |= dotted(yaml.safe_load(text), "" if whole else file.relative_to(conf).parts[0])
+    return keys
+
+
+def dotted(tree: Any, prefix: str = "") -> set[str]:
+    """{"a": {"b": 1}} -> {"a", "a.b"}."""
+    if not isinstance(tree, dict):
+        return set()
+    named = {f"{prefix}.{name}" if prefix else str(name): branch for name, branch in tree.items()}
+    branches: Iterable[set[str]] = (dotted(branch, name) for name, branch in named.items())
+    return set(named).union(*branches)
