@@ -59,8 +59,12 @@ def test_escaping_is_what_the_record_says_it_is() -> None:
 
 
 def test_a_narrow_terminal_cuts_no_number_off(tmp_path: Path) -> None:
-    row = next(line for line in printed(tmp_path, content(), width=30) if "12,345" in line)
-    assert row.split()[-2:] == ["0.9000", "0.200"]
+    """What has no room goes on below, in the same order."""
+    wide, narrow = (printed(tmp_path, content(), width=width) for width in (200, 30))
+    row = next(line for line in wide if "12,345" in line).split()
+    assert row[-2:] == ["0.9000", "0.200"]
+    words = iter(word for line in narrow for word in line.split())
+    assert all(word in words for word in row)
 
 
 def test_reading(tmp_path: Path) -> None:

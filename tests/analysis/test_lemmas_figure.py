@@ -41,7 +41,7 @@ def run_of(above: Path, *checks: dict[str, Any]) -> Path:
 def test_the_table(tmp_path: Path) -> None:
     run = run_of(tmp_path, check(1, 0.01), check(3, 100.0, threshold_of_gain=[0.0] * 3, lowered_at_random=0))
     out = io.StringIO()
-    print_lemmas(run, Console(file=out, width=40))
+    print_lemmas(run, Console(file=out, width=200))
     rows = [line.split() for line in out.getvalue().splitlines() if "/3" in line]
     # Of the betas needed only those above 0 count: the median of 4 and 6.
     assert rows == [

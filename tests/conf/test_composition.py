@@ -50,6 +50,10 @@ NEEDS = {
 
 OWN_VALUE = {
     ("rsgrpo.data.local.Local", "suffix"): "the class appends nothing, the yaml the paper's instruction",
+    **{
+        (f"rsgrpo.schedules.{name}.{name.title()}", "iterations"): "the class is told nothing, the yaml the run's own"
+        for name in ("linear", "cosine")
+    },
 }
 """The only fields whose yaml deliberately says something else than the class."""
 
@@ -99,7 +103,9 @@ CONFIGURED = {
     f"{file.relative_to(CONF).as_posix()}:{where}": node
     for file in sorted(CONF.rglob("*.yaml"))
     for where, node in targets(OmegaConf.to_container(OmegaConf.load(file)))
-    if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks") and "tasks" not in node["_target_"].split(".")
+    if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks")
+    and "tasks" not in node["_target_"].split(".")
+    and file.parent.name != "logger"  # they take whatever Lightning's own take
     if file.parent != CONF / "data/base"
 }
 """Every class of ours that a file of `conf/` configures, as the file alone has it; half of `Maths` is a dataset's."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rsgrpo.run_folder.files import sync_folder
-from rsgrpo.run_folder.names import MANIFEST, REPLACED, RUN, UNFINISHED, iteration_of
+from rsgrpo.run_folder.names import MANIFEST, REPLACED, RUN, UNFINISHED, is_checkpoint, iteration_of
 from rsgrpo.run_folder.reading import damage_of_json, read_json, run_id
 
 _CHUNK = 2**20  # bytes hashed at a time
@@ -90,7 +90,7 @@ def remove_tree(path: Path) -> None:
 
 
 def damage(checkpoint: Path, *, contents: bool = True) -> str | None:
-    """How a checkpoint differs from its manifest, None when it is whole.
+    """How a checkpoint differs from its manifest, None when it is whole; any other folder with a manifest likewise.
 
     Args:
         checkpoint: its folder.
@@ -104,7 +104,7 @@ def damage(checkpoint: Path, *, contents: bool = True) -> str | None:
     manifest = read_json(file)
     sizes = {name: expected["bytes"] for name, expected in manifest["files"].items()}
     hashes = {name: expected["blake2b"] for name, expected in manifest["files"].items()}
-    if (problem := _of_another_run(checkpoint, manifest)) is not None:
+    if is_checkpoint(checkpoint) and (problem := _of_another_run(checkpoint, manifest)) is not None:
         return problem
     if not sizes:
         return f"{MANIFEST} lists no files"

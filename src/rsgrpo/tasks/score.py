@@ -84,7 +84,7 @@ def _expected(row: Row, column: str) -> float | None:
 
 
 def _response(row: Row, column: str, key: str) -> str:
-    """The text or number of a cell.
+    """The text or number of a cell: any text, for a model may write half a character.
 
     Raises:
         UserError: when there is none.
@@ -92,7 +92,7 @@ def _response(row: Row, column: str, key: str) -> str:
     value = value_at(row, column, key)
     if value is None:
         raise UserError(f"{row.origin}: field {column!r} is null; it must be text or a number")
-    return text_of(value, row, column)
+    return value if isinstance(value, str) else text_of(value, row, column)
 
 
 def _gold(row: Row, column: str, key: str) -> str:
