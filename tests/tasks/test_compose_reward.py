@@ -113,7 +113,7 @@ ISOLATED = ("reward=custom", "reward._target_=tests.tasks.own_rewards.brief", "r
         ([*ISOLATED, "reward.isolated=maybe"], "reward.isolated=maybe must be true or false; try reward.isolated=true"),
         (
             [*ISOLATED, "reward.isolation.timeout_s=0"],
-            "reward.isolation.timeout_s=0 must be at least 0.1; try reward.isolation.timeout_s=0.1",
+            "reward.isolation.timeout_s=0 must be at least 0.1; try reward.isolation.timeout_s=10.0",
         ),
         (["reward=weighted", "+reward.weights.other=1"], r"reward\.weights=.* has 'other', which is no reward"),
         (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
