@@ -1,4 +1,4 @@
-"""Every labelled case through the comparison: known faults aside nothing wrong is right, and few right ones are missed."""
+"""Every labelled case through the comparison: nothing wrong is right but known faults, few right ones are missed."""
 
 from collections import Counter
 
