@@ -21,7 +21,8 @@ from tests.run_folders import describe_anew, flip_a_byte, write_checkpoint
 def records(*iterations: int) -> list[dict]:
     """Records that fit each of the files."""
     counts = {"prompt": "a", "n": 4, "correct": 1, "mean_tokens": 2.5, "truncated": 0, "facts": {}}
-    return [{"iteration": i, "loss": i / 4, **counts} for i in iterations]
+    sample = {"problem": "1 + 1", "completion": "2", "reward": 1.0}
+    return [{"iteration": i, "loss": i / 4, **counts, **sample} for i in iterations]
 
 
 def test_what_is_appended_is_read_back_in_order(tmp_path):
@@ -40,10 +41,11 @@ def test_a_missing_file_holds_no_records(tmp_path):
 # A newline of its own, a carriage return, and what Unicode also takes for the end of a line.
 @pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "Ünï ≤ 中", "a\u2028b", "a\u0085b", 'quote " and \\boxed{1}'])
 def test_any_text_survives_as_one_record(tmp_path, text):
-    append(tmp_path / "rollouts.jsonl", [{"iteration": 1, "text": text}, {"iteration": 2, "text": text}])
-    assert [record["text"] for record in read(tmp_path / "rollouts.jsonl")] == [text, text]
+    first, second = ({**record, "completion": text} for record in records(1, 2))
+    append(tmp_path / "rollouts.jsonl", [first, second])
+    assert read(tmp_path / "rollouts.jsonl") == [first, second]
     rewind(tmp_path, 1)
-    assert read(tmp_path / "rollouts.jsonl") == [{"iteration": 1, "text": text}]
+    assert read(tmp_path / "rollouts.jsonl") == [first]
 
 
 @pytest.mark.parametrize("name", run_folder.RECORDS)
@@ -444,6 +446,6 @@ def test_rewinding_drops_exported_policies_of_the_future(tmp_path: Path) -> None
 
 
 def test_a_full_disk_that_names_the_run_folder_alone_says_how_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / run_folder.RUN).touch()
+    run_folder.write_json(tmp_path / run_folder.RUN, {})
     write_checkpoint(tmp_path, 2)
     assert f"go on with ckpt={tmp_path}" in str(run_folder.disk_error(tmp_path, OSError(28, "No space left")))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,14 +51,20 @@ def resume(run: Path, make: Any, done: int, last: int) -> None:
 
 
 def tensorboard(run: Path) -> TensorBoard:
-    return TensorBoard(run, name=None, version="tensorboard", default_hp_metric=False)
+    return TensorBoard(run)
 
 
 def table_of(run: Path) -> CSV:
-    return CSV(run, name=None, version="csv", flush_logs_every_n_steps=1)
+    return CSV(run)
+
+
+def wandb(run: Path) -> Wandb:
+    return Wandb(run, name=None)
 
 
 def whole(folder: Path, make: Any, last: int) -> Path:
+    folder.mkdir(exist_ok=True)
+    run_folder.write_json(folder / run_folder.RUN, {"id": uuid.uuid4().hex})
     log(folder, make(folder), range(1, last + 1))
     return folder
 
@@ -174,7 +181,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
     service = Service()
     monkeypatch.setitem(sys.modules, "wandb", service)  # type: ignore[arg-type]
 
-    def begin(self: Any, save_dir: Path) -> None:
+    def begin(self: Any, **settings: Any) -> None:
         self._experiment, self._id, self._wandb_init = None, None, {"id": None}
 
     def experiment(self: Any) -> Any:
@@ -188,7 +195,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
 
 
 def wandb_rows(service: Service, run: Path) -> list[dict[str, Any]]:
-    rows = service.rows[run_folder.read_json(run / "wandb" / "run_id")]
+    rows = service.rows[str(run_folder.run_id(run))]
     return [rows[step] for step in sorted(rows)]
 
 
@@ -196,26 +203,27 @@ def wandb_rows(service: Service, run: Path) -> list[dict[str, Any]]:
 def test_a_resumed_run_goes_on_in_its_wandb_run_and_sends_what_was_lost(
     service: Service, tmp_path: Path, lost: int
 ) -> None:
-    whole(tmp_path / "run", Wandb, 5)
+    whole(tmp_path / "run", wandb, 5)
     for step in sorted(next(iter(service.rows.values())))[-lost:] if lost else ():
         del next(iter(service.rows.values()))[step]  # a kill kept the service from these rows
     service.finish()
-    resume(tmp_path / "run", Wandb, done=4, last=6)
+    resume(tmp_path / "run", wandb, done=4, last=6)
     assert len(service.rows) == 1
     service.finish()
-    whole(tmp_path / "reference", Wandb, 6)
+    whole(tmp_path / "reference", wandb, 6)
     assert wandb_rows(service, tmp_path / "run") == wandb_rows(service, tmp_path / "reference")
 
 
 def test_the_jobs_of_a_sweep_are_wandb_runs_of_their_own(service: Service, tmp_path: Path) -> None:
     for job in ("0", "1"):
-        whole(tmp_path / job, Wandb, 3)  # nobody finishes the first one in between
+        whole(tmp_path / job, wandb, 3)  # nobody finishes the first one in between
     assert len(service.rows) == 2
     assert wandb_rows(service, tmp_path / "0") == wandb_rows(service, tmp_path / "1")
 
 
 def test_what_a_callback_sends_to_wandb_by_itself_moves_no_row(service: Service, tmp_path: Path) -> None:
-    logger = Wandb(tmp_path)
+    whole(tmp_path, wandb, 0)
+    logger = wandb(tmp_path)
     for iteration in range(1, 4):
         for _ in range(5):
             logger.log_metrics({"mine": 1.0}, step=iteration * 1000)
@@ -233,14 +241,14 @@ def test_offline_wandb_holds_every_row_once_in_one_folder(tmp_path: Path) -> Non
     program = (
         "import sys; from pathlib import Path; from rsgrpo.training.loggers import Wandb; "
         "from tests.training import test_loggers as t; from functools import partial; "
-        "make = partial(Wandb, offline=True, project='p'); run = Path(sys.argv[1]); "
+        "make = partial(Wandb, name='a', offline=True); run = Path(sys.argv[1]); "
         "t.whole(run, make, 5) if sys.argv[2] == 'begin' else t.resume(run, make, 4, 6)"
     )
     for what in ("begin", "resume"):
         environment = os.environ | {"PYTHONPATH": str(ROOT), "WANDB_SILENT": "true"}
         subprocess.run([sys.executable, "-c", program, str(tmp_path), what], check=True, env=environment, timeout=600)
     (file,) = (tmp_path / "wandb").glob("offline-run-*/*.wandb")
-    assert file.name == f"run-{run_folder.read_json(tmp_path / 'wandb' / 'run_id')}.wandb"
+    assert file.name == f"run-{run_folder.run_id(tmp_path)}.wandb"
     rows = [row for row in history(file) if "trainer/global_step" in row]
     assert [row["train/reward_mean"] for row in rows if "train/reward_mean" in row] == [i / 7 for i in range(1, 7)]
     assert [row["trainer/global_step"] for row in rows if "eval/validation/pass@1" in row] == [2, 4, 6]

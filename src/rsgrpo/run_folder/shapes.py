@@ -84,7 +84,12 @@ SHAPES: Mapping[str, Mapping[str, Key]] = {
     },
     METRICS: {"iteration": ITERATION},
     PROMPTS: {"iteration": ITERATION, "prompt": Key(is_text, TEXT), **COUNTS},
-    ROLLOUTS: {"iteration": ITERATION},
+    ROLLOUTS: {
+        "iteration": ITERATION,
+        "problem": Key(is_text, TEXT),
+        "completion": Key(is_text, TEXT),
+        "reward": Key(is_number, NUMBER),
+    },
     "validation.jsonl": EVALUATION,
     "test.jsonl": EVALUATION,
 }

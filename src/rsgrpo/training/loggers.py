@@ -5,7 +5,6 @@ between a record and its copy in a log: `follow` makes the log say what the reco
 """
 
 import math
-import secrets
 import shutil
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -69,7 +68,7 @@ def follow_records(run: Path, loggers: Iterable[Logger]) -> None:
     """
     followers: list[FollowsRecords] = [logger for logger in loggers if isinstance(logger, FollowsRecords)]
     for kind in (TensorBoard, CSV):
-        left = kind(run, name=None, version=kind.FOLDER)
+        left = kind(run)
         if Path(left.log_dir).is_dir() and not any(isinstance(logger, kind) for logger in followers):
             followers.append(left)
     records, samples = run_folder.read(run / run_folder.METRICS), run_folder.read(run / run_folder.ROLLOUTS)
@@ -96,6 +95,16 @@ class TensorBoard(TensorBoardLogger):
 
     FOLDER = "tensorboard"
 
+    def __init__(
+        self,
+        save_dir: Path | str,
+        name: str | None = None,
+        version: str = FOLDER,
+        default_hp_metric: bool = False,
+        **lightnings: Any,
+    ) -> None:
+        super().__init__(save_dir, name, version, default_hp_metric=default_hp_metric, **lightnings)
+
     @property
     @rank_zero_experiment
     def experiment(self) -> Any:
@@ -121,6 +130,16 @@ class CSV(CSVLogger):
 
     FOLDER = "csv"
 
+    def __init__(
+        self,
+        save_dir: Path | str,
+        name: str | None = None,
+        version: str = FOLDER,
+        flush_logs_every_n_steps: int = 1,
+        **lightnings: Any,
+    ) -> None:
+        super().__init__(save_dir, name, version, flush_logs_every_n_steps=flush_logs_every_n_steps, **lightnings)
+
     def log_record(self, metrics: Mapping[str, float], iteration: int) -> None:
         self.log_metrics(dict(metrics), step=iteration)
 
@@ -134,15 +153,22 @@ class CSV(CSVLogger):
 
 
 class Wandb(WandbLogger):
-    """One W&B run for each run folder, which keeps its id in `wandb/run_id`.
+    """One W&B run for each run folder: its id is that of `run.json`.
 
     The row of a record follows from its iteration and kind: one that the service has is not sent again, and one that a
     kill kept from it is. Offline each process leaves a folder of its own, and the newest holds the whole run.
     """
 
-    def __init__(self, save_dir: Path | str, **kwargs: Any) -> None:
-        super().__init__(save_dir=save_dir, **kwargs)
-        self.folder = Path(save_dir) / "wandb"
+    def __init__(
+        self,
+        save_dir: Path | str,
+        name: str | None,
+        project: str = "rsgrpo",
+        offline: bool = False,
+        **lightnings: Any,
+    ) -> None:
+        super().__init__(save_dir=save_dir, project=project, name=name, offline=offline, **lightnings)
+        self.run = Path(save_dir)
 
     @property
     @rank_zero_experiment
@@ -151,17 +177,10 @@ class Wandb(WandbLogger):
         import wandb
 
         if self._experiment is None:
-            self._wandb_init["id"] = self._id = self._id or self._stored_id()
+            self._wandb_init["id"] = self._id = self._id or run_folder.run_id(self.run)
             if wandb.run is not None and wandb.run.id != self._id:
                 wandb.finish()
         return super().experiment
-
-    def _stored_id(self) -> str:
-        file = self.folder / "run_id"
-        if not file.is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            run_folder.write_json(file, secrets.token_hex(8))
-        return run_folder.read_json(file)
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -182,7 +201,7 @@ class Wandb(WandbLogger):
             self.log_record(_metrics(record), record["iteration"])
         if self.experiment.offline:
             mine = Path(self.experiment.dir).parent
-            for earlier in self.folder.glob(f"offline-run-*-{self._id}"):
+            for earlier in (self.run / "wandb").glob(f"offline-run-*-{self._id}"):
                 if earlier.resolve() != mine.resolve():
                     shutil.rmtree(earlier)
 
