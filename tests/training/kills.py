@@ -88,15 +88,23 @@ class Watch:
                 watch.meet("write", self.name, tear=lambda: super(Raw, self).write(half))
                 return super().write(content)
 
-        def watched_open(file: Any, mode: str = "r", buffering: int = -1, *args: Any, **kwargs: Any) -> Any:
-            if isinstance(file, int) or not set(mode) & set("wax+") or args:
-                return original(file, mode, buffering, *args, **kwargs)
-            opened = {key: kwargs.pop(key) for key in ("closefd", "opener") if key in kwargs}
-            raw = Raw(file, mode.replace("b", "").replace("t", ""), **opened)
+        def watched_open(
+            file: Any,
+            mode: str = "r",
+            buffering: int = -1,
+            encoding: str | None = None,
+            errors: str | None = None,
+            newline: str | None = None,
+            closefd: bool = True,
+            opener: Any = None,
+        ) -> Any:
+            if isinstance(file, int) or not set(mode) & set("wax+"):
+                return original(file, mode, buffering, encoding, errors, newline, closefd, opener)
+            raw = Raw(file, mode.replace("b", "").replace("t", ""), closefd, opener)
             if buffering == 0:
                 return raw
             buffered = io.BufferedRandom(raw) if "+" in mode else io.BufferedWriter(raw)
-            return buffered if "b" in mode else io.TextIOWrapper(buffered, **kwargs)
+            return buffered if "b" in mode else io.TextIOWrapper(buffered, encoding, errors, newline)
 
         os.fsync, builtins.open, io.open = watched_fsync, watched_open, watched_open
         self._hear_safetensors()
