@@ -103,9 +103,7 @@ CONFIGURED = {
     f"{file.relative_to(CONF).as_posix()}:{where}": node
     for file in sorted(CONF.rglob("*.yaml"))
     for where, node in targets(OmegaConf.to_container(OmegaConf.load(file)))
-    if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks")
-    and "tasks" not in node["_target_"].split(".")
-    and file.parent.name != "logger"  # they take whatever Lightning's own take
+    if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks") and "tasks" not in node["_target_"].split(".")
     if file.parent != CONF / "data/base"
 }
 """Every class of ours that a file of `conf/` configures, as the file alone has it; half of `Maths` is a dataset's."""
