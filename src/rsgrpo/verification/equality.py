@@ -9,6 +9,7 @@ from itertools import product
 from typing import Literal
 
 from math_verify.errors import TimeoutException
+from math_verify.utils import timeout
 
 from rsgrpo.verification.answers import read, without_qualifier
 from rsgrpo.verification.bases import congruence, residue_of_numbers, same_based, same_congruence
@@ -32,15 +33,16 @@ def compare(gold: str, answer: str, limit_s: int) -> Verdict:
     """Whether `answer` equals the `gold` answer, both without their box.
 
     Args:
-        limit_s: whole seconds for each parse of math-verify and for its comparison of each pair of readings.
+        limit_s: whole seconds for the rules, for each parse of math-verify and for its comparison of each pair of
+            readings. The limits use SIGALRM: for the main thread of a process only.
     """
     if too_deep(answer):
         return "unparsed"
     try:
-        gold, answer = tidy(gold), tidy(answer)
+        gold, answer = tidy(gold), timeout(limit_s)(tidy)(answer)
         if not answer or not gold:
             return "unparsed"
-        known = _by_rules(gold, answer)
+        known = timeout(limit_s)(_by_rules)(gold, answer)
         if known is None:
             known = equal_by_library(gold, answer, limit_s)
         return "unparsed" if known is None else "right" if known else "wrong"

@@ -124,6 +124,17 @@ def remainder(a: Any, b: Any) -> Any:
     return a % b
 
 
+def remainder_of_power(base: Any, power: Any, modulus: Any) -> Any:
+    """base^power mod modulus of whole numbers; None where the power has to be calculated first."""
+    if not all(isinstance(x, Fraction) and x.denominator == 1 for x in (base, power, modulus)):
+        return None
+    if power < 0 or modulus <= 0:
+        return None
+    if power.numerator.bit_length() * modulus.numerator.bit_length() > MOST_BITS * 100:
+        raise Undecided("remainder of a power")
+    return Fraction(pow(int(base), int(power), int(modulus)))
+
+
 def _whole(name: str, by: Callable[..., int]) -> Callable[..., Any]:
     def calculated(*values: Any) -> Any:
         if all(isinstance(value, Fraction) and value.denominator == 1 for value in values):
@@ -160,7 +171,7 @@ def unknown(name: str, values: list[Any]) -> Any:
 
 
 def of_matrices(name: str, values: list[Any]) -> Any:
-    """See the module."""
+    """An operation on values of which one or more are matrices, as lists of rows."""
     first, second = values[0], values[1] if len(values) > 1 else None
     if name in ("det", "abs") and second is None and len(first) == len(first[0]):
         return _determinant(first)

@@ -20,6 +20,7 @@ from rsgrpo.verification.operations import (
     number,
     of_matrices,
     plus,
+    remainder_of_power,
     times,
     unknown,
 )
@@ -79,13 +80,9 @@ class Values:
 
     def call(self, name: str, args: tuple[Node, ...]) -> Any:
         if name == "mod" and isinstance(args[0], Call) and args[0].name == "pow":
-            base, power, modulus = (self.of(arg) for arg in (*args[0].args, args[1]))
-            if (
-                all(isinstance(x, Fraction) and x.denominator == 1 for x in (base, power, modulus))
-                and power >= 0
-                and modulus > 0
-            ):
-                return Fraction(pow(int(base), int(power), int(modulus)))
+            found = remainder_of_power(*(self.of(arg) for arg in (*args[0].args, args[1])))
+            if found is not None:
+                return found
         values = [self.of(arg) for arg in _spread(args)]
         if any(isinstance(value, list) for value in values):
             return of_matrices(name, values)
