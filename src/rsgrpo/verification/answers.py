@@ -58,9 +58,12 @@ EXAMPLES = (
 )
 
 _SIGNS = {
-    "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\in": "in", r"\approx": "=", r"\equiv": "=",
-    r"\lt": "<", r"\gt": ">", r"\notin": "notin", r"\subset": "subset", r"\subseteq": "subseteq", r"\to": "to", r"\sim": "~", r"\cong": "~=",
-    r"\mid": "mid", r"\nmid": "nmid", r"\parallel": "||", r"\perp": "perp", r"\rightarrow": "to", r"\mapsto": "to", r"\Rightarrow": "=>", r"\iff": "<=>",
+    "=": "=", "<": "<", ">": ">", r"\le": "<=", r"\ge": ">=", r"\ne": "!=", r"\in": "in", r"\approx": "=",
+    r"\equiv": "=",
+    r"\lt": "<", r"\gt": ">", r"\notin": "notin", r"\subset": "subset", r"\subseteq": "subseteq", r"\to": "to",
+    r"\sim": "~", r"\cong": "~=",
+    r"\mid": "mid", r"\nmid": "nmid", r"\parallel": "||", r"\perp": "perp", r"\rightarrow": "to", r"\mapsto": "to",
+    r"\Rightarrow": "=>", r"\iff": "<=>",
     r"\propto": "prop", r"\ll": "<<", r"\gg": ">>", ":": ":", r"\colon": ":", r"\doteq": "=", r"\simeq": "=",
 }  # fmt: skip
 _OR, _AND = {r"\lor", r"\vee"}, {r"\land", r"\wedge", "&"}

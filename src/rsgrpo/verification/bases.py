@@ -110,8 +110,10 @@ def congruence(text: str) -> tuple[str, tuple[str, ...], str] | None:
 def residue_of_numbers(congruent: tuple[str, tuple[str, ...], str]) -> str | None:
     """The residue of a number, where the congruence says one and holds.
 
-    >>> residue_of_numbers(("18", ("4",), "7")), residue_of_numbers(("18", ("5",), "7")), residue_of_numbers(("p", ("1",), "4"))
-    ('4', None, None)
+    >>> residue_of_numbers(("18", ("4",), "7")), residue_of_numbers(("18", ("5",), "7"))
+    ('4', None)
+    >>> residue_of_numbers(("p", ("1",), "4")) is None
+    True
     """
     left, residues, modulus = congruent
     if len(residues) != 1 or not all(re.fullmatch(r"-?\d{1,30}", number) for number in (left, *residues, modulus)):

@@ -15,7 +15,8 @@ def last_boxed(text: str) -> str | None:
     A box is `\boxed{...}` or `\fbox{...}`, or `\boxed` with a number, a letter or a command and its arguments after it.
     Escaped braces are marks of a set and match nothing.
 
-    >>> last_boxed(r"\boxed{1} then \boxed {\frac{1}{2}}"), last_boxed(r"\boxed{1"), last_boxed(r"\boxed 7."), last_boxed("1")
+    >>> given = (r"\boxed{1} then \boxed {\frac{1}{2}}", r"\boxed{1", r"\boxed 7.", "1")
+    >>> tuple(last_boxed(text) for text in given)
     ('\\frac{1}{2}', None, '7', None)
     """
     text = _spoken(text)
@@ -50,7 +51,9 @@ def _content(text: str, position: int) -> str | None:
 
 
 def end_of_group(text: str, start: int) -> int | None:
-    r"""The position after the brace that closes the one at `start`; None when it stays open. `\{` and `\}` do not count.
+    r"""The position behind the brace that closes the one at `start`; None when it stays open.
+
+    `\{` and `\}` do not count.
 
     >>> end_of_group(r"{a\{{b}}c", 0), end_of_group("{a", 0)
     (8, None)

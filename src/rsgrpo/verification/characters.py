@@ -31,16 +31,25 @@ EXAMPLES = (
 )
 
 _MARKS = {
-    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ", "∙": r"\cdot ",
-    "•": r"\cdot ", "÷": r"\div ", "∕": "/", "⁄": "/", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ", "⩾": r"\ge ",
-    "≠": r"\ne ", "≈": r"\approx ", "≃": r"\approx ", "°": r"\degree ", "º": r"\degree ", "∪": r"\cup ", "∩": r"\cap ", "∖": r"\setminus ",
-    "∈": r"\in ", "∉": r"\notin ", "±": r"\pm ", "∓": r"\mp ", "≡": r"\equiv ", "∅": r"\emptyset ", "⌀": r"\emptyset ", "Ø": r"\emptyset ",
-    "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ",
+    "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "‒": "-", "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot ",
+    "∙": r"\cdot ",
+    "•": r"\cdot ", "÷": r"\div ", "∕": "/", "⁄": "/", "∞": r"\infty ", "≤": r"\le ", "≥": r"\ge ", "⩽": r"\le ",
+    "⩾": r"\ge ",
+    "≠": r"\ne ", "≈": r"\approx ", "≃": r"\approx ", "°": r"\degree ", "º": r"\degree ", "∪": r"\cup ",
+    "∩": r"\cap ", "∖": r"\setminus ",
+    "∈": r"\in ", "∉": r"\notin ", "±": r"\pm ", "∓": r"\mp ", "≡": r"\equiv ", "∅": r"\emptyset ",
+    "⌀": r"\emptyset ", "Ø": r"\emptyset ",
+    "⟨": r"\langle ", "⟩": r"\rangle ", "〈": r"\langle ", "〉": r"\rangle ", "⌊": r"\lfloor ", "⌋": r"\rfloor ",
+    "⌈": r"\lceil ", "⌉": r"\rceil ",
     "′": "'", "’": "'", "″": "''", "“": '"', "”": '"', "…": r"\ldots ", "⋯": r"\ldots ", "∨": r"\lor ", "∧": r"\land ",
-    "→": r"\to ", "⇒": r"\Rightarrow ", "⟹": r"\Rightarrow ", "∴": r"\therefore ", "∠": r"\angle ", "△": r"\triangle ", "∑": r"\sum ",
-    "∏": r"\prod ", "∫": r"\int ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}", "ℂ": r"\mathbb{C}",
-    "■": r"\blacksquare ", "□": r"\square ", "∎": r"\blacksquare ", "✓": r"\checkmark ", "✔": r"\checkmark ", "✅": r"\checkmark ",
-    "，": ", ", "、": ", ", "。": ".", "；": ";", "：": ":", "ı": "i", "∣": "|", "‖": r"\|", "∂": r"\partial ", "⊆": r"\subseteq ", "⊂": r"\subset ",
+    "→": r"\to ", "⇒": r"\Rightarrow ", "⟹": r"\Rightarrow ", "∴": r"\therefore ", "∠": r"\angle ",
+    "△": r"\triangle ", "∑": r"\sum ",
+    "∏": r"\prod ", "∫": r"\int ", "ℝ": r"\mathbb{R}", "ℤ": r"\mathbb{Z}", "ℕ": r"\mathbb{N}", "ℚ": r"\mathbb{Q}",
+    "ℂ": r"\mathbb{C}",
+    "■": r"\blacksquare ", "□": r"\square ", "∎": r"\blacksquare ", "✓": r"\checkmark ", "✔": r"\checkmark ",
+    "✅": r"\checkmark ",
+    "，": ", ", "、": ", ", "。": ".", "；": ";", "：": ":", "ı": "i", "∣": "|", "‖": r"\|", "∂": r"\partial ",
+    "⊆": r"\subseteq ", "⊂": r"\subset ",
 }  # fmt: skip
 _GREEK = dict(
     zip(

@@ -218,7 +218,8 @@ class Commands(Expressions):
 
 ALIGNED = ("aligned", "align", "gathered", "gather", "split", "alignedat", "eqnarray")
 _LEAD = re.compile(
-    r"^(?:\\text\s*\{\s*(?:if|for|when|where|,|otherwise if)\s*\}|(?:if|for|when)\b)\s*|^\\text\s*\{\s*(?:if|for|when)\s+"
+    r"^(?:\\text\s*\{\s*(?:if|for|when|where|,|otherwise if)\s*\}|(?:if|for|when)\b)\s*|"
+    r"^\\text\s*\{\s*(?:if|for|when)\s+"
 )
 
 

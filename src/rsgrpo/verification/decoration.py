@@ -56,7 +56,8 @@ _WITH_ARGUMENT = re.compile(
 )
 _BIG = re.compile(r"\\(?:left|right|middle|[bB]igg?[lrm]?)(?![A-Za-z])\s*(\.(?!\d))?")
 _SPACES = re.compile(
-    r"(?<!\\)((?:\\\\)*)\\(?:[,;:> !]|(?:quad|qquad|enspace|enskip|thinspace|medspace|thickspace|negthinspace|nobreakspace|space)(?![A-Za-z]))"
+    r"(?<!\\)((?:\\\\)*)\\(?:[,;:> !]|"
+    r"(?:quad|qquad|enspace|enskip|thinspace|medspace|thickspace|negthinspace|nobreakspace|space)(?![A-Za-z]))"
 )
 _DELIMITERS = re.compile(r"(?<!\\)(?:\\\(|\\\)|\\\[|\\\](?!\w))")
 _TAGS = re.compile(r"</?(?:b|i|u|em|strong|span|sub|mark|font|center|div|p|code|answer|br)(?:\s[^<>]*)?/?>")
@@ -70,8 +71,11 @@ _START = re.compile(
 )  # fmt: skip
 _LEAD_WORDS = (
     r"(?:(?:therefore|thus|hence|so|finally)\b,?\s*)?(?:(?:the|my|our)\s+)?(?:(?:final|correct|required|desired|exact)\s+)?"
-    r"(?:answer|result|solution|value|total|option|choice)(?:\s+(?:of\s+\w+\s+)?(?:is|are|equals|was|will be|would be))?\s*[:=]?|"
-    r"(?:therefore|thus|hence|so|there are|there is|it is|it equals|we get|we have|this is|approximately|about|exactly|equals|ans|approx\.?)\b\s*[:=,]?"
+    r"(?:answer|result|solution|value|total|option|choice)(?:\s+(?:of\s+\w+\s+)?"
+    r"(?:is|are|equals|was|will be|would be))?"
+    r"\s*[:=]?|"
+    r"(?:therefore|thus|hence|so|there are|there is|it is|it equals|"
+    r"we get|we have|this is|approximately|about|exactly|equals|ans|approx\.?)\b\s*[:=,]?"
 )
 _SENTENCE = re.compile(
     rf"^\\text\s*\{{\s*(?:{_LEAD_WORDS})\s*\}}\s*[:=]?\s*(?=\S)|^(?:{_LEAD_WORDS})\s+(?=\S)|^(?:answer|ans|result)\s*[:=]\s*(?=\S)",

@@ -1,7 +1,7 @@
 r"""Whether an answer equals a gold answer: what their notation means first, math-verify for what no rule reads.
 
-Runs in the workers of the verification service. Answers come from a model, so they are read by grammars and never evaluated
-as code.
+Runs in the workers of the verification service. Answers come from a model, so they are read by grammars and never
+evaluated as code.
 """
 
 import re

@@ -49,7 +49,10 @@ def _is_name(node: Node) -> bool:
 
 
 def _meaning(node: Rel, *, of_gold: bool) -> list[Node]:
-    """What an equation stands for, when it stands for one side; nothing when it does not hold or is an equation proper."""
+    """What an equation stands for, when it stands for one side.
+
+    Nothing when it does not hold, or is an equation proper.
+    """
     if set(node.signs) != {"="}:
         return []
     first, last = node.sides[0], node.sides[-1]
@@ -64,7 +67,7 @@ def _meaning(node: Rel, *, of_gold: bool) -> list[Node]:
     unsolved = [side for side in node.sides if side not in constants and not _is_name(side)]
     if constants and any(len(letters(side)) == 1 and not isinstance(side, Seq) for side in unsolved):
         return []  # an equation of one unknown that is not solved, such as 2x = 4
-    if constants and (named or not of_gold and last in constants):
+    if constants and (named or (not of_gold and last in constants)):
         exact = [side for side in constants if not contains(side, lambda n: isinstance(n, Num) and n.decimal)]
         return [*exact[-1:], *(side for side in constants[-1:] if side not in exact[-1:])]
     found = [last] if _is_name(first) or (not of_gold and not isinstance(first, Seq)) else []

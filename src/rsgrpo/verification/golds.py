@@ -13,8 +13,11 @@ from rsgrpo.verification.words import choice, choice_with_text, in_plain_words, 
 
 LIMIT_S = 2
 _PLACEHOLDERS = re.compile(
-    r"(?:n/?a|nan|null|nil|unknown|tbd|todo|see (?:the )?(?:solution|below|above|text|explanation|proof|figure|attached).*|no answer.*|not available|not given|"
-    r"omitted|proof\.?|(?:the )?(?:proof|answer|solution) (?:is )?(?:omitted|below|above|follows|not .*)|answers? (?:may )?var(?:y|ies)|various|\?+|-+|\.+|refer to .*)",
+    r"(?:n/?a|nan|null|nil|unknown|tbd|todo|"
+    r"see (?:the )?(?:solution|below|above|text|explanation|proof|figure|attached).*|"
+    r"no answer.*|not available|not given|"
+    r"omitted|proof\.?|(?:the )?(?:proof|answer|solution) (?:is )?(?:omitted|below|above|follows|not .*)|"
+    r"answers? (?:may )?var(?:y|ies)|various|\?+|-+|\.+|refer to .*)",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -58,7 +61,8 @@ def unreadable_because(gold: str) -> str | None:
 def is_prose(gold: str) -> bool:
     r"""Whether a gold is a placeholder, an answer with a label, or a sentence.
 
-    >>> [is_prose(gold) for gold in ("N/A", "Answer: 5", "The function is even on all of R", r"\text{two lines}", "Evelyn")]
+    >>> golds = ("N/A", "Answer: 5", "The function is even on all of R", r"\text{two lines}", "Evelyn")
+    >>> [is_prose(gold) for gold in golds]
     [True, True, True, False, False]
     """
     plain = re.sub(r"\s+", " ", in_plain_words(gold)).strip().strip("$").strip()

@@ -74,8 +74,8 @@ def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
             and len(one.parts) == len(members_of(other))
             and all(isinstance(part, Seq) for part in one.parts)
         ):
-            pairs = list(one.parts), members_of(other)
-            if in_any_order(*(pairs if one is gold else pairs[::-1]), same):
+            parts, found = list(one.parts), members_of(other)
+            if in_any_order(parts, found, same) if one is gold else in_any_order(found, parts, same):
                 return True
     words = [
         side.word if isinstance(side, Joined) and all(isinstance(part, Sym) for part in side.parts) else ""

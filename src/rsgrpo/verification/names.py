@@ -1,7 +1,7 @@
 r"""What letters and commands are called: functions, constants, letters, and runs of letters.
 
-A run of letters is a word when it is long or looks like one, a name when it has capitals and stands alone (AB, HTH, IV),
-and else a product. Letters differ by case, index, primes and alphabet.
+A run of letters is a word when it is long or looks like one, a name when it has capitals and stands alone (AB, HTH,
+IV), and else a product. Letters differ by case, index, primes and alphabet.
 """
 
 import re
@@ -49,8 +49,10 @@ FUNCTIONS = (
     )
 )
 """Known by name, with and without a backslash."""
-SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "arsinh": "arcsinh", "arcosh": "arccosh", "artanh": "arctanh", "asinh": "arcsinh",
-        "acosh": "arccosh", "atanh": "arctanh", "cosec": "csc", "ctg": "cot", "tg": "tan", "arctg": "arctan", "hcf": "gcd", "GCD": "gcd", "LCM": "lcm",
+SAME = {"asin": "arcsin", "acos": "arccos", "atan": "arctan", "arsinh": "arcsinh", "arcosh": "arccosh",
+        "artanh": "arctanh", "asinh": "arcsinh",
+        "acosh": "arccosh", "atanh": "arctanh", "cosec": "csc", "ctg": "cot", "tg": "tan", "arctg": "arctan",
+        "hcf": "gcd", "GCD": "gcd", "LCM": "lcm",
         "Arg": "arg", "sign": "sgn", "trace": "tr"}  # fmt: skip
 CONSTANTS = {"pi": "pi", "infty": "inf", "infinity": "inf", "inf": "inf", "Infinity": "inf", "oo": "inf"}
 GREEK = frozenset(

@@ -1,4 +1,7 @@
-r"""An answer in the one notation that the rules read: characters as commands, no ornaments, one spelling for each sign."""
+r"""An answer in the one notation that the rules read.
+
+Characters are commands, ornaments are gone, and each sign has one spelling.
+"""
 
 import re
 from math import perm

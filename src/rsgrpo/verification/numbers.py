@@ -97,7 +97,8 @@ def _fraction(whole: str, once: str, again: str) -> str:
 
 
 SCALES = {
-    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12, "dozens": 12,
+    "hundred": 10**2, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
+    "dozens": 12,
     "thousands": 10**3, "millions": 10**6, "billions": 10**9, "mn": 10**6, "bn": 10**9, "lakh": 10**5, "crore": 10**7,
 }  # fmt: skip
 _UNITS = vocabulary(

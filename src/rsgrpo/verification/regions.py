@@ -1,7 +1,7 @@
 r"""Sets of real numbers: intervals, inequalities in one unknown, unions, sets by a condition.
 
-A set is a list of the points where it may change, and whether a number lies in it. Two sets are equal when they agree at all
-these points and between them.
+A set is a list of the points where it may change, and whether a number lies in it. Two sets are equal when they agree
+at all these points and between them.
 """
 
 from collections.abc import Callable

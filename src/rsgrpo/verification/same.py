@@ -60,12 +60,13 @@ def _one_member(node: Node) -> Node:
 
 
 def _conditions(gold: Node, answer: Node) -> bool | None:
-    chains = (
+    if (
         isinstance(gold, Rel)
         and isinstance(answer, Rel)
-        and bool(INEQUALITIES & set(gold.signs) and INEQUALITIES & set(answer.signs))
-    )
-    if chains and same_condition(gold, answer, same):
+        and INEQUALITIES & set(gold.signs)
+        and INEQUALITIES & set(answer.signs)
+        and same_condition(gold, answer, same)
+    ):
         return True
     verdict = same_region(gold, answer)
     if verdict is not None:

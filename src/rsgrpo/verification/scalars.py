@@ -1,7 +1,7 @@
 r"""Whether two expressions have the same value.
 
-Exact numbers have to be equal. A decimal stands for the numbers that round to it, when it has six decimals or more (six digits
-behind the zeros of a small one).
+Exact numbers have to be equal. A decimal stands for the numbers that round to it, when it has six decimals or more (six
+digits behind the zeros of a small one).
 """
 
 from fractions import Fraction
@@ -81,7 +81,10 @@ def close(a: Any, b: Any, *, rounded: bool = False) -> bool:
     if isinstance(a, list) or isinstance(b, list):
         return (
             isinstance(a, list) and isinstance(b, list) and [len(row) for row in a] == [len(row) for row in b]
-            and all(close(x, y, rounded=rounded) for row, other in zip(a, b, strict=True) for x, y in zip(row, other, strict=True))
+            and all(
+                close(x, y, rounded=rounded)
+                for row, other in zip(a, b, strict=True) for x, y in zip(row, other, strict=True)
+            )
         )  # fmt: skip
     if isinstance(a, Fraction) and isinstance(b, Fraction) and (not rounded or _short(a) or _short(b)):
         return a == b

@@ -43,8 +43,10 @@ EXAMPLES = (
     different(r"25^\circ\mathrm{C}", r"25^\circ\mathrm{F}", "another scale"),
 )
 
-_LENGTHS = {"m": 1, "cm": Fraction(1, 100), "mm": Fraction(1, 1000), "km": 1000, "dm": Fraction(1, 10), "nm": Fraction(1, 10**9),
-            "in": Fraction(254, 10**4), "ft": Fraction(3048, 10**4), "yd": Fraction(9144, 10**4), "mi": Fraction(1609344, 1000)}  # fmt: skip
+_LENGTHS = {"m": 1, "cm": Fraction(1, 100), "mm": Fraction(1, 1000), "km": 1000, "dm": Fraction(1, 10),
+        "nm": Fraction(1, 10**9),
+            "in": Fraction(254, 10**4), "ft": Fraction(3048, 10**4), "yd": Fraction(9144, 10**4),
+            "mi": Fraction(1609344, 1000)}  # fmt: skip
 _TIMES = {"s": 1, "min": 60, "h": 3600, "day": 86400, "week": 604800, "ms": Fraction(1, 1000)}
 _MASSES = {
     "g": 1,
@@ -66,13 +68,20 @@ BASES: dict[str, tuple[str, int, Fraction]] = (
 """Of each unit that converts: its dimension, the power of it, and its size."""
 
 _ALIASES = {
-    "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm", "kilometer": "km",
-    "kilometre": "km", "decimeter": "dm", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "yard": "yd", "mile": "mi", "second": "s", "sec": "s",
-    "minute": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "milligram": "mg", "ton": "t", "tonne": "t", "pound": "lb",
-    "lbs": "lb", "ounce": "oz", "liter": "L", "litre": "L", "l": "L", "ml": "mL", "milliliter": "mL", "millilitre": "mL", "dollar": "$", "usd": "$",
-    "buck": "$", "¢": "cent", "degree": "degree", "deg": "degree", "rs": "₹", "rupee": "₹", "inr": "₹", "euro": "€", "eur": "€",
-    "yuan": "¥", "yen": "¥", "rmb": "¥", "gbp": "£", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "mph": "mi/h", "sq": "square", "cc": "cm^3",
-    "newton": "N", "joule": "J", "watt": "W", "volt": "V", "hertz": "Hz", "ampere": "A", "ohm": "Ω", "pascal": "Pa", "person": "people", "child": "children",
+    "meter": "m", "metre": "m", "centimeter": "cm", "centimetre": "cm", "millimeter": "mm", "millimetre": "mm",
+    "kilometer": "km",
+    "kilometre": "km", "decimeter": "dm", "inch": "in", "inche": "in", "foot": "ft", "feet": "ft", "yard": "yd",
+    "mile": "mi", "second": "s", "sec": "s",
+    "minute": "min", "hour": "h", "hr": "h", "gram": "g", "kilogram": "kg", "milligram": "mg", "ton": "t",
+    "tonne": "t", "pound": "lb",
+    "lbs": "lb", "ounce": "oz", "liter": "L", "litre": "L", "l": "L", "ml": "mL", "milliliter": "mL",
+    "millilitre": "mL", "dollar": "$", "usd": "$",
+    "buck": "$", "¢": "cent", "degree": "degree", "deg": "degree", "rs": "₹", "rupee": "₹", "inr": "₹", "euro": "€",
+    "eur": "€",
+    "yuan": "¥", "yen": "¥", "rmb": "¥", "gbp": "£", "kph": "km/h", "kmh": "km/h", "kmph": "km/h", "mph": "mi/h",
+    "sq": "square", "cc": "cm^3",
+    "newton": "N", "joule": "J", "watt": "W", "volt": "V", "hertz": "Hz", "ampere": "A", "ohm": "Ω", "pascal": "Pa",
+    "person": "people", "child": "children",
     "radian": "rad", "point": "point", "celsius": "C", "fahrenheit": "F", "kelvin": "K",
 }  # fmt: skip
 BARE_WORDS = frozenset(

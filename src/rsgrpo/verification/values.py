@@ -1,7 +1,7 @@
 r"""The value of an expression: exact for rational numbers, else to many digits; letters get values of their own.
 
-Two expressions with letters are equal when their values are at several points. Bounded: what would take too many steps or
-too many digits is left undecided.
+Two expressions with letters are equal when their values are at several points. Bounded: what would take too many steps
+or too many digits is left undecided.
 """
 
 import random
