@@ -12,3 +12,9 @@ class ParityReward:
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         even = completion.text.count("1") % 2 == 0
         return Score(value=float(even), correct=even)
+
+
+def whole(prompt: Prompt, completion: Completion) -> Score:
+    """The same, as a whole number and a truth value where a `Score` has floats."""
+    even = completion.text.count("1") % 2 == 0
+    return Score(value=even, correct=even, parts={"even": int(even)})

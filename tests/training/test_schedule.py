@@ -51,6 +51,17 @@ def trained(run: Path) -> list[dict[str, Any]]:
     return [r for r in records(run / "metrics.jsonl") if "train/loss" in r]
 
 
+@pytest.mark.slow
+def test_rewards_that_are_whole_numbers_train_as_floats_do(
+    run_py: RunPy, adaptive: Path, settings: tuple[str, ...], tmp_path: Path
+) -> None:
+    whole = ("reward._target_=tests.training.parity_reward.whole", "iterations=2")
+    run = run_py(tmp_path / "run", *ADAPTIVE, *whole, settings=settings)
+    names = ("train/beta", "train/advantage_rms", "train/loss", "train/grad_norm")
+    pairs = list(zip(trained(run), trained(adaptive)[:2], strict=True))
+    assert [[ours[name] for name in names] for ours, _ in pairs] == [[theirs[n] for n in names] for _, theirs in pairs]
+
+
 def saved_accuracies(run: Path, iteration: int) -> dict[str, float]:
     content = torch.load(state_of(checkpoint(run, iteration)), weights_only=False)
     return content["rsgrpo"]["parts"]["schedule"]["accuracy"]
