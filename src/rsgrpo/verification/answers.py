@@ -236,8 +236,9 @@ def read(text: str) -> Node | None:
 
 _QUALIFIER = re.compile(
     r"(?:,|;|\\text\s*\{\s*,\s*\})?\s*(?:\\text\s*\{\s*[,(]?\s*"
-    r"(?:for|where|with|any|some|as|such that|when|at|provided|if it exists)\b[^{}]*\}|"
+    r"(?:for|where|with|any|some|as|such that|when|at(?! least| most)|provided|if it exists)\b[^{}]*\}|"
     r"\b(?:for (?:all|any|some|every|each)|where|with)\b|\\forall(?![A-Za-z])|"
+    r",\s*[A-Za-z]\s*\\text\s*\{\s*(?:is |any |an? )*(?:positive |negative |nonzero )?(?:integer|real|natural)[^{}]*\}|"
     r"(?:,|\()\s*[A-Za-z](?:\s*,\s*[A-Za-z])*\s*\\in\s*\\mathbb|"
     r"[,(]\s*[A-Za-z]\s*\\ne\s*-?\s*\d+\s*\)?$).*$",
     re.DOTALL,
@@ -256,6 +257,8 @@ _KINDS = {
     "nonzero": "!=0",
     "negative": "<0",
 }
+FEWER = frozenset(("even", "odd", "prime"))
+"""Kinds of numbers that the letters of a gold which says nothing of them do not have."""
 _MATHBB = re.compile(r"\\mathbb\s*\{?([ZRNQC])")
 
 

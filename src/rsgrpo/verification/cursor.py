@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+from rsgrpo.verification.names import FUNCTIONS
 from rsgrpo.verification.tokens import END, Token, tokens
 from rsgrpo.verification.tree import Call, Const, Node, Num, Quantity, Unreadable
 
@@ -50,6 +51,14 @@ class Cursor(ABC):
             raise Unreadable("end")
         self.at += 1
         return token
+
+    def function_in_text(self) -> bool:
+        r"""Whether the next token is the name of a function as words, with what it is applied to: `\text{lcm}(4,6)`."""
+        return (
+            self.token.kind == "text"
+            and self.token.text in FUNCTIONS
+            and self.ahead().text in ("(", r"\frac", r"\left")
+        )
 
     def takes(self, *texts: str) -> bool:
         """Read the next token if it is one of these commands or marks."""

@@ -81,6 +81,10 @@ _SENTENCE = re.compile(
     rf"^\\text\s*\{{\s*(?:{_LEAD_WORDS})\s*\}}\s*[:=]?\s*(?=\S)|^(?:{_LEAD_WORDS})\s+(?=\S)|^(?:answer|ans|result)\s*[:=]\s*(?=\S)",
     re.IGNORECASE,
 )
+_SAID = re.compile(
+    r"^\\text\s*\{\s*(?:the\s+)?(?:(?:final|correct)\s+)?(?:answer|option|choice)\s*(?:is|:|=)\s*(?=[^\s}])",
+    re.IGNORECASE,
+)
 _FILLED = re.compile(r"\\text\s*\{((?!\s*\((?![^{}]*\)))[^{}]*[\d$\\(][^{}]*)\}")
 _SWITCHED = re.compile(r"\{\s*\\(rm|bf|it|sf|tt|mathrm|mathbf)(?![A-Za-z])\s*([^{}]*)\}")
 
@@ -125,7 +129,7 @@ def _bare(text: str) -> str:
         text = marked["inside"] or marked["heading"]
     text = _END.sub("", text).strip()
     text = _START.sub("", text)
-    text = _SENTENCE.sub("", text)
+    text = _SENTENCE.sub("", _SAID.sub(r"\\text{", text))
     if text.startswith("{") and end_of_group(text, 0) == len(text):
         text = text[1:-1]
     for font in (r"\mathbf", r"\mathrm"):

@@ -11,7 +11,7 @@ from typing import Literal
 from math_verify.errors import TimeoutException
 from math_verify.utils import timeout
 
-from rsgrpo.verification.answers import read, without_qualifier
+from rsgrpo.verification.answers import FEWER, read, without_qualifier
 from rsgrpo.verification.bases import congruence, residue_of_numbers, same_based, same_congruence
 from rsgrpo.verification.clock import same_time
 from rsgrpo.verification.library import equal_by_library
@@ -97,7 +97,7 @@ def _phrases(gold: str, answer: str) -> bool | None:
 def _read(gold: str, answer: str) -> bool | None:
     """By the trees of both; where a text has two readings, any pair of them that agrees."""
     (gold, of_gold), (answer, of_answer) = without_qualifier(gold), without_qualifier(answer)
-    if of_gold and of_answer and of_gold != of_answer:
+    if (of_gold or of_answer & FEWER) and of_answer and of_gold != of_answer:
         return False
     if (
         _CONSTANT.search(gold)

@@ -12,6 +12,11 @@ from rsgrpo.verification.values import Values
 
 _SAME_NAMES = ({"y", "f(x)"}, {"y", "g(x)"}, {"y", "h(x)"}, {"y", "y(x)"}, {"f", "f(x)"})
 
+_UNKNOWNS = (Sym("x"), Sym("y"), Sym("t"), Sym("n"))
+_OF_A_FIGURE = frozenset(("sin", "cos", "tan", "cot", "sec", "csc"))
+_OF_SOMETHING = frozenset(("max", "min", "det", "dim", "rank", "deg", "tr"))
+"""Functions that name a number rather than ask for an unknown, as in max f = 4 and cos A = 1/2."""
+
 
 def is_ratio(node: Node) -> bool:
     """Whether a tree is a ratio such as 3:4."""
@@ -38,7 +43,15 @@ def same_ratios(gold: Node, answer: Node, same: Same) -> bool | None:
 def _is_name(node: Node) -> bool:
     """Whether a side of an equation only names what the other side is."""
     if isinstance(node, Call):
-        return (node.name in ("abs", "det", "conj") and all(isinstance(arg, Sym | Call) for arg in node.args)) or (
+        if node.name == "mul":  # P(A), P(\text{heads})
+            return isinstance(node.args[0], Sym) and isinstance(node.args[1], Text | Num | Rel | Seq)
+        if node.name == "abs":
+            return node.args[0] not in _UNKNOWNS and isinstance(node.args[0], Sym | Call)
+        if node.name in _OF_A_FIGURE:
+            return all(isinstance(arg, Sym) and (arg.name[0].isupper() or "angle" in arg.name) for arg in node.args)
+        if node.name in _OF_SOMETHING:
+            return True
+        return node.name == "conj" or (
             all(isinstance(arg, Sym | Num) for arg in node.args)
             and node.name.strip("'")[:1] in ("f", "g", "h", "F", "G", "H")
             and node.name not in ("floor", "gcd", "factorial")
@@ -132,7 +145,7 @@ def _two_equations(gold: Rel, answer: Rel, same: Same) -> bool | None:
     if len(gold.sides) == len(answer.sides) == 2:
         if all_of((same(gold.sides[0], answer.sides[1]), same(gold.sides[1], answer.sides[0]))):
             return True
-        if (verdict := _proportional(gold, answer)) is not None and verdict:
+        if _proportional(gold, answer) or _solves(gold, answer) or _solves(answer, gold):
             return True
         if (
             any(isinstance(side, Seq) for side in gold.sides + answer.sides)
@@ -147,6 +160,29 @@ def _two_equations(gold: Rel, answer: Rel, same: Same) -> bool | None:
             meant = _meaning(gold, of_gold=True), _meaning(answer, of_gold=False)
             return bool(meant[0] and meant[1]) and same(meant[0][0], meant[1][0])
     return False
+
+
+def _solves(equation: Rel, solved: Rel) -> bool:
+    """Whether `solved`, such as y = 1/x, is the equation xy = 1, in which y has no other power."""
+    name, value = solved.sides
+    if not isinstance(name, Sym) or name.name in letters(value) or letters(equation) != letters(solved):
+        return False
+    difference = Call("add", (equation.sides[0], Call("neg", (equation.sides[1],))))
+    with mp.workdps(DIGITS):
+        for point in range(3):
+            try:
+                at = Values(point).of(value)
+                found = []
+                for step in range(3):
+                    values = Values(point)
+                    values.bound[name.name] = number(at) + step
+                    found.append(number(values.of(difference)))
+            except (Undecided, Undefined):
+                return False
+            size = abs(found[1]) + abs(found[2])
+            if not (abs(found[0]) <= size / 10**25 and abs(found[2] - 2 * found[1]) <= size / 10**25 and size > 0):
+                return False
+    return True
 
 
 def _proportional(gold: Rel, answer: Rel) -> bool | None:

@@ -66,6 +66,8 @@ class Expressions(Quantities, Lettering):
                 result = call("div", result, self.factor())
             elif self.takes(r"\bmod") or (self.token.kind == "word" and self.token.text == "mod" and bool(self.take())):
                 result = call("mod", result, self.factor())
+            elif self.takes(r"\circ"):
+                result = call("compose", result, self.power())
             elif (unit := self.unit(result)) is not None:
                 result = unit
             elif self.begins():
@@ -110,7 +112,7 @@ class Expressions(Quantities, Lettering):
     def begins(self) -> bool:
         """Whether the next token begins a factor."""
         token = self.token
-        if token.kind in ("num", "upright", "bold", "table"):
+        if token.kind in ("num", "upright", "bold", "table") or self.function_in_text():
             return True
         if token.kind == "word":
             return (

@@ -124,11 +124,21 @@ class Lettering(Cursor):
                     name += "'"
                 if braces:
                     self.need("}")
+            elif (order := self.order_of_derivative(name)) is not None:
+                self.at += 6
+                name += "'" * order
             else:
                 break
         if name[0] in _APPLIED and self.token.text == "(":
             return self.applied(name)
         return Sym(name)
+
+    def order_of_derivative(self, name: str) -> int | None:
+        """3 of `f^{(3)}`; None for what is no derivative."""
+        texts = [self.ahead(i).text for i in range(6)]
+        if name[0] not in _APPLIED | {"y"} or texts[:3] != ["^", "{", "("] or texts[4:] != [")", "}"]:
+            return None
+        return int(texts[3]) if texts[3].isdigit() and len(texts[3]) < 3 else None
 
     def applied(self, name: str) -> Node:
         """The function `name` of what stands in the brackets that come next."""
@@ -139,7 +149,8 @@ class Lettering(Cursor):
         """Upright, bold or marked as text: letters, a function, or words."""
         inside = token.text.strip()
         name = inside.lstrip("\\")
-        if (token.kind != "text" and name in FUNCTIONS) or name in CONSTANTS or name.casefold() == "infinity":
+        spelt = token.kind != "text" or self.token.text in ("(", r"\frac")
+        if (spelt and name in FUNCTIONS) or name in CONSTANTS or name.casefold() == "infinity":
             return self.name(name if name in FUNCTIONS or name in CONSTANTS else "infinity")
         if (
             token.kind == "upright"

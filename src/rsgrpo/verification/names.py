@@ -44,7 +44,7 @@ FUNCTIONS = (
     | frozenset(
         vocabulary(
             "ln log lg exp gcd lcm max min det sgn sign Re Im arg Arg abs floor ceil sqrt cbrt erf erfc Gamma zeta",
-            "deg dim rank tr trace ker cosec ctg tg arctg hcf GCD LCM lb",
+            "deg dim rank tr trace ker cis cosec ctg tg arctg hcf GCD LCM lb",
         )
     )
 )

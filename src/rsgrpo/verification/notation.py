@@ -50,6 +50,7 @@ _CHOOSE = (
     re.compile(r"(?<![A-Za-z\\])()([CP])\(\s*(\d+)\s*,\s*(\d+)\s*\)"),
     re.compile(r"(?<![\w\\])()(\d+)\s?([CP])\s?(\d+)(?![\w])"),
 )
+_BEHIND_POINT = re.compile(r"\.\d{3}(?:\\[,!]\d{3})*\\[,!]\d{1,3}(?!\d)")
 _WORDS = {"infinity": r"\infty ", "Infinity": r"\infty "}
 _LIMITS = re.compile(r"\\(?:operatorname|mathrm)\s*\{\s*d\s*\}\s*(?=[a-z](?![A-Za-z]))")
 _MISC = (
@@ -91,6 +92,7 @@ _MISC = (
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"\\mathbb\s+([A-Z])"), r"\\mathbb{\1}"),
     (re.compile(r"\\(?:bigcup)(?![A-Za-z])"), r"\\cup"),
+    (re.compile(r"\\text\s*\{\s*((?:\(?[A-Z]\)?\s*,\s*){1,9}(?:and |or )?\(?[A-Z]\)?)\s*\}"), r"\1"),
     (re.compile(r"\\text\s*\{\s*\}"), " "),
 )
 
@@ -101,7 +103,8 @@ def tidy(text: str) -> str:
     >>> tidy(r"$\left( \dfrac \pi4 ,\, √2 \right)$."), tidy(r"10,\!080"), tidy(r"0.1\overline{6}"), tidy("60°")
     ('( \\frac \\pi4 ,\\sqrt{2} )', '10080', '\\frac{1}{6}', '60\\degree')
     """
-    text = plain(repeating(thousands(as_commands(text))))
+    text = _BEHIND_POINT.sub(lambda match: re.sub(r"\\[,!]", "", match[0]), as_commands(text))
+    text = plain(repeating(thousands(text)))
     text = _LIMITS.sub("d", text)
     text = _FRACTIONS.sub(r"\\frac", _PERCENT.sub("%", _DEGREES.sub(r"\\degree ", text)))
     for pattern, sign in _MISC:

@@ -243,6 +243,7 @@ NUMERIC: dict[str, Callable[..., Any]] = (
     | {
         "log": mp.log,
         "exp": lambda x: to_the(+mp.e, x),
+        "cis": lambda x: to_the(+mp.e, mp.mpc(0, 1) * x),
         "sgn": mp.sign,
         "Re": mp.re,
         "Im": mp.im,

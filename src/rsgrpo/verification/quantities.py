@@ -11,6 +11,9 @@ from rsgrpo.verification.units import BARE_LETTERS, BARE_WORDS, SYMBOLS, unit_of
 _CURRENCY = {"$", r"\$", "£", "€", "₹", "¥", "¢"}
 _MONEY_WORDS = {"Rs", "Rs.", "USD", "EUR", "GBP", "INR", "US$", r"\$", "CAD", "AUD", "RMB"}
 
+_PRODUCTS_TOO = {"mn", "nm", "ms"}
+"""Scales and units that are products of letters right behind a number."""
+
 
 class Quantities(Cursor):
     """A reader of units."""
@@ -31,8 +34,12 @@ class Quantities(Cursor):
         if (token.kind == "mark" and token.text in _CURRENCY) or token.text == r"\$":
             self.at += 1
             return Quantity(value, token.text.lstrip("\\"))
+        if self.function_in_text():
+            return None
         if token.kind == "text":
             return self.marked_unit(value, token)
+        if token.kind == "word" and token.text in _PRODUCTS_TOO and not token.space:
+            return None
         if token.kind == "word" and token.text in SCALES and isinstance(value, Num):
             self.at += 1
             return Num(value.value * SCALES[token.text], value.decimal)

@@ -119,6 +119,8 @@ def _plain_log(node: Node) -> bool:
 
 def _equal(gold: Node, answer: Node, base: int) -> bool | None:
     rounded = _decimal(gold) or _decimal(answer)
+    if isinstance(gold, Num) and isinstance(answer, Num) and gold.decimal and answer.decimal:
+        return _same_decimals(gold.value, answer.value)
     both_letters = letters(gold), letters(answer)
     points = range(POINTS) if any(both_letters) or not (is_constant(gold) and is_constant(answer)) else range(1)
     real, complex_ = [], []
@@ -137,6 +139,17 @@ def _equal(gold: Node, answer: Node, base: int) -> bool | None:
     if not decided:
         return False if len(points) == 1 else None
     return all(decided)
+
+
+def _same_decimals(a: Fraction, b: Fraction) -> bool:
+    """Whether two decimals are the same, or the shorter one is the other rounded to six digits or more."""
+    if a == b:
+        return True
+    shorter, longer = sorted((a, b), key=lambda value: value.denominator)
+    places = next(n for n in range(5000) if (shorter * 10**n).denominator == 1)
+    digits = len(str(abs(shorter.numerator * 10**places // shorter.denominator))) if abs(shorter) < 1 else places
+    exact = shorter.denominator == longer.denominator or min(places, digits) < 6
+    return not exact and abs(a - b) <= Fraction(1, 2 * 10**places)
 
 
 def _pair(gold: Node, answer: Node, point: int, base: int, digits: int) -> tuple[Any, Any]:

@@ -111,7 +111,9 @@ _MATTERS = frozenset(
         "to per-cent must cannot never always both neither nor minus plus percent integer real constant any",
         "all some infinite infinitely many each other profit loss gain increase decrease false true yes ago",
         "later before after above below inside outside clockwise counterclockwise under over maximum minimum",
-        "modulo rational irrational",
+        "modulo rational irrational at squared cubed factorial doubled tripled quadrupled halved half halves third",
+        "thirds quarter quarters tenth tenths hundredth hundredths thousandth thousandths millionth millionths",
+        "billionth billionths",
     )
 )
 """Words that change what is said, so that no text with one of them is a unit."""
