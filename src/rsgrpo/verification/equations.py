@@ -40,11 +40,16 @@ def same_ratios(gold: Node, answer: Node, same: Same) -> bool | None:
     return False
 
 
+def _is_text(node: Node) -> bool:
+    return isinstance(node, Text)
+
+
 def _is_name(node: Node) -> bool:
     """Whether a side of an equation only names what the other side is."""
     if isinstance(node, Call):
         if node.name == "mul":  # P(A), P(\text{heads})
-            return isinstance(node.args[0], Sym) and isinstance(node.args[1], Text | Num | Rel | Seq)
+            of = node.args[1]
+            return isinstance(node.args[0], Sym) and (isinstance(of, Num | Rel | Seq) or contains(of, _is_text))
         if node.name == "abs":
             return node.args[0] not in _UNKNOWNS and isinstance(node.args[0], Sym | Call)
         if node.name in _OF_A_FIGURE:

@@ -92,7 +92,7 @@ _MISC = (
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"\\mathbb\s+([A-Z])"), r"\\mathbb{\1}"),
     (re.compile(r"\\(?:bigcup)(?![A-Za-z])"), r"\\cup"),
-    (re.compile(r"\\text\s*\{\s*((?:\(?[A-Z]\)?\s*,\s*){1,9}(?:and |or )?\(?[A-Z]\)?)\s*\}"), r"\1"),
+    (re.compile(r"\\text\s*\{\s*(\(?[A-Z]\)?(?:\s*(?:,|,?\s*\b(?:and|or)\b)\s*\(?[A-Z]\)?){1,9})\s*\}"), r"\1"),
     (re.compile(r"\\text\s*\{\s*\}"), " "),
 )
 
