@@ -52,7 +52,8 @@ def run_task(cfg: DictConfig) -> None:
         print(said, file=sys.stderr)
     except Exception as error:
         if is_sweep() and not _wants_traceback():
-            raise _SWEEP.failure(run, error) from None
+            _SWEEP.fail(run, error)
+            return
         if _wants_traceback() or not isinstance(error, UserError):
             raise
         others = "" if ranks.is_first() else f" on rank {os.environ.get('RANK', os.environ.get('LOCAL_RANK'))}"
@@ -119,6 +120,7 @@ def start(main: Callable[[], None], conf: Path) -> int:
     """Run a Hydra main function with the settings of a resumed run put in; returns the exit code."""
     _GIVEN[:] = sys.argv[1:]
     line = CommandLine(flags=(), overrides=(), conf=conf, own=None)
+    _SWEEP.is_here = True
     try:
         line = read_command_line(sys.argv[1:], conf)
         line = read_command_line(with_settings_of_run(line.words), conf)
@@ -126,8 +128,9 @@ def start(main: Callable[[], None], conf: Path) -> int:
         main()
     except NothingToDo as said:
         print(said, file=sys.stderr)
-    except JobFailed:  # Hydra raises the first of them once all jobs have had their turn
-        pass
+    except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
+        print(f"error: a job failed: {failed}", file=sys.stderr)
+        return USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

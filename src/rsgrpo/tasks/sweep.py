@@ -26,9 +26,15 @@ class Sweep:
     failed: list[str] = field(default_factory=list)
     """Number, overrides and folder of each job that failed."""
     has_bug: bool = False
+    is_here: bool = False
+    """Whether this process has started the sweep, and not a launcher that it handed its jobs to."""
 
-    def failure(self, run: Path, error: Exception) -> JobFailed:
-        """Say why a job failed and remember it; the sweep goes on."""
+    def fail(self, run: Path, error: Exception) -> None:
+        """Say why a job failed and remember it; the sweep goes on.
+
+        Raises:
+            JobFailed: in another process than that of the sweep, which has to be told.
+        """
         if isinstance(error, UserError):
             print(f"error: {error}", file=sys.stderr)
         else:
@@ -36,7 +42,8 @@ class Sweep:
             self.has_bug = True
         job = HydraConfig.get()
         self.failed.append(f"#{job.job.num} {' '.join(job.overrides.task)} ({run})")
-        return JobFailed(self.failed[-1])
+        if not self.is_here:
+            raise JobFailed(self.failed[-1]) from None
 
     def close(self, user_error: int) -> int:
         """Name the jobs that failed; returns the exit code of the sweep."""

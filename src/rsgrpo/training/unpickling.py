@@ -2,10 +2,13 @@
 
 import os
 import pickle
+from collections.abc import Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.distributed.checkpoint.metadata import BytesStorageMetadata
 
 from rsgrpo.types import UserError
 
@@ -46,8 +49,8 @@ def check_weights_only(state: Path) -> None:
     for file in files:
         try:
             if file.name == INDEX:
-                with file.open("rb") as content:
-                    _Index(content).load()
+                for value in _plain_values(file):
+                    torch.load(value, map_location="meta", weights_only=True)
             elif file.suffix != ".distcp":  # shards: torch reads their tensors as weights only
                 torch.load(file, map_location="meta", mmap=True, weights_only=True)
         except pickle.UnpicklingError as error:
@@ -57,6 +60,17 @@ def check_weights_only(state: Path) -> None:
             ) from None
         except Exception as error:
             raise UserError(f"{file} is no checkpoint ({type(error).__name__}); name another one with ckpt=") from None
+
+
+def _plain_values(index: Path) -> Iterator[BytesIO]:
+    """What lies between the tensors in the shards beside an index."""
+    with index.open("rb") as content:
+        metadata = _Index(content).load()
+    for entry, place in metadata.storage_data.items():
+        if isinstance(metadata.state_dict_metadata[entry.fqn], BytesStorageMetadata):
+            with (index.parent / place.relative_path).open("rb") as shard:
+                shard.seek(place.offset)
+                yield BytesIO(shard.read(place.length))
 
 
 def _called(error: pickle.UnpicklingError) -> str:
