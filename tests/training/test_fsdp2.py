@@ -115,7 +115,8 @@ def test_one_rank_of_fsdp2_is_the_plain_trainer(run_py: RunPy, six_iterations: P
 
 
 def test_a_sharded_checkpoint_is_refused_elsewhere_with_the_cure(on_two_ranks: Path) -> None:
-    command = [sys.executable, "run.py", f"ckpt={on_two_ranks}", "iterations=8", "trainer=cpu"]
+    trusted = [word for word in SETTINGS if "_target_" in word]
+    command = [sys.executable, "run.py", f"ckpt={on_two_ranks}", "iterations=8", "trainer=cpu", *trusted]
     finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert finished.returncode == 2
     assert finished.stderr.endswith("resume it with trainer=fsdp2 trainer.devices=1\n")
