@@ -80,6 +80,16 @@ def test_problems_whose_answer_cannot_be_compared_with_are_left_out():
     assert readable(problems, CountdownReward()) == (problems, {})
 
 
+def test_placeholders_and_sentences_are_left_out_as_prose():
+    sentence = "The function is even on all of the real line"
+    problems = prompts("5cm", "see solution", "N/A", sentence, "7")
+    reward = MathVerifyReward(workers=1)
+    kept, left_out = readable(problems, reward)
+    reward.close()
+    assert [prompt.problem.answer for prompt in kept] == ["5cm", "7"]
+    assert in_words(left_out) == '3 with an answer that cannot be compared with: prose (for example "see solution", 1)'
+
+
 class Picky:
     """A reward that reads figures alone."""
 

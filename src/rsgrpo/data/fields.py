@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from rsgrpo.data.rows import Row, in_digits, text_of, value_at
 from rsgrpo.types import UserError
+from rsgrpo.verification.boxes import last_boxed
 
 NO_NUMBER = "with NaN or infinity instead of an answer"
 SEVERAL = "with a list of several answers"
@@ -20,10 +21,11 @@ _SCIENTIFIC = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)[eE][+-]?\d+\s*")
 _NO_NUMBER = re.compile(r"\s*[+-]?(?:nan|inf)\s*", re.IGNORECASE)
 _MARKED = re.compile(r"^[ \t]*####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _LABELLED = re.compile(
-    r"(?:^|[.!?:,*\s])(?:(?:final|correct)[ \t]+)?answer[ \t*]*(?:\bis\b[ \t]*:?|:|=)[ \t*]*(?=\S)",
+    r"(?:(?:^|[.!?:,*\s])answer|^[ \t*]*(?:the[ \t]+|final[ \t]+)*(?:ans|result|solution))"
+    r"[ \t*]*(?:\bis\b[ \t]*:?|:|=)[ \t*]*(?=\S)",
     re.MULTILINE | re.IGNORECASE,
 )
-_BOX = "\\boxed"
+_NEXT_SENTENCE = re.compile(r"\.\s+(?=[A-Z])")
 
 
 class Gold(NamedTuple):
@@ -84,15 +86,16 @@ def answer_in(text: str) -> str:
     >>> answer_in("2 + 3 = 5\n#### 5"), answer_in("Answer: 5"), answer_in(r"x = 5. \boxed{5} QED"), answer_in("x = 5")
     ('5', '5', '5', 'x = 5')
     """
-    box = _last_box(text)
-    if box is not None:
-        return box
+    box = last_boxed(text)
+    if box is not None and box.strip():
+        return box.strip()
     marked = _MARKED.findall(text)
     if marked:
         return marked[-1]
     labels = list(_LABELLED.finditer(text))
     if labels:
-        return text[labels[-1].end() :].splitlines()[0].rstrip(" \t*").removesuffix(".")
+        line = text[labels[-1].end() :].splitlines()[0]
+        return _NEXT_SENTENCE.split(line)[0].rstrip(" \t*").removesuffix(".")
     return text
 
 
@@ -118,17 +121,3 @@ def _refuse_struct(value: Any, row: Row, column: str, key: str) -> None:
 
 def _unless_blank(text: str) -> str:
     return text if text.strip() else ""
-
-
-def _last_box(text: str) -> str | None:
-    r"""What stands in the last `\boxed{...}` that is closed and not empty."""
-    for start in reversed([match.end() for match in re.finditer(re.escape(_BOX) + r"\s*\{", text)]):
-        depth = 1
-        for end in range(start, len(text)):
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            if not depth:
-                content = text[start:end].strip()
-                if content:
-                    return content
-                break
-    return None
