@@ -58,7 +58,7 @@ def test_precision(stream: Stream) -> None:
 
 
 def test_what_is_refused() -> None:
-    with pytest.raises(FieldError, match="seeds=0 must be at least 1"):
+    with pytest.raises(FieldError, match="seeds=0 must be between 1 and"):
         SeededStreams(seeds=0, seed=0)
     with pytest.raises(FieldError, match="seed=-1"):
         SeededStreams(seeds=1, seed=-1)

@@ -15,6 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.tasks.arguments import CommandLine, read_command_line
 from rsgrpo.tasks.command_line import explain
 from rsgrpo.tasks.compose import build_recipe
 from rsgrpo.types import UserError
@@ -136,7 +137,9 @@ def check(command: Command) -> int:
     Raises:
         UserError: with what the command line would say.
     """
+    line = CommandLine(flags=(), overrides=(), conf=CONF, own=None)
     try:
+        line = read_command_line(list(command.words), CONF)
         configurations = composed(list(command.words))
         if not any(OWN.search(word) or word.endswith("=null") for word in command.words):
             for cfg in configurations:
@@ -144,7 +147,7 @@ def check(command: Command) -> int:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(explain(error, CONF)) from error
+        raise UserError(explain(error, line)) from error
     return len(configurations)
 
 

@@ -121,7 +121,7 @@ def test_golds_that_cannot_be_compared_with(reward: MathVerifyReward):
 @pytest.mark.parametrize(
     ("field", "value", "says"),
     [
-        ("timeout_s", 0, "timeout_s=0 must be at least 0.1; try timeout_s=0.1"),
+        ("timeout_s", 0, "timeout_s=0 must be at least 0.1; try timeout_s=4.0"),
         ("max_answer_chars", 0, "max_answer_chars=0 must be at least 1; try max_answer_chars=1"),
         ("workers", 0, "workers=0 must be at least 1; try workers=1"),
     ],

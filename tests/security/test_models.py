@@ -57,7 +57,7 @@ def test_a_chat_template_cannot_leave_its_sandbox(policy: Policy, tmp_path: Path
     victim = tmp_path / "victim"
     policy.tokenizer.chat_template = f"{{{{ cycler.__init__.__globals__.os.system('touch {victim}') }}}}"
     problem = Problem(id="p", text="1 + 1", answer="2")
-    with pytest.raises(UserError, match=r"the tokenizer's chat template refuses a problem .* unsafe"):
+    with pytest.raises(UserError, match=r"chat template of .* refuses a problem .* unsafe"):
         tokenize(
             [problem],
             policy.tokenizer,

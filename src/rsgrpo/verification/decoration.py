@@ -93,7 +93,7 @@ def plain(text: str) -> str:
     r"""The text without its ornaments.
 
     >>> plain(r"$\textcolor{red}{\mathbf{13}}\ \blacksquare$"), plain(r"\left(\dfrac12,\,3\right].")
-    ('{\\mathbf{13}}', '(\\dfrac12,3]')
+    ('13', '(\\dfrac12, 3]')
     """
     text = _TAGS.sub(" ", _LAYOUT.sub(" ", text))
     text = re.sub(r"\\left\s*<", r"\\langle ", re.sub(r"\\right\s*>", r"\\rangle ", text))

@@ -101,7 +101,7 @@ def tidy(text: str) -> str:
     r"""One notation for the same mark.
 
     >>> tidy(r"$\left( \dfrac \pi4 ,\, √2 \right)$."), tidy(r"10,\!080"), tidy(r"0.1\overline{6}"), tidy("60°")
-    ('( \\frac \\pi4 ,\\sqrt{2} )', '10080', '\\frac{1}{6}', '60\\degree')
+    ('( \\frac \\pi4 , \\sqrt{2} )', '10080', '\\frac{1}{6}', '60\\degree')
     """
     text = _BEHIND_POINT.sub(lambda match: re.sub(r"\\[,!]", "", match[0]), as_commands(text))
     text = plain(repeating(thousands(text)))
