@@ -15,6 +15,7 @@ from rsgrpo.rollouts.vllm import VLLMEngine
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.parity import NEW_TOKENS, PROMPT_TOKENS, canaries, check_parity
+from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import Prompt, UserError
 from tests.rollouts.one_vllm import vllm_engine
 from tests.training.test_module import RECIPE
@@ -52,6 +53,15 @@ def test_the_canaries_are_fixed_and_longer_than_a_block() -> None:
 
 def test_an_engine_without_weights_of_its_own_is_not_checked(policy: Policy) -> None:
     assert check_parity(policy, HFEngine(policy=policy), 1.0) is None
+
+
+def test_tokens_of_the_tokenizer_that_have_no_embedding_are_no_canaries(policy: Policy) -> None:
+    policy.tokenizer.add_tokens([f"<{i}>" for i in range(200)])
+    engine = vllm_engine(policy)
+    engine.load_policy(full_tensors(policy.model), version=0)
+    gap = check_parity(policy, engine, 1.0)
+    assert gap is not None
+    assert gap < 1e-4
 
 
 def test_engine_and_trainer_agree_at_the_start_and_after_an_update(policy: Policy, tmp_path: Path) -> None:
