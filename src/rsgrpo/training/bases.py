@@ -133,7 +133,7 @@ def damage(folder: Path) -> str | None:
 
 def _manifest_damage(folder: Path) -> str | None:
     try:
-        manifest = run_folder.read_json(folder / run_folder.MANIFEST)
+        manifest = json.loads((folder / run_folder.MANIFEST).read_text(encoding="utf-8"))
         expected = manifest.pop(OWN_HASH)
     except OSError as error:
         return f"{run_folder.MANIFEST} cannot be read ({error.strerror})"
