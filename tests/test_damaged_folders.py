@@ -20,6 +20,7 @@ from tests.run_folders import write_checkpoint
 CONFIG = {"seed": 7, "iterations": 4, "eval": {"k": [1, 4]}, "model": {"path": "/base"}, "ckpt": None}
 DATA = {name: {"problems": 2, "blake2b": "ab"} for name in ("train", "validation", "test")}
 COUNTS = {"prompt": "a", "n": 4, "correct": 1, "mean_tokens": 2.5, "truncated": 0, "facts": {}}
+SAMPLE = {"problem": "1 + 1", "completion": "2", "reward": 1.0}
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     OmegaConf.save(OmegaConf.create(CONFIG), run / run_folder.CONFIG)
     OmegaConf.save(OmegaConf.create(["seed=7", "iterations=4"]), run / run_folder.OVERRIDES)
     for name in run_folder.RECORDS:
-        run_folder.append(run / name, [{"iteration": i, **COUNTS} for i in range(5)])
+        run_folder.append(run / name, [{"iteration": i, **COUNTS, **SAMPLE} for i in range(5)])
     logged = [{"iteration": i, f"eval/{s}/pass@1": 0.5} for i in (2, 4) for s in ("validation", "test")]
     run_folder.append(run / run_folder.METRICS, logged)
     for iteration in (2, 4):

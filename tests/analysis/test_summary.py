@@ -11,7 +11,15 @@ from rsgrpo.analysis.summary import pass_table
 
 
 def a_result(iteration: int, correct: int, **facts: Any) -> dict[str, Any]:
-    return {"iteration": iteration, "problem_id": "p", "n": 4, "correct": correct, "facts": facts}
+    return {
+        "iteration": iteration,
+        "problem_id": "p",
+        "n": 4,
+        "correct": correct,
+        "mean_tokens": 9.0,
+        "truncated": 0,
+        "facts": facts,
+    }
 
 
 def printed(run: Path, results: list[dict[str, Any]]) -> list[list[str]]:

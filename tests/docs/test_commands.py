@@ -139,7 +139,8 @@ def check(command: Command) -> int:
     """
     line = CommandLine(flags=(), overrides=(), conf=CONF, own=None)
     try:
-        line = read_command_line(list(command.words), CONF)
+        if not any(word.startswith("--config-dir") for word in command.words):  # the reader's own folder
+            line = read_command_line(list(command.words), CONF)
         configurations = composed(list(command.words))
         if not any(OWN.search(word) or word.endswith("=null") for word in command.words):
             for cfg in configurations:

@@ -87,7 +87,8 @@ def test_what_would_evaluate_nothing_is_refused(
 
 def test_a_checkpoint_is_refused_with_the_folder_to_name(six_iterations: Path, tmp_path: Path) -> None:
     before = sorted(path.name for path in six_iterations.iterdir())
-    done = call(tmp_path, "task=evaluate", f"ckpt={six_iterations}")
+    own = "reward._target_=tests.training.parity_reward.ParityReward"  # of the run's settings, which are read first
+    done = call(tmp_path, "task=evaluate", f"ckpt={six_iterations}", own)
     assert done.returncode == 2
     assert done.stderr.endswith(f"try model.path={six_iterations}/policy\n"), done.stderr
     assert sorted(path.name for path in six_iterations.iterdir()) == before

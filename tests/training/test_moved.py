@@ -37,7 +37,7 @@ def test_data_and_base_may_move_but_not_change(random_policy: Path, tmp_path: Pa
 
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
-    here = (f"data.path={data.rename(elsewhere / 'b.jsonl')}", f"model.path={base.rename(elsewhere / 'base')}")
+    here = (f"data.path={data.rename(elsewhere / 'a.jsonl')}", f"model.path={base.rename(elsewhere / 'base')}")
     other = elsewhere / "other"
     shutil.copytree(run / run_folder.POLICY, other)
     changed = run_py(f"ckpt={run}", "iterations=2", here[0], f"model.path={other}")

@@ -16,7 +16,7 @@ different completions, and are there to be compared."""
 
 MAY_CHANGE = (
     *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
-    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers"),
+    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers", "schedule.iterations"),
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
