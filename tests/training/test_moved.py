@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from rsgrpo import run_folder
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import build_model, build_tokenizer
 from tests.runs import ROOT, records
 
 SETTINGS = (
@@ -39,7 +41,8 @@ def test_data_and_base_may_move_but_not_change(random_policy: Path, tmp_path: Pa
     elsewhere.mkdir()
     here = (f"data.path={data.rename(elsewhere / 'a.jsonl')}", f"model.path={base.rename(elsewhere / 'base')}")
     other = elsewhere / "other"
-    shutil.copytree(run / run_folder.POLICY, other)
+    tokenizer = build_tokenizer()
+    Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=1), tokenizer).save_pretrained(other)
     changed = run_py(f"ckpt={run}", "iterations=2", here[0], f"model.path={other}")
     assert changed.returncode == 2
     assert f"error: ckpt={run}: its base model was {base}, and model.path={other} holds other weights" in changed.stderr
