@@ -17,7 +17,7 @@ from rsgrpo.data.source import Split
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.tasks.alphabet import check_alphabet
-from rsgrpo.tasks.compose import build, check_partial
+from rsgrpo.tasks.compose import build, check_members, check_partial
 from rsgrpo.tasks.machine import set_threads
 from rsgrpo.tasks.policy import check_policy, load_policy
 from rsgrpo.tasks.prompts import describe, load_prompts
@@ -25,9 +25,7 @@ from rsgrpo.tasks.trainer import build_sharding, build_trainer, is_sharded
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import UserError, field_errors_name_their_key
-
-ENGINE_METHODS = ("generate", "load_policy", "parity", "make_room", "close")
+from rsgrpo.types import field_errors_name_their_key
 
 
 class Assembled(NamedTuple):
@@ -47,6 +45,7 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
         UserError: for a mistake in the configuration, its data or its machine.
     """
     source, sharding, make_engine = build(cfg, "data"), build_sharding(cfg), build(cfg, "rollout")
+    check_members(cfg, "data", source)
     check_partial(make_engine, "rollout")
     check_policy(cfg)
     _quiet_lightning()
@@ -64,12 +63,7 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
 def _build_engine(cfg: DictConfig, make: Callable[..., RolloutEngine], policy: Policy) -> RolloutEngine:
     with field_errors_name_their_key("rollout"):
         engine = make(policy=policy)
-    lacking = [name for name in ENGINE_METHODS if not hasattr(engine, name)]
-    if lacking:
-        raise UserError(
-            f"rollout._target_={cfg.rollout._target_} has no {lacking[0]}; give it all of "
-            f"rsgrpo.rollouts.engine.RolloutEngine: {', '.join(ENGINE_METHODS)}"
-        )
+    check_members(cfg, "rollout", engine)
     return engine
 
 

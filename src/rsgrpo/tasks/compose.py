@@ -3,7 +3,7 @@
 import inspect
 import re
 from collections.abc import Collection
-from dataclasses import is_dataclass
+from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar, cast
 
 from hydra._internal.utils import _locate
@@ -11,14 +11,40 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.batching.filters import GroupFilter
+from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.data.source import DataSource
+from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import FieldError, UserError, check_arguments, check_values, field_errors_name_their_key, keyed
+from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.rewards.base import Reward
+from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.schedules.base import Schedule
 from rsgrpo.tasks.keys import shown
+from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.types import Sampling
 
 T = TypeVar("T")
 
 RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "batching", "sampling", "optimizer")
+
+MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
+    "schedule": (Schedule, ("check", "advantages", "in_force", "observe", "state_dict", "load_state_dict")),
+    "loss": (ClipLoss, ("__call__", "aggregation")),
+    "filter": (GroupFilter, ("__call__",)),
+    "reward": (Reward, ("__call__",)),
+    "data": (DataSource, ("max_prompt_tokens", "split", "removed")),
+    "rollout": (RolloutEngine, ("generate", "load_policy", "parity", "make_room", "close")),
+    **{
+        group: (kind, tuple(spec.name for spec in fields(kind)))
+        for group, kind in (
+            *(("batching", BatchPlan), ("sampling", Sampling)),
+            *(("optimizer", AdamW), ("eval", EvaluationPlan)),
+        )
+    },
+}
+"""What the run asks of the object that a group configures, which may be of a class of the user's own."""
 
 
 def build_recipe(cfg: DictConfig) -> Recipe:
@@ -33,10 +59,26 @@ def build_recipe(cfg: DictConfig) -> Recipe:
             f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
             "inherit from rsgrpo.objectives.base.Objective"
         )
+    reward, evaluation = build_reward(cfg), build(cfg, "eval")
+    for group, made in {**parts, "eval": evaluation}.items():
+        check_members(cfg, group, made)
     parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
     with field_errors_name_their_key(""):
-        return Recipe(
-            **parts, reward=build_reward(cfg), evaluation=build(cfg, "eval"), iterations=cfg.iterations, seed=cfg.seed
+        return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
+
+
+def check_members(cfg: DictConfig, group: str, made: Any) -> None:
+    """Refuse an object of another kind than its group is made of, before the run asks it for what it does not have.
+
+    Raises:
+        UserError: naming the class and what it lacks.
+    """
+    kind, members = MEMBERS.get(group, (object, ()))
+    lacking = [name for name in members if not hasattr(made, name)]
+    if lacking:
+        raise UserError(
+            f"{group}._target_={cfg[group]._target_} has no {lacking[0]}; give it all of "
+            f"{kind.__module__}.{kind.__qualname__}: {', '.join(members)}"
         )
 
 
@@ -49,13 +91,15 @@ def build_reward(cfg: DictConfig) -> Reward:
     cfg = cast(DictConfig, OmegaConf.create({"reward": OmegaConf.to_container(cfg.reward, resolve=True)}))
     isolated = _prepare(cfg, "reward")
     try:
-        return build(cfg, "reward")
+        reward = build(cfg, "reward")
+        check_members(cfg, "reward", reward)
     except UserError as error:
         words = str(error)
         for key in isolated:  # the user knows nothing of the class around his own
             settings = re.compile(rf"\b{re.escape(key)}\.(?:reward([.:])|(timeout_s|memory_gib|workers)\b)")
             words = settings.sub(lambda m, key=key: key + (m[1] or f".isolation.{m[2]}"), words)
         raise UserError(words) from error
+    return reward
 
 
 def _prepare(parent: DictConfig, name: str) -> list[str]:
