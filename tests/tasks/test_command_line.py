@@ -331,6 +331,6 @@ def test_a_setting_that_was_taken_away_is_refused(began: Path) -> None:
 
 def test_every_key_that_a_resumed_run_may_change_exists() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", ["data=math12k"])
+        cfg = compose("config", ["data=math12k", "schedule=linear"])
     missing = object()
     assert [key for key in MAY_CHANGE if OmegaConf.select(cfg, key, default=missing) is missing and key != "ckpt"] == []

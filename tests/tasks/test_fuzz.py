@@ -380,7 +380,7 @@ def check(words: list[str], folder: Path, counted: Counter[str]) -> None:
         return
     assert ended.code == command_line.USER_ERROR, described
     assert ended.left == (), f"{described}\nleft behind: {ended.left}"
-    sentences = ended.said.strip().splitlines()
+    sentences = [line for line in ended.said.strip().splitlines() if not line.startswith("note: ")]
     of_jobs = "jobs failed:" in ended.said  # a sweep goes on, and names those that failed at its end
     assert len(sentences) == 1 or of_jobs, described
     assert sentences[0].startswith("error: "), described
@@ -460,6 +460,8 @@ PROCESSES = [
     "iterations=1000000000000000000000000000000",
     "objective.beta='${oc.env:NOPE}'",
     "callbacks.timing=3 task=evaluate",
+    "callbacks.completions.groups=${objective}",
+    "rollout._partial_=[a,b]",
     "+callbacks.mine._target_=callbacks.timming.X",
     "task=bandit bandit.optimizer.lr=abc",
     "--config-name nope",

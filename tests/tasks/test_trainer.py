@@ -68,12 +68,10 @@ def test_what_lightning_could_not_obey_is_refused_with_what_stands_for_it(name: 
 
 
 def command(monkeypatch: pytest.MonkeyPatch, mode: Any, arguments: list[str], task: list[str]) -> list[str]:
-    class Job:
-        class overrides:
-            pass
+    class Job: ...
 
     job: Any = Job
-    job.mode, job.overrides.task = mode, task
+    job.mode = mode
 
     class Config:
         @staticmethod
@@ -81,6 +79,7 @@ def command(monkeypatch: pytest.MonkeyPatch, mode: Any, arguments: list[str], ta
             return job
 
     monkeypatch.setattr(trainer, "HydraConfig", Config)
+    monkeypatch.setattr(trainer, "words_of_job", lambda: task)
     monkeypatch.setattr(sys, "argv", ["run.py", *arguments])
     return trainer._command(Path("/runs/a b=1"))[2:]
 

@@ -206,13 +206,18 @@ def check_range(record: dict[str, Any], field: str, expected: list[float]) -> No
 
 
 def beta_of_half_a_nat(accuracy: float) -> float:
-    """By bisection: the beta between 2 and 6 that tilts a group of this accuracy by half a nat; 6 if none does."""
+    """By bisection: the beta between 2 and 6 that tilts a group of this accuracy by half a nat; 6 if that takes more.
+
+    2, the objective's own, where half a nat is out of any beta's reach: a group tilts by log(1/accuracy) at most.
+    """
 
     def kl(beta: float) -> float:
         q = accuracy * math.exp(beta) / (accuracy * math.exp(beta) + 1 - accuracy)
         return q * math.log(q / accuracy) + (1 - q) * math.log((1 - q) / (1 - accuracy))
 
     low, high = 2.0, 6.0
+    if -0.95 * math.log(accuracy) < 0.5:
+        return low
     if kl(high) <= 0.5 or kl(low) >= 0.5:
         return high if kl(high) <= 0.5 else low
     for _ in range(60):

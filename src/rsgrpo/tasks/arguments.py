@@ -1,6 +1,5 @@
 """The words of a command line before Hydra reads them: flags, overrides, choices of groups."""
 
-import argparse
 import math
 import re
 import shlex
@@ -8,23 +7,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, cast
 
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra._internal.utils import get_args_parser
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, RangeSweep
 from hydra.errors import HydraException
+from omegaconf import OmegaConf
 
-from rsgrpo import run_folder
+from rsgrpo.tasks.flags import configuration, long_forms, own_folder, read_flags
 from rsgrpo.tasks.keys import PLACED, choices, groups_of, shown, unknown_choice, unknown_key
 from rsgrpo.types import UserError
-
-COMMANDS = ("run", "multirun", "cfg", "info", "shell_completion", "hydra_help", "help")
-"""Flags that say what to do instead of a run: one at a time."""
 
 FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
 """What may be set of Hydra itself: where runs lie, and how the jobs of a sweep are started."""
@@ -68,11 +64,11 @@ def read_command_line(arguments: Sequence[str], conf: Path) -> CommandLine:
         UserError: for flags that do not exist or exclude each other, for words that are no overrides, and for choices
             of groups that Hydra would answer with a traceback or ignore.
     """
-    given = _flags(arguments, conf)
-    conf = _configuration(given, conf)
-    own = None if given.config_dir is None else _own_folder(given.config_dir)
+    given = read_flags(arguments, conf)
+    conf = configuration(given, conf)
+    own = None if given.config_dir is None else own_folder(given.config_dir)
     overrides = tuple(_last_of_each([_override(word) for word in given.overrides]))
-    line = CommandLine(flags=_long_forms(given), overrides=overrides, conf=conf, own=own)
+    line = CommandLine(flags=long_forms(given), overrides=overrides, conf=conf, own=own)
     for override in overrides:
         _check_group(override, line)
         _check_reserved(override)
@@ -83,88 +79,18 @@ def read_command_line(arguments: Sequence[str], conf: Path) -> CommandLine:
     return line
 
 
+def words_of_job() -> list[str]:
+    """The overrides of the job that is running as they were typed: Hydra's own list would follow their references."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(word) for word in cast(list[str], words)]
+
+
 def line_of_job() -> CommandLine:
     """The overrides of the job that is running, which in a sweep are its own."""
     job = HydraConfig.get()
     folders = {source.provider: Path(source.path) for source in job.runtime.config_sources if source.schema == "file"}
-    overrides = OverridesParser.create().parse_overrides(list(job.overrides.task))
+    overrides = OverridesParser.create().parse_overrides(words_of_job())
     return CommandLine(flags=(), overrides=tuple(overrides), conf=folders["main"], own=folders.get("command-line"))
-
-
-def _flags(arguments: Sequence[str], conf: Path) -> argparse.Namespace:
-    """Flags and overrides in any order, as Hydra's own parser knows them."""
-    parser = get_args_parser()
-    parser.error = _refuse_flag
-    given, unknown = parser.parse_known_intermixed_args(list(arguments))
-    if unknown:
-        raise UserError(_no_such_flag(unknown[0], arguments, conf))
-    chosen = [f"--{name.replace('_', '-')}" for name in COMMANDS if getattr(given, name)]
-    if len(chosen) > 1:
-        raise UserError(f"{chosen[0]} and {chosen[1]} exclude each other; leave one of them out")
-    if given.resolve and given.cfg is None:
-        raise UserError("--resolve shows a configuration with its references resolved; add --cfg job")
-    if given.experimental_rerun is not None:
-        raise UserError(
-            f"--experimental-rerun={given.experimental_rerun} would run a pickle; resume a run with ckpt=outputs/RUN"
-        )
-    return given
-
-
-def _refuse_flag(message: str) -> NoReturn:
-    raise UserError(f"{message.removeprefix('argument ')}; `python run.py --help` lists the flags")
-
-
-def _no_such_flag(word: str, arguments: Sequence[str], conf: Path) -> str:
-    """`--seed 3` and `--seed=3` mean `seed=3`."""
-    key, _, value = word.lstrip("-").partition("=")
-    after = [following for following in arguments[arguments.index(word) + 1 :][:1] if "=" not in following]
-    setting = f"{key}={value or next(iter(after), '...')}"
-    if (unknown := unknown_key(key, conf)) is None:
-        return f"{shown(word)}: no such flag; settings are written without dashes: {shown(setting)}"
-    return f"{shown(word)}: no such flag, and {unknown}"
-
-
-def _long_forms(given: argparse.Namespace) -> tuple[str, ...]:
-    """The flags that were given: `-m` and `--multi` are `--multirun`."""
-    named = {f"--{name.replace('_', '-')}": value for name, value in vars(given).items() if name != "overrides"}
-    return tuple(
-        name if value is True else f"{name}={value}" for name, value in named.items() if value not in (None, False)
-    )
-
-
-def _configuration(given: argparse.Namespace, conf: Path) -> Path:
-    """The folder of the configuration; refuses a file that is no whole configuration, which Hydra would run as one."""
-    if given.config_path is None and given.config_name is None:
-        return conf
-    flag = "--config-path" if given.config_name is None else "--config-name"
-    folder = conf if given.config_path is None else _from_here(Path(given.config_path), conf.parent)
-    file = folder / f"{str(given.config_name or 'config').removesuffix('.yaml')}.yaml"
-    what = f"{flag}={shown(given.config_path if given.config_name is None else given.config_name)}"
-    if (folder / run_folder.OVERRIDES).exists():
-        raise UserError(f"{what} is the folder of a run; go on with that run: ckpt={folder}")
-    cure = "leave it out, or put groups of your own into a folder and add it with --config-dir=FOLDER"
-    if not file.is_file():
-        raise UserError(f"{what}: there is no file {file}; {cure}")
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError):
-        content = None
-    if not isinstance(content, dict) or not {"defaults", "hydra"} <= content.keys():
-        raise UserError(f"{what}: {file} is no whole configuration (no defaults, or no hydra section); {cure}")
-    if given.config_path is not None:
-        given.config_path = str(folder)
-    return folder
-
-
-def _from_here(folder: Path, otherwise: Path) -> Path:
-    """A relative folder is one of the working directory, or else of the program's own."""
-    return folder.resolve() if folder.is_dir() else otherwise / folder
-
-
-def _own_folder(name: str) -> Path:
-    if not Path(name).is_dir():
-        raise UserError(f"--config-dir={shown(name)}: no such folder; name one that holds groups, or leave it out")
-    return Path(name).resolve()
 
 
 def _override(word: str) -> Override:
@@ -236,7 +162,7 @@ def _check_group(override: Override, line: CommandLine) -> None:
 
 
 def _check_reserved(override: Override) -> None:
-    """Refuse what would write into a run folder beside the run, or change which function a task is.
+    """Refuse what would write into a run folder beside the run, or change how Hydra calls a class or a task.
 
     Raises:
         UserError: naming the key.
@@ -244,6 +170,9 @@ def _check_reserved(override: Override) -> None:
     key, word = override.key_or_group, shown(override.input_line)
     if key == "task._target_":
         raise UserError(f"{word}: a task is chosen by its name; leave this out, and say task=train for example")
+    last = key.rpartition(".")[2]
+    if last.startswith("_") and last != "_target_":
+        raise UserError(f"{word}: says how Hydra calls a class, which a run leaves as it is; leave this out")
     if re.match("hydra(?![^./])", key) and not any(re.match(rf"{free}(?![^./])", key) for free in FREE):
         raise UserError(f"{word}: a run leaves this part of Hydra as it is; leave this out")
 

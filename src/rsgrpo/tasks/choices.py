@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rsgrpo.objectives.base import Objective
+from rsgrpo.tasks.arguments import words_of_job
 from rsgrpo.tasks.compose import build
 from rsgrpo.types import FieldError, UserError, keyed
 
@@ -18,7 +19,7 @@ OWN = "custom"
 
 def is_set(key: str) -> bool:
     """Whether the command line sets this key, or the group of that name."""
-    given = [word.lstrip("+~").split("=")[0] for word in HydraConfig.get().overrides.task]
+    given = [word.lstrip("+~").split("=")[0] for word in words_of_job()]
     return any(word == key or word.startswith(f"{key}.") for word in given)
 
 

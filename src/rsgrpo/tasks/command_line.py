@@ -109,8 +109,8 @@ def _leave_nothing(run: Path) -> None:
     """Remove the empty folder that Hydra made for a run, and those above it that hold nothing else."""
     run.rmdir()
     sweep = run.parent / "multirun.yaml"
-    if list(run.parent.iterdir()) == [sweep]:
-        sweep.unlink()
+    if is_sweep() and set(run.parent.iterdir()) <= {sweep}:  # a job before this one may have removed it
+        sweep.unlink(missing_ok=True)
         run.parent.rmdir()
     if _is_empty(Path("outputs")):
         Path("outputs").rmdir()

@@ -60,9 +60,10 @@ def _of_key(text: str, line: CommandLine) -> str | None:
     other = re.search(r"The value of '([^']+)' is .* and not", text)
     if other:
         return f"~{other[1]}: it has another value; leave the value out: ~{other[1]}"
+    absent = re.search(r"Could not delete from config\. '([^']+)' does not exist", text)
     found = (
-        re.search(r"Could not override '([^']+)'", text)
-        or re.search(r"Could not delete from config\. '([^']+)' does not exist", text)
+        absent
+        or re.search(r"Could not override '([^']+)'", text)
         or re.search(r"Key '([^']+)' is not in struct", text)
         or re.search(r"Missing key ([\w.]+)", text)
     )
@@ -73,7 +74,7 @@ def _of_key(text: str, line: CommandLine) -> str | None:
     taken = [
         o for o in line.overrides if o.is_delete() and (key == o.key_or_group or key.startswith(f"{o.key_or_group}."))
     ]
-    if taken:
+    if taken and not absent:
         return f"{shown(taken[0].input_line)}: the run needs this key; leave this out"
     return unknown_key(key, line.conf, groups_chosen(line)) or f"{key}: cannot be set so; leave it out"
 

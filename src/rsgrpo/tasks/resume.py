@@ -11,6 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, read_write
 
 from rsgrpo import run_folder
+from rsgrpo.tasks.arguments import words_of_job
 from rsgrpo.tasks.same_run import ENGINE, is_at, may_change
 from rsgrpo.tasks.trust import check_words
 from rsgrpo.types import UserError
@@ -94,7 +95,7 @@ def find_run_of_job(cfg: DictConfig) -> None:
         UserError: when its checkpoints are all damaged.
     """
     job = HydraConfig.get()
-    words = [word for word in job.overrides.task if _key(word) != "ckpt"]
+    words = [word for word in words_of_job() if _key(word) != "ckpt"]
     given = {_key(word): word for word in words}
     here = Path(job.runtime.output_dir)
     if (here / run_folder.RUN).is_file():

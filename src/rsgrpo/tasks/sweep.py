@@ -8,6 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
+from rsgrpo.tasks.arguments import words_of_job
 from rsgrpo.types import UserError
 
 BUG = 1
@@ -41,7 +42,7 @@ class Sweep:
             traceback.print_exception(error)
             self.has_bug = True
         job = HydraConfig.get()
-        self.failed.append(f"#{job.job.num} {' '.join(job.overrides.task)} ({run})")
+        self.failed.append(f"#{job.job.num} {' '.join(words_of_job())} ({run})")
         if not self.is_here:
             raise JobFailed(self.failed[-1]) from None
 

@@ -17,6 +17,7 @@ from rsgrpo.analysis.summary import print_summary
 from rsgrpo.batching.filters import DropEqualRewards
 from rsgrpo.objectives.base import AdvantageContext, checked_advantages
 from rsgrpo.rewards.base import close
+from rsgrpo.tasks.arguments import words_of_job
 from rsgrpo.tasks.assemble import assemble, describe_run
 from rsgrpo.tasks.compose import build_recipe
 from rsgrpo.tasks.machine import check_run_folder, claim_run_folder
@@ -134,7 +135,7 @@ def _leave(run: Path, module: RLModule) -> NoReturn:
 
 
 def _go_on(run: Path, saved: Sequence[Path]) -> str:
-    words = " ".join([f"ckpt={run}", *words_to_repeat(HydraConfig.get().overrides.task)])
+    words = " ".join([f"ckpt={run}", *words_to_repeat(words_of_job())])
     return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py {words}"
 
 

@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig
 
+from rsgrpo.tasks.arguments import words_of_job
 from rsgrpo.tasks.compose import build
 from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.recipe import Recipe
@@ -119,7 +120,7 @@ def _command(run: Path) -> list[str]:
     """The command line that makes another process do the same run: a sweep's job gets its own overrides."""
     given, job = sys.argv[1:], HydraConfig.get()
     if job.mode == RunMode.MULTIRUN:
-        given = [*_flags(given), *job.overrides.task]
+        given = [*_flags(given), *words_of_job()]
     return [sys.executable, str(Path(sys.argv[0]).resolve()), *given, f'hydra.run.dir="{run}"']
 
 
