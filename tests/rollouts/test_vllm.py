@@ -5,6 +5,8 @@ import logging
 import os
 import random
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,6 +25,7 @@ from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import FieldError, Sampling, UserError
 from tests.rollouts.one_vllm import scheduler_of, vllm_engine
 from tests.rollouts.test_laws import completions_of, drawn, prompts_for, tokens, trainer_logprobs
+from tests.runs import ROOT
 
 SAMPLING = Sampling(max_new_tokens=12)
 
@@ -87,6 +90,16 @@ def test_an_engine_whose_process_group_has_gone_closes_and_starts_again(policy: 
     assert drawn(again, prompts_for(policy)[:1], SAMPLING)
     again.close()
     assert not dist.is_initialized()
+
+
+@pytest.mark.slow
+def test_a_closed_engine_leaves_no_memory_behind() -> None:
+    """In a process of its own, in which vLLM is imported by the engine's start."""
+    command = [sys.executable, "-m", "tests.rollouts.closed_vllm"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    before, after, *alive = done.stdout.splitlines()[-1].split()
+    assert int(after) < 1.01 * int(before)
+    assert alive == []
 
 
 def test_weights_are_taken_as_they_come_and_none_is_kept(policy: Policy) -> None:

@@ -137,7 +137,7 @@ def test_a_schedule_changes_what_is_played_and_by_default_lasts_all_250_updates(
         folder.mkdir()
     words = (*TWO, "objective.beta=0")
     _, constant, _ = played(folders[0], *words)
-    _, linear, _ = played(folders[1], *words, "schedule=linear", "schedule.start=32", "schedule.decay=250")
+    _, linear, _ = played(folders[1], *words, "schedule=linear", "schedule.start=32", "schedule.decay=249")
     _, default, _ = played(folders[2], *words, "schedule=linear", "schedule.start=32")
     assert default == linear
     (still,), (moving,) = (content["played"][0]["runs"] for content in (constant, linear))

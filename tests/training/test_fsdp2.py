@@ -214,9 +214,11 @@ def test_a_rank_that_is_killed_takes_the_other_down(random_policy: Path, tmp_pat
     while not all(map(ended, pids)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
-    assert f"[rank{1 - rank}]: Traceback" in said
     if rank == 1:
+        assert "[rank0]: Traceback" in said
         assert "rank 1 was ended by SIGKILL" in said
+    else:  # whichever it finds out first
+        assert "[rank1]: Traceback" in said or "rank 1: the process of rank 0 is gone" in said
     assert run_folder.damage(run_folder.checkpoints(run)[-1]) is None
 
 

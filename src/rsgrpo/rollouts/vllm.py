@@ -5,6 +5,7 @@ training relies on around every call.
 """
 
 import gc
+import importlib
 import importlib.util
 import logging
 import math
@@ -14,6 +15,7 @@ import tempfile
 import uuid
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,9 +33,10 @@ from rsgrpo.types import FieldError, Group, Prompt, Sampling, UserError, check_f
 
 GIB = 2**30
 
-BOUNDS = {"float32": 1e-4, "bfloat16": 0.2}
-"""Largest |sampler - trainer| log-prob, in nats, that rounding explains. Measured with random weights on a CPU: 1e-6 in
-float32; in bfloat16 .003 at 0.2 million parameters and .033 at 596 million (benchmarks/gpu_smoke.py)."""
+BOUNDS = {"float32": 1e-4, "tfloat32": 0.02, "bfloat16": 0.2}
+"""Largest |sampler - trainer| log-prob, in nats, that rounding explains. Measured with random weights
+(benchmarks/gpu_smoke.py): on a CPU 1e-6 in float32; in bfloat16 .003 at 0.2 million parameters and .033 at 596 million.
+On an H200, at 596 million: .027 in bfloat16, and .0009 in float32, where vLLM's attention multiplies in TF32."""
 
 FEWEST_TOKENS = 128
 """What the trainer's check of the log-probs needs."""
@@ -44,6 +47,7 @@ LOWEST_TEMPERATURE = 1e-2
 ENVIRONMENT = {
     "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # the engine in this process
     "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # else every rank is bound to the same cores
+    "VLLM_USE_FLASHINFER_SAMPLER": "0",  # compiled at its first use, and silent on the truncated log-probs
     "VLLM_CONFIGURE_LOGGING": "0",
     "VLLM_NO_USAGE_STATS": "1",
     "DO_NOT_TRACK": "1",
@@ -108,7 +112,7 @@ class VLLMEngine:
     check_every: int = 1
     """Syncs between two comparisons of the engine's log-probs with the trainer's; the first is always checked."""
     max_gap: float | None = None
-    """Largest difference between the two in nats; None is 1e-4 in float32 and 0.2 in bfloat16."""
+    """Largest difference between the two in nats; None is 1e-4 in float32, .02 in float32 on a GPU, .2 in bfloat16."""
     version: int = field(default=0, init=False)
     _llm: Any = field(default=None, init=False, repr=False)
     _has_weights: bool = field(default=False, init=False, repr=False)
@@ -140,8 +144,8 @@ class VLLMEngine:
     @property
     def parity(self) -> Parity:
         """What the trainer holds the engine to."""
-        bound = BOUNDS[self._dtype] if self.max_gap is None else self.max_gap
-        return Parity(bound=bound, every=self.check_every)
+        dtype = "tfloat32" if self._dtype == "float32" and torch.cuda.is_available() else self._dtype
+        return Parity(bound=BOUNDS[dtype] if self.max_gap is None else self.max_gap, every=self.check_every)
 
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
         """Take the policy's weights, one tensor at a time, and forget the keys and values of the old ones.
@@ -150,13 +154,13 @@ class VLLMEngine:
             RuntimeError: when `weights` are not exactly the policy's parameters, vLLM did not take all of them, or
                 something is still being sampled.
         """
-        llm = self._llm or self._start()
-        if llm.llm_engine.has_unfinished_requests():
+        self._start()
+        if self._llm.llm_engine.has_unfinished_requests():
             raise RuntimeError("the weights would change under what is still being sampled")
         on_gpu(self, "wake weights")
         seen: set[str] = set()
         with self._visiting():
-            llm.collective_rpc(_reload, args=(_named(weights, seen),))
+            self._llm.collective_rpc(_reload, args=(_named(weights, seen),))
         expected, allowed = self.policy.weight_names(), self.policy.weight_names(tied=True)
         if seen - allowed or expected - seen:
             raise RuntimeError(
@@ -207,11 +211,14 @@ class VLLMEngine:
         with self._visiting():
             dist.destroy_process_group = destroy_own
             try:
+                self._llm.collective_rpc(_drop)
                 self._llm.llm_engine.engine_core.shutdown()
             finally:
                 dist.destroy_process_group = destroy
         self._llm, self._has_weights = None, False
         gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what vLLM's allocator still holds would stop the next engine of this process
 
     @property
     def _dtype(self) -> str:
@@ -223,8 +230,10 @@ class VLLMEngine:
     def _max_tokens(self) -> int:
         return self.policy.context if self.max_tokens is None else self.max_tokens
 
-    def _start(self) -> Any:
-        """Import vLLM, and build its model out of the policy's configuration, weights unset."""
+    def _start(self) -> None:
+        """Once, import vLLM, and build its model out of the policy's configuration, weights unset."""
+        if self._llm is not None:
+            return
         had_process_group = dist.is_initialized()
         ranks = dist.get_world_size() if had_process_group else 1
         if ranks % self.tensor_parallel_size:
@@ -241,8 +250,7 @@ class VLLMEngine:
             if several:
                 on_device = torch.cuda.current_device() if torch.cuda.is_available() else dist.get_rank()
                 os.environ.update(RANK=str(dist.get_rank()), LOCAL_RANK=str(on_device))
-            from vllm import LLM  # pyright: ignore[reportMissingImports]
-
+            llm = _import()
             if self.tensor_parallel_size > 1 and not torch.cuda.is_available():
                 _name_shared_memory()
 
@@ -270,11 +278,10 @@ class VLLMEngine:
                     "tensor_parallel_size": self.tensor_parallel_size,
                 }
             try:
-                self._llm = LLM(**settings)
+                self._llm = llm(**settings)
             except (torch.OutOfMemoryError, ValueError) as error:
                 raise _in_words(error) from error
         self._world, self._made_process_group = dist.group.WORLD, dist.is_initialized() and not had_process_group
-        return self._llm
 
     def _forget_prefixes(self) -> None:
         with self._visiting():
@@ -460,6 +467,15 @@ def _in_words(error: Exception) -> Exception:
     return UserError(f"rollout=vllm: not enough memory{free}: {words}; {cure}")
 
 
+def _import() -> Any:
+    """vLLM's class. Optional imports fail on the way, and whoever keeps such an error keeps the frames below it.
+
+    In a thread of its own those are not the trainer's, which hold the policy and the optimiser.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(lambda: importlib.import_module("vllm").LLM).result()
+
+
 def _named(weights: Iterable[tuple[str, Tensor]], seen: set[str]) -> Iterator[tuple[str, Tensor]]:
     """The stream as it is, noting the names."""
     for name, tensor in weights:
@@ -492,6 +508,13 @@ def _reload(worker: Any, weights: Iterable[tuple[str, Tensor]]) -> None:
         # On a CPU an output head that is tied to the embeddings has a packed copy of them, which vLLM forgets to renew.
         if hasattr(module, "cpu_linear") and module.weight.numel():
             module.quant_method.process_weights_after_loading(module)
+
+
+def _drop(worker: Any) -> None:
+    """Runs in vLLM's worker before its end: references to its parameters outlive it, their memory must not."""
+    model = worker.model_runner.get_model()
+    for tensor in (*model.parameters(), *model.buffers()):
+        tensor.data = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
 
 
 def _sample(output: Any) -> Sample:

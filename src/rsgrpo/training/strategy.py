@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -63,15 +64,19 @@ class Launcher(_SubprocessScriptLauncher):
     ) -> None:
         super().__init__(environment, num_processes, num_nodes)
         self.command = command
+        self.observed: list[subprocess.Popen[bytes]] = []
+        """The other processes, as long as the end of one of them ends this one at once."""
 
     def launch(self, function: Callable[..., Any], *args: Any, trainer: Any = None, **kwargs: Any) -> Any:
         self.cluster_environment.validate_settings(num_devices=self.num_processes, num_nodes=self.num_nodes)
         if not self.cluster_environment.creates_processes_externally:
             self._call_children_scripts()
-            _launch_process_observer(self.procs)
+            self.observed = list(self.procs)
+            _launch_process_observer(self.observed)
         try:
             return function(*args, **kwargs)
         except BaseException as error:
+            self.observed.clear()  # once another has ended, the observer would kill this one before it has said why
             for note in self._end_others():
                 error.add_note(note)
             raise
@@ -128,4 +133,6 @@ def _end_with(parent: int) -> None:
     """End this process when the one that started it has gone: it would wait for ever in a collective."""
     while os.getppid() == parent:
         time.sleep(1)
+    print(f"error: rank {os.environ['LOCAL_RANK']}: the process of rank 0 is gone, this one ends too", file=sys.stderr)
+    sys.stderr.flush()
     os.kill(os.getpid(), signal.SIGKILL)

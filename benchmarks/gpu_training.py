@@ -1,0 +1,252 @@
+"""Memory and time of a training step at a model's real widths, on one GPU.
+
+    python benchmarks/gpu_training.py [--shapes qwen3_4b] [--layers 2 4] [--row-tokens 16384]
+    python benchmarks/gpu_training.py --device cpu --shapes tiny --row-tokens 512    # all but the memory
+
+Random weights, some of the layers, one row of `--row-tokens` tokens; both are linear in the number of layers, so that
+two depths say what the whole model takes. What is printed for the whole depth is extrapolated, and marked so.
+The optimiser's step is measured as PyTorch does it by default and fused.
+"""
+
+import argparse
+import gc
+import random
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config, Qwen3Config
+
+from rsgrpo.batching.packing import pack
+from rsgrpo.losses.clip import ClipLoss
+from rsgrpo.models.attention import PackedLayout, packed_attention
+from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import EOS, PAD, build_tokenizer
+from rsgrpo.types import PackedRow, TrainingSequence
+
+GIB = 2**30
+QWEN3: dict[str, Any] = {"vocab_size": 151_936, "head_dim": 128, "tie_word_embeddings": True}
+TINY: dict[str, Any] = {"vocab_size": 100, "head_dim": 16, "tie_word_embeddings": True}
+SHAPES: dict[str, tuple[type[PretrainedConfig], int, dict[str, Any]]] = {
+    "tiny": (
+        Qwen3Config,
+        8,
+        TINY | dict(hidden_size=32, intermediate_size=64, num_attention_heads=2, num_key_value_heads=1),
+    ),
+    "qwen3_0_6b": (
+        Qwen3Config,
+        28,
+        QWEN3 | dict(hidden_size=1024, intermediate_size=3072, num_attention_heads=16, num_key_value_heads=8),
+    ),
+    "qwen2_5_math_1_5b": (
+        Qwen2Config,
+        28,
+        dict(
+            vocab_size=151_936,
+            hidden_size=1536,
+            intermediate_size=8960,
+            num_attention_heads=12,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+        ),
+    ),
+    "qwen3_4b": (
+        Qwen3Config,
+        36,
+        QWEN3 | dict(hidden_size=2560, intermediate_size=9728, num_attention_heads=32, num_key_value_heads=8),
+    ),
+    "qwen2_5_7b": (
+        Qwen2Config,
+        28,
+        dict(
+            vocab_size=152_064,
+            hidden_size=3584,
+            intermediate_size=18_944,
+            num_attention_heads=28,
+            num_key_value_heads=4,
+            tie_word_embeddings=False,
+        ),
+    ),
+}
+BF16_PEAK = 989e12
+"""Dense bfloat16 FLOP/s of an H100 or H200 by the datasheet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One training step."""
+
+    parameters: int
+    gib: float
+    """Peak of forward and backward, weights, gradients and moments included."""
+    step_gib: float
+    """Peak of the optimiser's step."""
+    seconds: float
+    """Forward and backward."""
+    step_seconds: float
+
+
+def build_policy(shape: str, layers: int, device: torch.device) -> Policy:
+    """Random weights of the shape's widths, made on the device."""
+    _, _, widths = SHAPES[shape]
+    kind: Any = SHAPES[shape][0]
+    tokenizer = build_tokenizer()
+    vocabulary = tokenizer.get_vocab()
+    config = kind(
+        **widths,
+        num_hidden_layers=layers,
+        max_position_embeddings=32_768,
+        pad_token_id=vocabulary[PAD],
+        eos_token_id=vocabulary[EOS],
+        bos_token_id=None,
+    )
+    torch.manual_seed(0)
+    with device:
+        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    return Policy(model, tokenizer)
+
+
+def row_of(tokens: int, device: torch.device) -> PackedRow:
+    """Prompts of 150 tokens, completions of log-normal lengths around 1,200, up to `tokens` in all."""
+    draw = random.Random(0)
+    sequences: list[TrainingSequence] = []
+    left = tokens
+    while left > 200:
+        length = min(left - 150, max(50, int(draw.lognormvariate(7.1, 0.6))))
+        left -= 150 + length
+        sequences.append(
+            TrainingSequence(
+                prompt_ids=tuple(draw.randrange(20) for _ in range(150)),
+                completion_ids=tuple(draw.randrange(20) for _ in range(length)),
+                advantage=draw.choice([-1.0, 1.0]),
+                sampler_logprobs=torch.zeros(length),
+            )
+        )
+    weights = [torch.full((len(s.completion_ids),), 1 / tokens) for s in sequences]
+    [row] = pack(sequences, weights, row_tokens=tokens, device=device)
+    return row
+
+
+def measure(shape: str, layers: int, row: PackedRow, *, checkpointing: bool, fused: bool) -> Step:
+    """The second of two steps: by then the optimiser has its moments."""
+    gc.collect()  # what the last one has left
+    device = row.token_ids.device
+    policy = build_policy(shape, layers, device)
+    if checkpointing:
+        policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-6, fused=fused)
+    for _ in range(2):
+        optimizer.zero_grad()
+        seconds, gib = timed(lambda: gradients(policy, row), device)
+        step_seconds, step_gib = timed(optimizer.step, device)
+    count = sum(parameter.numel() for parameter in policy.parameters())
+    return Step(parameters=count, gib=gib, step_gib=step_gib, seconds=seconds, step_seconds=step_seconds)
+
+
+def gradients(policy: Policy, row: PackedRow) -> None:
+    """Forward and backward of one row."""
+    with torch.autocast(row.token_ids.device.type, dtype=torch.bfloat16, cache_enabled=False):
+        tokens = policy(row, 1.0)
+    losses, _ = ClipLoss()(tokens.logprobs, tokens.logprobs.detach(), row.advantages)
+    (losses * row.weights).sum().backward()
+
+
+def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
+    """Seconds, the GPU's work included, and the peak of its memory in GiB."""
+    if device.type == "cpu":
+        start = time.perf_counter()
+        work()
+        return time.perf_counter() - start, 0.0
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    torch.cuda.synchronize()
+    start = time.perf_counter()
+    work()
+    torch.cuda.synchronize()
+    return time.perf_counter() - start, torch.cuda.max_memory_allocated() / GIB
+
+
+def attention_errors(
+    device: torch.device, lengths: tuple[int, ...] = (1, 2, 63, 64, 65, 777, 4096)
+) -> dict[str, float]:
+    """Largest difference of variable-length attention in bfloat16 from SDPA in float32, over the largest value."""
+    torch.manual_seed(0)
+    lengths = (1, 2, 63, 64, 65, 777, 4096)
+    layout, size = PackedLayout.of(lengths, device), sum(lengths)
+    inputs = [torch.randn(1, heads, size, 128, device=device).bfloat16() for heads in (32, 8, 8)]
+    found = []
+    for dtype in (torch.float32, torch.bfloat16):
+        q, k, v = (x.to(dtype).requires_grad_() for x in inputs)
+        out, _ = packed_attention(torch.nn.Identity(), q, k, v, None, packed=layout, scaling=128**-0.5)
+        (out.float() * torch.linspace(-1, 1, 128, device=device)).sum().backward()
+        assert q.grad is not None
+        assert k.grad is not None
+        assert v.grad is not None
+        found.append((out.detach(), q.grad, k.grad, v.grad))
+    return {
+        name: float((ours.float() - exact).abs().max() / exact.abs().max())
+        for name, exact, ours in zip(("output", "query", "key", "value"), *found, strict=True)
+    }
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"])
+    parser.add_argument("--shapes", nargs="+", default=["qwen3_4b"], choices=list(SHAPES))
+    parser.add_argument("--layers", nargs=2, type=int, default=[2, 4], help="the two depths that are measured")
+    parser.add_argument("--row-tokens", type=int, default=16_384)
+    options = parser.parse_args()
+    if options.device == "cuda" and not torch.cuda.is_available():
+        print("gpu_training needs an NVIDIA GPU that PyTorch can use; --device cpu needs none", file=sys.stderr)
+        return 2
+    device = torch.device(options.device)
+    name = torch.cuda.get_device_name() if device.type == "cuda" else "CPU"
+    print(f"{name}, torch {torch.__version__}")
+    errors = ", ".join(f"{name} {error:.1e}" for name, error in attention_errors(device).items())
+    print(f"attention in bfloat16 beside float32, relative: {errors}")
+    row = row_of(options.row_tokens, device)
+    print(f"one row of {sum(row.lengths):,} tokens, {len(row.lengths)} sequences")
+    print(f"{'shape':<18} {'layers':>6} {'checkpoints':>11} {'AdamW':>7} {'GiB':>6} {'in step':>7}      s step s")
+    for shape in options.shapes:
+        depth = SHAPES[shape][1]
+        for checkpointing in (False, True):
+            for fused in (False, True):
+                few, many = (
+                    measure(shape, layers, row, checkpointing=checkpointing, fused=fused) for layers in options.layers
+                )
+                whole = extrapolated(few, many, options.layers, depth)
+                for layers, step in zip([*options.layers, depth], [few, many, whole], strict=True):
+                    print(
+                        f"{shape:<18} {layers:>6} {'yes' if checkpointing else 'no':>11} "
+                        f"{'fused' if fused else 'foreach':>7} {step.gib:>6.1f} {step.step_gib:>7.1f} "
+                        f"{step.seconds:>6.2f} {step.step_seconds:>6.3f}"
+                        + ("" if layers != depth else f"  extrapolated; {used(whole, row):.0%} of the GPU's peak"),
+                        flush=True,
+                    )
+    return 0
+
+
+def used(step: Step, row: PackedRow) -> float:
+    """Model FLOPs over the datasheet's: 6 for each parameter and token, attention and recomputation left out."""
+    return 6 * step.parameters * sum(row.lengths) / (step.seconds + step.step_seconds) / BF16_PEAK
+
+
+def extrapolated(few: Step, many: Step, layers: Sequence[int], depth: int) -> Step:
+    """Each number on the line through both."""
+    fewer, more = layers
+
+    def at(name: str) -> float:
+        low, high = getattr(few, name), getattr(many, name)
+        return low + (high - low) * (depth - fewer) / (more - fewer)
+
+    return Step(
+        parameters=round(at("parameters")),
+        **{name: at(name) for name in ("gib", "step_gib", "seconds", "step_seconds")},
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
