@@ -20,6 +20,7 @@ ON_GPU_ONLY = {
     "sleep gives memory back",
     "parity after a wake beside cached memory",
     "close gives memory back",
+    "a second engine in the same process",
     "vllm with CUDA graphs",
     "parity of an engine in float32",
 }
@@ -121,6 +122,20 @@ def test_without_a_gpu_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+def test_a_training_step_is_measured_in_every_way_without_a_gpu() -> None:
+    words = ("--device", "cpu", "--shapes", "tiny", "--layers", "1", "2", "--row-tokens", "400")
+    finished = run(str(FOLDER / "gpu_training.py"), *words)
+    assert finished.returncode == 0, finished.stderr
+    rows = [line.split() for line in finished.stdout.splitlines() if line.startswith("tiny ")]
+    assert [row[1:4] for row in rows] == [
+        [layers, checkpoints, name]
+        for checkpoints in ("no", "yes")
+        for name in ("foreach", "fused")
+        for layers in ("1", "2", "8")
+    ]
+    assert all(float(row[6]) > 0 for row in rows if row[1] != "8")
+
+
 @pytest.mark.slow
 def test_all_that_needs_no_gpu_is_ok_on_a_cpu() -> None:
     if (problem := missing()) is not None:
@@ -143,7 +158,7 @@ def test_all_that_needs_no_gpu_is_ok_on_a_cpu() -> None:
         "vllm without CUDA graphs",
         "hf, on fewer tokens",
     }
-    assert len(found) == 19
+    assert len(found) == 20
 
 
 @pytest.mark.slow
