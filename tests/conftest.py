@@ -15,6 +15,7 @@ install_import_hook("rsgrpo", "tests.typechecker.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hypothesis import settings  # noqa: E402
 
 from rsgrpo.models.policy import Policy  # noqa: E402
 from rsgrpo.models.tiny import build_model, build_tokenizer  # noqa: E402
@@ -24,6 +25,10 @@ ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
 
 torch.set_num_threads(1)
+
+# The same examples everywhere, and no limit of time: neither luck nor a slow machine decides a test.
+settings.register_profile("any machine", deadline=None, derandomize=True)
+settings.load_profile("any machine")
 
 LONGEST = ("test_effect.py", "test_crash.py")
 """Files of a few tests that take minutes each."""

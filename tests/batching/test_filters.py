@@ -1,7 +1,7 @@
 """Which groups are trained on, and why the others are not."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
@@ -54,7 +54,6 @@ def test_reasons_are_aligned_with_the_groups():
 
 
 @pytest.mark.parametrize("group_filter", FILTERS, ids=["drop_equal_rewards", "none"])
-@settings(deadline=None)
 @given(rewards=st.lists(st.lists(st.sampled_from([0.0, 0.5, 1.0]), min_size=2, max_size=4), max_size=6))
 def test_kept_and_dropped_are_all_groups(group_filter, rewards):
     assert isinstance(group_filter, GroupFilter)

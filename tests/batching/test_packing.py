@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching.packing import pack
@@ -65,7 +65,6 @@ def test_two_sequences_by_hand():
     assert row.num_loss_tokens == 4
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, row_tokens=st.integers(1, 40))
 def test_every_sequence_is_in_exactly_one_row_and_whole(shapes, row_tokens):
     sequences, weights = sequences_of(shapes)
@@ -75,7 +74,6 @@ def test_every_sequence_is_in_exactly_one_row_and_whole(shapes, row_tokens):
     assert all(row.lengths for row in rows)
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, row_tokens=st.integers(1, 40))
 def test_a_row_is_longer_than_row_tokens_only_when_it_holds_one_sequence(shapes, row_tokens):
     rows = pack(*sequences_of(shapes), row_tokens=row_tokens, device=CPU)
@@ -87,7 +85,6 @@ def test_a_row_is_longer_than_row_tokens_only_when_it_holds_one_sequence(shapes,
         assert sum(row.lengths) + following.lengths[0] > row_tokens
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, row_tokens=st.integers(1, 40))
 def test_sequences_lie_shortest_first(shapes, row_tokens):
     rows = pack(*sequences_of(shapes), row_tokens=row_tokens, device=CPU)
@@ -95,14 +92,12 @@ def test_sequences_lie_shortest_first(shapes, row_tokens):
     assert lengths == sorted(lengths)
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, row_tokens=st.integers(1, 40))
 def test_positions_restart_with_every_sequence(shapes, row_tokens):
     for row in pack(*sequences_of(shapes), row_tokens=row_tokens, device=CPU):
         assert row.position_ids.tolist() == [p for length in row.lengths for p in range(length)]
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, row_tokens=st.integers(1, 40))
 def test_targets_are_the_completion_tokens_predicted_one_position_before(shapes, row_tokens):
     sequences, weights = sequences_of(shapes)
@@ -116,7 +111,6 @@ def test_targets_are_the_completion_tokens_predicted_one_position_before(shapes,
         assert owner[row.target_index].equal(row.sequence_of_target)
 
 
-@settings(deadline=None)
 @given(shapes=SHAPES, row_tokens=st.integers(1, 40))
 def test_what_belongs_to_a_token_stays_with_it(shapes, row_tokens):
     sequences, weights = sequences_of(shapes)

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching.plan import BatchPlan, deal
@@ -12,7 +12,6 @@ from rsgrpo.types import FieldError
 SIZES: dict[str, Any] = {"prompts_per_iteration": 12, "completions_per_prompt": 4, "prompts_per_update": 3}
 
 
-@settings(deadline=None)
 @given(items=st.lists(st.integers(), max_size=50), hands=st.integers(1, 60))
 def test_every_item_is_dealt_once_in_order_and_evenly(items, hands):
     dealt = deal(items, hands)

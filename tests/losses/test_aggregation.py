@@ -4,7 +4,7 @@ from typing import get_args
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching.packing import pack
@@ -31,7 +31,6 @@ def test_weights_by_hand(aggregation, weights):
     ]
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS)
 def test_token_mean_counts_every_token_the_same_and_sums_to_one(lengths):
     weights = torch.cat(token_weights(lengths, "token_mean", max_new_tokens=40))
@@ -40,14 +39,12 @@ def test_token_mean_counts_every_token_the_same_and_sums_to_one(lengths):
     assert weights.sum().item() == pytest.approx(1, abs=1e-5)
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS)
 def test_sequence_mean_counts_every_sequence_the_same_and_sums_to_one(lengths):
     weights = token_weights(lengths, "sequence_mean", max_new_tokens=40)
     assert [w.sum().item() for w in weights] == pytest.approx([1 / len(lengths)] * len(lengths), rel=1e-5)
 
 
-@settings(deadline=None)
 @given(lengths=LENGTHS)
 def test_sequence_sum_does_not_depend_on_the_other_lengths(lengths):
     # The weight of a token is 1 / (sequences x max_new_tokens), whoever it belongs to: the sum of a sequence's

@@ -97,7 +97,7 @@ def test_centred_max_is_brute_force(rewards, k):
 QUARTERS = st.integers(-8, 8).map(lambda q: q / 4)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(rewards=st.lists(QUARTERS, min_size=1, max_size=6), data=st.data())
 def test_any_group_with_ties_is_brute_force(rewards, data):
     k = data.draw(st.integers(1, len(rewards)))

@@ -111,20 +111,20 @@ def test_what_looks_like_code_is_not_run(tmp_path: Path):
     assert list(tmp_path.iterdir()) == []
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.text(max_size=30), st.text(max_size=30))
 def test_any_text_has_a_verdict(gold: str, answer: str):
     assert compare(gold, answer, LIMIT_S) in ("right", "wrong", "unparsed", "timeout", "error")
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(-(10**6), 10**6), st.integers(-(10**6), 10**6))
 def test_integers_are_equal_when_they_are(a: int, b: int):
     assert (compare(str(a), str(b), LIMIT_S) == "right") == (a == b)
     assert compare(str(a), f"{a}.0", LIMIT_S) == "right"
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.integers(-50, 50), st.integers(1, 50), st.integers(2, 9))
 def test_fractions_are_equal_in_every_notation(top: int, bottom: int, factor: int):
     gold = rf"\frac{{{top}}}{{{bottom}}}"

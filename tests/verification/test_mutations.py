@@ -19,7 +19,7 @@ from rsgrpo.verification.equality import compare
 from tests.verification.labelled import KINDS, cases
 
 LIMIT_S = 2
-EXAMPLES = settings(max_examples=40, deadline=None)
+EXAMPLES = settings(max_examples=40)
 
 WRAPPERS = (
     "{}",
