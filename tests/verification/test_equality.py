@@ -12,7 +12,7 @@ from rsgrpo.verification.boxes import last_boxed
 from rsgrpo.verification.equality import compare
 from rsgrpo.verification.golds import unreadable_because
 
-LIMIT_S = 2
+LIMIT_S = 20  # a slow machine decides no verdict
 RESPONSES = Path(__file__).parents[1] / "rewards" / "responses.jsonl"
 
 
