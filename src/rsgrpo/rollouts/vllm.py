@@ -201,6 +201,19 @@ class VLLMEngine:
         """End vLLM, and leave a process group that others have made as it is; its own may have gone before it."""
         if self._llm is None:
             return
+        with self._visiting(), self._sparing_groups_of_others():
+            try:
+                self._llm.collective_rpc(_drop)
+            finally:
+                self._llm.llm_engine.engine_core.shutdown()
+        self._llm, self._has_weights = None, False
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()  # what vLLM's allocator still holds would stop the next engine of this process
+
+    @contextmanager
+    def _sparing_groups_of_others(self) -> Iterator[None]:
+        """Inside, vLLM destroys its own process groups and no other."""
         destroy = dist.destroy_process_group
 
         def destroy_own(group: Any = None) -> None:
@@ -208,17 +221,11 @@ class VLLMEngine:
             if there and (group is not None or self._made_process_group):
                 destroy(group)
 
-        with self._visiting():
-            dist.destroy_process_group = destroy_own
-            try:
-                self._llm.collective_rpc(_drop)
-                self._llm.llm_engine.engine_core.shutdown()
-            finally:
-                dist.destroy_process_group = destroy
-        self._llm, self._has_weights = None, False
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # what vLLM's allocator still holds would stop the next engine of this process
+        dist.destroy_process_group = destroy_own
+        try:
+            yield
+        finally:
+            dist.destroy_process_group = destroy
 
     @property
     def _dtype(self) -> str:
