@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rsgrpo.data.fields import NO_NUMBER, SEVERAL, Gold, answer_in, gold_of, problem_at
+from rsgrpo.data.fields import NO_NUMBER, RECORD, SEVERAL, Gold, answer_in, gold_of, problem_at
 from rsgrpo.data.rows import Row, Written
 from rsgrpo.types import UserError
 
@@ -41,6 +41,8 @@ ANSWERS = {
     "The answer is not 4. Answer: 5": "5",
     "The answer is 5. Hence the claim.": "5",
     "Ans: 5": "5",
+    "Ans. 5": "5",
+    "All humans. 5": "All humans. 5",
     "Solution: 5": "5",
     "The result is 5.": "5",
     "no solution: 5": "no solution: 5",
@@ -85,6 +87,10 @@ def test_the_answer_of_a_text(text: str):
         ('["\\\\frac{1}{2}"]', r"\frac{1}{2}"),
         ("[5, 10]", "[5, 10]"),  # an interval, for all that one can tell
         ('["5', '["5'),
+        ("['5']", "5"),  # a list of Python in a cell
+        ("['#### 5', \"5\"]", "5"),
+        ("{'a', 'b'}", "{'a', 'b'}"),
+        ('["5", 6]', '["5", 6]'),
     ],
 )
 def test_the_answer_of_a_value(value: object, text: str):
@@ -96,14 +102,19 @@ def test_nothing_is_no_answer(value: object):
     assert gold(value) == Gold("")
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("-inf"), "nan", "NaN", " -inf", [float("nan")]])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf"), "nan", "NaN.", "<NA>", " -inf", [float("nan")]])
 def test_what_is_no_number_is_no_answer(value: object):
     assert gold(value) == Gold("", NO_NUMBER)
 
 
-@pytest.mark.parametrize("value", [["5", "10"], [5, 10], '["5", "10"]', ["1/2", 0.5]])
+@pytest.mark.parametrize("value", [["5", "10"], [5, 10], '["5", "10"]', "['5', '10']", ["1/2", 0.5]])
 def test_of_several_answers_none_is_taken(value: object):
     assert gold(value) == Gold("", SEVERAL)
+
+
+@pytest.mark.parametrize("value", ['{"value": 5}', "{'value': '5', 'unit': None}", ' { "a": ["5"]}', ["{'value': 5}"]])
+def test_a_record_spelled_out_is_no_answer(value: object):
+    assert gold(value) == Gold("", RECORD)
 
 
 @pytest.mark.parametrize(

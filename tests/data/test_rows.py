@@ -176,6 +176,27 @@ def test_short_floats_inside_structs_and_lists_keep_their_digits(tmp_path: Path)
     assert second.values["answer"] is None
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "read_as"),
+    [
+        (pa.list_(pa.float32(), 1), [0.1], [0.1]),
+        (pa.large_list(pa.float32()), [0.1], [0.1]),
+        (pa.map_(pa.string(), pa.float32()), [("gold", 0.1)], [("gold", 0.1)]),
+        (pa.dictionary(pa.int32(), pa.float32()), 0.1, 0.1),
+    ],
+)
+def test_short_floats_of_every_kind_of_column_keep_their_digits(
+    tmp_path: Path, kind: pa.DataType, value: object, read_as: object
+):
+    path = tmp_path / "own.parquet"
+    plain = (
+        pa.array([0.1], pa.float32()).dictionary_encode() if pa.types.is_dictionary(kind) else pa.array([value], kind)
+    )
+    pq.write_table(pa.table({"answer": plain}), path)
+    (row,) = read(path, "answer")
+    assert row.values["answer"] == read_as
+
+
 @pytest.mark.parametrize("value", [None, float("nan"), float("inf"), -float("inf"), Decimal("NaN"), np.float64("nan")])
 def test_what_is_no_number_has_no_text(value: object):
     assert text_of(value, Row({"answer": value}, 1, "own row 1", ["answer"]), "answer") == ""

@@ -4,6 +4,7 @@ A gold answer is rarely as bare as a reward needs it. `0.00001` in JSON or a Par
 `1e-05`, NaN is no answer, and `#### 5`, `Answer: 5` and a solution with a \boxed{5} say 5.
 """
 
+import ast
 import json
 import re
 from collections.abc import Mapping
@@ -16,13 +17,14 @@ from rsgrpo.verification.boxes import last_boxed
 
 NO_NUMBER = "with NaN or infinity instead of an answer"
 SEVERAL = "with a list of several answers"
+RECORD = "with a record instead of an answer"
 
 _SCIENTIFIC = re.compile(r"\s*[+-]?(?:\d+\.?\d*|\.\d+)[eE][+-]?\d+\s*")
-_NO_NUMBER = re.compile(r"\s*[+-]?(?:nan|inf)\s*", re.IGNORECASE)
+_NO_NUMBER = re.compile(r"\s*(?:[+-]?(?:nan|inf)\.?|<NA>|NaT)\s*", re.IGNORECASE)
 _MARKED = re.compile(r"^[ \t]*####[ \t]*(\S.*?)[ \t]*$", re.MULTILINE)
 _LABELLED = re.compile(
     r"(?:(?:^|[.!?:,*\s])answer|^[ \t*]*(?:the[ \t]+|final[ \t]+)*(?:ans|result|solution))"
-    r"[ \t*]*(?:\bis\b[ \t]*:?|:|=)[ \t*]*(?=\S)",
+    r"[ \t*]*(?:\bis\b[ \t]*:?|:|=|(?<=\bans)\.)[ \t*]*(?=\S)",
     re.MULTILINE | re.IGNORECASE,
 )
 _NEXT_SENTENCE = re.compile(r"\.\s+(?=[A-Z])")
@@ -52,8 +54,10 @@ def gold_of(value: Any, row: Row, column: str, key: str) -> Gold:
         return Gold("", NO_NUMBER)
     if _SCIENTIFIC.fullmatch(text):
         return Gold(in_digits(Decimal(text.strip())))
-    listed = _list_in(text)
-    return Gold(answer_in(text)) if listed is None else gold_of(listed, row, column, key)
+    spelled = _spelled_out(text)
+    if isinstance(spelled, list):
+        return gold_of(spelled, row, column, key)
+    return Gold("", RECORD) if isinstance(spelled, dict) else Gold(answer_in(text))
 
 
 def problem_at(row: Row, column: str, key: str) -> str:
@@ -99,15 +103,18 @@ def answer_in(text: str) -> str:
     return text
 
 
-def _list_in(text: str) -> list[Any] | None:
-    """The list of texts that a text spells out as JSON."""
-    if not re.match(r'\s*\[\s*"', text):
+def _spelled_out(text: str) -> list[Any] | dict[Any, Any] | None:
+    """The list of texts, or the record, that a text spells out as JSON or as Python prints it."""
+    if not re.match(r"""\s*[\[{]\s*["']""", text):
         return None
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return None
-    return found if isinstance(found, list) and all(isinstance(item, str) for item in found) else None
+    for parse in (json.loads, ast.literal_eval):
+        try:
+            found = parse(text.strip())
+        except (ValueError, SyntaxError, RecursionError, MemoryError):
+            continue
+        if isinstance(found, dict) or (isinstance(found, list) and all(isinstance(item, str) for item in found)):
+            return found
+    return None
 
 
 def _refuse_struct(value: Any, row: Row, column: str, key: str) -> None:

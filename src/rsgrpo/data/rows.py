@@ -206,10 +206,14 @@ def _shortest(value: Any, kind: "pyarrow.DataType") -> Any:
 
     if value is None:
         return None
+    if types.is_dictionary(kind):
+        return _shortest(value, kind.value_type)
     if types.is_float32(kind) or types.is_float16(kind):
         return float(str(np.float32(value) if types.is_float32(kind) else np.float16(value)))
     if types.is_struct(kind):
         return {field.name: _shortest(value[field.name], field.type) for field in kind}
-    if types.is_list(kind) or types.is_large_list(kind):
+    if types.is_map(kind):
+        return [(key, _shortest(item, kind.item_type)) for key, item in value]
+    if isinstance(value, list):  # of any of the kinds of lists
         return [_shortest(item, kind.value_type) for item in value]
     return value

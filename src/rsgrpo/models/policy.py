@@ -1,5 +1,6 @@
 """The policy: a causal language model that returns the log-prob and entropy of chosen tokens of a packed row."""
 
+import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
@@ -18,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rsgrpo.models.architecture import ANOTHER, canary_logprobs, check_config, check_packed, window
 from rsgrpo.models.attention import PackedLayout
 from rsgrpo.models.files import CAUSAL, TOKENIZER_FILES, check_folder, naming, refusal
 from rsgrpo.models.lora import LoRA, first_values, plain_name
@@ -61,12 +63,14 @@ class Policy(nn.Module):
         What is built on the meta device takes no memory until it is sharded, materialised and filled.
 
         Raises:
-            UserError: when a file is missing or damaged, or the tensors are not exactly those of the model.
+            UserError: when a file is missing or damaged, the tensors are not exactly those of the model, or a packed
+                row of it would have other log-probs than its sequences alone.
         """
         if Path(path).is_dir():
             check_folder(Path(path))
         with naming(path, "its configuration", CAUSAL):
             config = AutoConfig.from_pretrained(path, trust_remote_code=False)
+        check_config(path, config)
         tokenizer = _tokenizer(path)
         with naming(path, "its configuration", CAUSAL), torch.device("meta"):
             model = AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
@@ -74,9 +78,13 @@ class Policy(nn.Module):
             check_shards(path, model)
             with suppress(OSError):  # a folder need not have one: it is then made out of the model's configuration
                 model.generation_config = GenerationConfig.from_pretrained(path)
+            policy = cls(model, tokenizer, chunk_tokens=chunk_tokens)
         else:
             model = _loaded(path)
-        policy = cls(model, tokenizer, chunk_tokens=chunk_tokens)
+            own = canary_logprobs(path, model)
+            with naming(path, "its attention", ANOTHER):
+                policy = cls(model, tokenizer, chunk_tokens=chunk_tokens)
+            check_packed(path, model, own, lambda row: policy(row, 1.0).logprobs)
         policy.source = str(path)
         return policy
 
@@ -154,8 +162,9 @@ class Policy(nn.Module):
 
     @property
     def context(self) -> int:
-        """The longest prompt plus completion that the position embeddings allow, in tokens."""
-        return int(self.model.config.max_position_embeddings)
+        """The longest prompt plus completion, in tokens, that has positions and is within the window of each layer."""
+        config = self.model.config
+        return int(min(config.max_position_embeddings, window(config) or math.inf))
 
     @property
     def vocabulary(self) -> int:
