@@ -1,7 +1,7 @@
 """pass@k of the validation and test splits."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from rsgrpo import run_folder
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
 from rsgrpo.training.module import RLModule
+from rsgrpo.training.recipe import Recipe
 
 
 class PassAtK(lightning.Callback):
@@ -20,6 +21,14 @@ class PassAtK(lightning.Callback):
     def __init__(self, k: Sequence[int]) -> None:
         self.k = list(k)
         self.results: list[ProblemResult] = []
+
+    def check(self, recipe: Recipe) -> None:
+        """Refuse a k that the completions of an evaluation cannot estimate.
+
+        Raises:
+            FieldError: with those that they can.
+        """
+        replace(recipe.evaluation, k=self.k)
 
     def on_validation_batch_end(
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int, *_: Any

@@ -328,3 +328,17 @@ def test_a_score_refuses_what_is_no_number(wrong: Any) -> None:
         Score(value=wrong, correct=True)
     with pytest.raises(FieldError, match=r"^parts\['size'\]=.* must be a number"):
         Score(value=1.0, correct=True, parts={"size": wrong})
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("wrong", [None, "False", "", 0.5, 2, float("nan"), [], torch.ones(2)], ids=repr)
+def test_a_score_refuses_a_correct_that_is_neither_true_nor_false(wrong: Any) -> None:
+    with pytest.raises(FieldError, match=r"^correct=.* must be true or false"):
+        Score(value=1.0, correct=wrong)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("wrong", [None, [("a", 1.0)], {None: 1.0}, {1: 1.0, "a": 2.0}, {"": 1.0}], ids=repr)
+def test_a_score_refuses_parts_without_a_name(wrong: Any) -> None:
+    with pytest.raises(FieldError, match=r"^parts=.* must have names and numbers"):
+        Score(value=1.0, correct=True, parts=wrong)

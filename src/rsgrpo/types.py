@@ -12,6 +12,7 @@ Log-probs and entropies are in nats. Every record is frozen: a stage makes a new
 
 import math
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -123,6 +124,16 @@ def _number(name: str, value: Any) -> float:
     raise FieldError(name, repr(value), "must be a number", f"try {name}=1.0")
 
 
+def _truth(value: Any) -> bool:
+    """Whether a user's reward says that an answer is correct: `"False"`, NaN or .5 say nothing."""
+    if isinstance(value, bool):
+        return value
+    with suppress(FieldError):
+        if (number := _number("correct", value)) in (0.0, 1.0):
+            return number == 1.0
+    raise FieldError("correct", repr(value), "must be true or false", "try correct=True")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """What a reward says of one completion: objectives see `value`, pass@k and the solve rate see `correct`.
@@ -131,7 +142,8 @@ class Score:
     another type.
 
     Raises:
-        FieldError: for a value, or a part, that is no number.
+        FieldError: for a value, or a part, that is no number, a part without a name, or a `correct` that is neither
+            true nor false.
     """
 
     value: float
@@ -140,8 +152,10 @@ class Score:
     """Components and diagnostics, for example `{"no_box": 1.0}`."""
 
     def __post_init__(self) -> None:
+        if not isinstance(self.parts, Mapping) or not all(isinstance(name, str) and name for name in self.parts):
+            raise FieldError("parts", repr(self.parts), "must have names and numbers", "try parts={'length': 1.0}")
         parts = {name: _number(f"parts[{name!r}]", part) for name, part in self.parts.items()}
-        kept = {"value": _number("value", self.value), "correct": bool(self.correct), "parts": parts}
+        kept = {"value": _number("value", self.value), "correct": _truth(self.correct), "parts": parts}
         for name, content in kept.items():
             object.__setattr__(self, name, content)  # the way of frozen dataclasses
 

@@ -39,6 +39,40 @@ def test_a_reward_that_raises_ends_in_one_sentence():
         begin(broken, group(PROBLEM, "1"))()
 
 
+class OfAnotherLibrary(BaseException):
+    """As func_timeout's and trio's own are: no Exception."""
+
+
+class WithoutWords(Exception):
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (OfAnotherLibrary("late"), r"raised OfAnotherLibrary\('late'\) on"),
+        (GeneratorExit(), r"raised GeneratorExit\(\) on"),
+        (WithoutWords(), "raised WithoutWords on"),
+        (ValueError("x" * 9999), r"raised ValueError\('x{280,300}\.\.\. on"),
+    ],
+)
+def test_whatever_a_reward_raises_ends_in_one_sentence(error: BaseException, says: str):
+    def broken(prompt: Prompt, completion: Completion) -> Score:
+        raise error
+
+    with pytest.raises(UserError, match=says):
+        begin(broken, group(PROBLEM, "1"))()
+
+
+def test_ctrl_c_is_no_mistake_of_the_reward():
+    def interrupted(prompt: Prompt, completion: Completion) -> Score:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        begin(interrupted, group(PROBLEM, "1"))()
+
+
 @pytest.mark.parametrize(
     ("result", "says"),
     [
@@ -53,6 +87,8 @@ def test_a_reward_that_raises_ends_in_one_sentence():
             Score(value=1, correct=True, parts={"a": float("inf")}),
             "reward: my_reward returned the part a inf; return",
         ),
+        (Score(value=-1e39, correct=True), r"returned the value -1e\+39; return one that fits into float32"),
+        (Score(value=1, correct=True, parts={"a": 1e300}), "returned the part a .*float32"),
         (Score(value=float("inf"), correct=True), "reward: my_reward returned the value inf; return a finite one"),
     ],
 )

@@ -12,9 +12,10 @@ from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
 from rsgrpo.data.source import DataSource
 from rsgrpo.models.policy import Policy
-from rsgrpo.tasks.alphabet import check_alphabet
+from rsgrpo.models.tiny import build_tokenizer
+from rsgrpo.tasks.alphabet import check_alphabet, spelled_out
 from rsgrpo.tasks.policy import remarks
-from rsgrpo.types import UserError
+from rsgrpo.types import Problem, Prompt, UserError
 
 
 def settings(path: str | None = None, **data: Any) -> DictConfig:
@@ -65,3 +66,24 @@ def test_a_tokenizer_with_tokens_that_have_no_embedding_is_told(policy: Policy) 
     policy.tokenizer.add_tokens(["<one>", "<two>"])
     (remark,) = remarks(policy)
     assert "has 429 tokens, and its model has embeddings for 427: a problem with one of the others will be" in remark
+
+
+@pytest.mark.parametrize(
+    ("texts", "spelled"),
+    [
+        (["What is 1 + 1?", "Find $\\frac{1}{2}$ of 3."], ["What", "Find"]),
+        (["6 12 9 => 36 :"], []),
+        (["Was kostet \u00c4pfelwein?"], ["kostet", "\u00c4pfelwein"]),
+        (["x + y = 2", "\\frac{a}{b}"], []),
+    ],
+)
+def test_problems_of_words_that_the_tokenizer_does_not_know(texts: list[str], spelled: list[str]) -> None:
+    asked = [Prompt(problem=Problem(id=text, text=text, answer="2"), token_ids=(1,)) for text in texts]
+    assert spelled_out(build_tokenizer(), asked) == spelled
+
+
+def test_one_word_that_is_known_is_enough() -> None:
+    tokenizer = build_tokenizer()
+    tokenizer.add_tokens(["What"])
+    asked = [Prompt(problem=Problem(id="1", text="What is Xyzz?", answer="2"), token_ids=(1,))]
+    assert spelled_out(tokenizer, asked) == []

@@ -132,13 +132,29 @@ def _named(reward: Reward, prompt: Prompt) -> Iterator[None]:
     """An exception of a user's reward becomes one sentence, and one that ends the process does not."""
     try:
         yield
-    except UserError:
+    except (UserError, KeyboardInterrupt):
         raise
-    except (Exception, SystemExit) as error:  # of a user's function, which may raise anything
+    except BaseException as error:  # of a user's function, which may raise anything
+        where = prompt.problem.origin or prompt.id
         raise UserError(
-            f"reward: {name_of(reward)} raised {error!r} on a completion of {prompt.problem.origin or prompt.id}; a "
-            "reward scores every text (RSGRPO_TRACEBACK=1 shows where it failed)"
+            f"reward: {name_of(reward)} raised {_repr(error)} on a completion of {where}; a reward scores every "
+            "text (RSGRPO_TRACEBACK=1 shows where it failed)"
         ) from error
+
+
+def _repr(error: BaseException) -> str:
+    """An exception in so many characters, whatever its own words are."""
+    try:
+        said = repr(error)
+    except Exception:
+        said = type(error).__name__
+    return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}..."
+
+
+LONGEST_SHOWN = 300
+
+LARGEST = 3.4e38
+"""Of float32, in which advantages are trained and parts are logged."""
 
 
 def name_of(reward: Reward) -> str:
@@ -161,4 +177,6 @@ def checked_score(score: object, reward: Reward) -> Score:
     for what, number in {"value": score.value, **{f"part {part}": n for part, n in score.parts.items()}}.items():
         if isinstance(number, str) or not math.isfinite(number):
             raise UserError(f"reward: {name} returned the {what} {number}; return a finite one")
+        if abs(number) > LARGEST:
+            raise UserError(f"reward: {name} returned the {what} {number}; return one that fits into float32")
     return score

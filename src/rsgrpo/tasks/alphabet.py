@@ -1,14 +1,16 @@
-"""Can the base model that is pretrained here read the problems? It knows the characters of its demonstrations alone."""
+"""Can the policy read the problems? The base that is pretrained here knows the characters of its demonstrations."""
 
 import random
+import re
 from collections.abc import Iterator, Sequence
 
 from omegaconf import DictConfig
+from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.data.corpus import Corpus
 from rsgrpo.data.source import DataSource, Split
 from rsgrpo.tasks.compose import build
-from rsgrpo.types import UserError
+from rsgrpo.types import Prompt, UserError
 
 DRAWN = 100
 """So many demonstrations show the characters of all."""
@@ -31,6 +33,18 @@ def check_alphabet(cfg: DictConfig, source: DataSource, splits: Sequence[Split])
                 f"model.path is not set, and the base model that is pretrained here knows {''.join(sorted(known))} "
                 f"alone: it cannot read {word!r} of {where}; give a Hugging Face folder or hub id with model.path=..."
             )
+
+
+def spelled_out(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -> list[str]:
+    """Words of the problems, if the tokenizer has none of them and spells each letter by letter."""
+    texts = (prompt.problem.text for prompt in prompts[:DRAWN])
+    words = list(dict.fromkeys(word for text in texts for word in _WORD.findall(text)))[:DRAWN]
+    spelled = [word for word in words if len(tokenizer(word, add_special_tokens=False).input_ids) >= len(word)]
+    return spelled if len(spelled) == len(words) else []
+
+
+_WORD = re.compile(r"(?<![\\\w])[^\W\d_]{4,}")
+"""A word of letters, and no command of LaTeX."""
 
 
 def alphabet(corpus: Corpus) -> set[str]:

@@ -9,6 +9,7 @@ from rsgrpo.data.dataset import UNWRAPPED
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward
+from rsgrpo.tasks.alphabet import spelled_out
 from rsgrpo.tasks.terminal import say
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.recipe import Recipe
@@ -29,6 +30,12 @@ def load_prompts(
         UserError: when there is nothing to train on, or a prompt does not fit into the policy's context.
     """
     prompts = {name: _split(source, name, policy, recipe, chat_template) for name in splits}
+    asked = next((split for split in prompts.values() if split), [])
+    if words := spelled_out(policy.tokenizer, asked):
+        say(
+            f"note: the tokenizer of {policy.source or 'the policy'} knows no word of the problems ({words[0]!r} for "
+            "example) and spells each letter by letter: is it a model of their language?"
+        )
     return PromptData(
         train=prompts.get("train", []),
         validation=prompts.get("validation", [])[: recipe.evaluation.validation_prompts],

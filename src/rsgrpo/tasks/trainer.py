@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 import torch
@@ -19,12 +19,21 @@ from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.sharding import Sharding
 from rsgrpo.training.strategy import FSDP2
-from rsgrpo.types import UserError
+from rsgrpo.types import UserError, field_errors_name_their_key
 
 MOST_DEVICES = 128
 
 OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile")
 """Keys of `trainer` that Lightning does not get as they are."""
+
+
+@runtime_checkable
+class ChecksRecipe(Protocol):
+    """A callback that can tell beforehand that a run will not give it what it asks for."""
+
+    def check(self, recipe: Recipe) -> None:
+        """Raise a FieldError that names the setting."""
+        ...
 
 
 def is_sharded(cfg: DictConfig) -> bool:
@@ -62,13 +71,17 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
     else:
         settings["precision"] = precision
     loggers: list[Logger] = [MetricsFile(run), build(cfg, "logger")]
-    callbacks = [build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback]
+    callbacks = {name: build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback}
+    for name, callback in callbacks.items():
+        if isinstance(callback, ChecksRecipe):
+            with field_errors_name_their_key(f"callbacks.{name}"):
+                callback.check(recipe)
     try:
         return lightning.Trainer(
             **settings,
             max_epochs=-1,
             logger=loggers,
-            callbacks=callbacks,
+            callbacks=list(callbacks.values()),
             val_check_interval=recipe.evaluation.every,
             check_val_every_n_epoch=None,
             limit_val_batches=0,
@@ -78,7 +91,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
             inference_mode=False,  # gathered weights that are inference tensors could not be trained
             enable_progress_bar=False,
             enable_checkpointing=any(
-                isinstance(callback, Checkpoint) for callback in callbacks
+                isinstance(callback, Checkpoint) for callback in callbacks.values()
             ),  # else Lightning's own
             enable_model_summary=False,
             default_root_dir=run,

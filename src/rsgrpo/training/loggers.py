@@ -4,10 +4,11 @@
 between a record and its copy in a log: `follow` makes the log say what the records say, every iteration once.
 """
 
+import inspect
 import math
 import shutil
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -16,6 +17,7 @@ from lightning.pytorch.loggers import CSVLogger, Logger, TensorBoardLogger, Wand
 from lightning.pytorch.loggers.csv_logs import ExperimentWriter
 from lightning.pytorch.utilities import rank_zero_only
 from tensorboard.summary.writer.event_file_writer import _AsyncWriterThread
+from torch.utils.tensorboard.writer import SummaryWriter
 
 from rsgrpo import run_folder
 from rsgrpo.training import event_files
@@ -90,6 +92,18 @@ def _unless_raised_again(failed: threading.ExceptHookArgs) -> None:
         _say_how_a_thread_failed(failed)
 
 
+def _check_passed_on(given: Mapping[str, Any], *takers: Callable[..., Any]) -> None:
+    """Refuse what a logger would pass on, at its first record only, to something that does not take it.
+
+    Raises:
+        TypeError: as Python says it of an argument of one's own.
+    """
+    taken = {name for taker in takers for name in inspect.signature(taker).parameters}
+    for name in given:
+        if name not in taken - {"kwargs"}:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")
+
+
 class TensorBoard(TensorBoardLogger):
     """Event files in `tensorboard/`."""
 
@@ -103,6 +117,7 @@ class TensorBoard(TensorBoardLogger):
         default_hp_metric: bool = False,
         **lightnings: Any,
     ) -> None:
+        _check_passed_on(lightnings, TensorBoardLogger, SummaryWriter)
         super().__init__(save_dir, name, version, default_hp_metric=default_hp_metric, **lightnings)
 
     @property
@@ -168,6 +183,9 @@ class Wandb(WandbLogger):
         **lightnings: Any,
     ) -> None:
         super().__init__(save_dir=save_dir, project=project, name=name, offline=offline, **lightnings)
+        import wandb
+
+        _check_passed_on(lightnings, WandbLogger, wandb.init)
         self.run = Path(save_dir)
 
     @property

@@ -272,7 +272,8 @@ class RLModule(lightning.LightningModule):
         )
         if not grad_norm.isfinite():
             raise UserError(
-                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try a smaller optimizer.lr"
+                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try a smaller optimizer.lr, or "
+                "smaller rewards"
             )
         totals.grad_norm, totals.learning_rate = float(grad_norm), optimizer.param_groups[0]["lr"]
         optimizer.step()
