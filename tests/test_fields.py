@@ -12,7 +12,7 @@ from rsgrpo.bandit.landscape import Peaks
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.data.countdown import Countdown, Demonstrations
 from rsgrpo.evaluation.evaluate import EvaluationPlan
-from rsgrpo.fields import FieldError, as_typed, check_arguments, check_numbers
+from rsgrpo.fields import FieldError, as_typed, check_arguments, check_numbers, keyed
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.objectives.entropic import Entropic
 from rsgrpo.objectives.grpo import GRPO
@@ -115,3 +115,8 @@ def test_lists_are_typed_without_spaces() -> None:
     assert as_typed([0.9, [1, None]]) == "[0.9,[1,null]]"
     with pytest.raises(FieldError, match=r"try betas=\[0\.9,0\.95\]"):
         check_numbers("betas", 3, 2, "[0, 1)", example=[0.9, 0.95])
+
+
+def test_the_cure_of_a_part_of_a_field_has_the_whole_key() -> None:
+    error = FieldError("columns", {}, "must name both", "try columns.answer=answer, or remove columns")
+    assert keyed(error, "data").endswith("; try data.columns.answer=answer, or remove data.columns")

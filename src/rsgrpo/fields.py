@@ -51,7 +51,11 @@ def keyed(error: FieldError, prefix: str) -> str:
     'objective.beta=abc must be a number; try objective.beta=2'
     """
     start = f"{prefix}." if prefix else ""
-    cure = re.sub(rf"(?<![\w.]){re.escape(error.name)}=", f"{start}{error.name}=", error.cure)
+    cure = re.sub(
+        rf"(?<![\w.])({re.escape(error.name)}(?:\.\w+)*=|(?<=remove ){re.escape(error.name)}\b)",
+        rf"{start}\1",
+        error.cure,
+    )
     return f"{start}{error.name}={_shown(error.value)} {error.problem}; {cure}"
 
 

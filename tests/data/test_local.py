@@ -165,9 +165,17 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path):
     assert "save it as UTF-8" in message
 
 
-@pytest.mark.parametrize("columns", [{"problem": "q"}, {"problem": "q", "answer": ""}, {"a": "b"}, {}])
-def test_columns_that_do_not_name_both_are_refused(columns: dict[str, str]):
-    with pytest.raises(FieldError, match=r"columns=.*must name a problem and an answer; try columns\.problem=problem"):
+@pytest.mark.parametrize(
+    ("columns", "says"),
+    [
+        ({"problem": "q"}, r"columns=.*must name a problem and an answer; try columns\.answer=answer"),
+        ({"problem": "q", "answer": ""}, r"columns=.*must name a problem and an answer; try columns\.answer=answer"),
+        ({}, r"columns=.*must name a problem and an answer; try columns\.problem=problem"),
+        ({"a": "b"}, r"columns\.a=b is neither a problem nor an answer; remove columns\.a"),
+    ],
+)
+def test_columns_that_do_not_name_both_are_refused(columns: dict[str, str], says: str):
+    with pytest.raises(FieldError, match=says):
         Local(path="own.jsonl", columns=columns)
 
 

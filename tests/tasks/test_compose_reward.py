@@ -115,6 +115,14 @@ ISOLATED = ("reward=custom", "reward._target_=tests.tasks.own_rewards.brief", "r
             [*ISOLATED, "reward.isolation.timeout_s=0"],
             "reward.isolation.timeout_s=0 must be at least 0.1; try reward.isolation.timeout_s=10.0",
         ),
+        (
+            [*ISOLATED, "reward.isolation=3"],
+            r"reward\.isolation=3: it has keys of its own; try reward\.isol",
+        ),
+        (
+            [*ISOLATED, "+reward.isolation.foo=3"],
+            r"reward\.isolation\.foo: no such key, .*; remove reward\.iso",
+        ),
         (["reward=weighted", "+reward.weights.other=1"], r"reward\.weights=.* has 'other', which is no reward"),
         (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
         (

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from lightning.pytorch.loggers import CSVLogger
 from omegaconf import DictConfig
 
 from rsgrpo.tasks import trainer
@@ -94,3 +95,20 @@ def test_another_rank_of_a_job_of_a_sweep_gets_the_words_of_the_job(monkeypatch:
     words = ["-m", "seed=3,4", "hydra.sweep.dir=x", "--config-dir", "mine", "-cn=other"]
     found = command(monkeypatch, trainer.RunMode.MULTIRUN, words, ["seed=4"])
     assert found == ["--config-dir", "mine", "-cn=other", "seed=4", 'hydra.run.dir="/runs/a b=1"']
+
+
+class Logs(CSVLogger):
+    """A logger that only knows its folder."""
+
+
+def test_a_logger_has_a_place_before_the_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    trainer._check_place(Logs(run), run)
+    trainer._check_place(Logs(tmp_path / "a" / "b"), run)
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "file").write_text("")
+    for place in (tmp_path / "file", tmp_path / "file" / "x"):
+        with pytest.raises(
+            UserError, match=rf"^logger\.save_dir={place} cannot be made \(Not a directory\); leave it out"
+        ):
+            trainer._check_place(Logs(place), run)

@@ -17,6 +17,7 @@ from rsgrpo.training import loggers
 from rsgrpo.training.event_files import COMPLETIONS, texts
 from rsgrpo.training.loggers import CSV, TensorBoard, Wandb, follow_records, show
 from rsgrpo.training.metrics_file import MetricsFile
+from rsgrpo.types import FieldError
 from tests.runs import ROOT, SETTINGS
 from tests.training.same_folder import events, table
 
@@ -293,3 +294,22 @@ def test_a_disk_that_is_full_when_a_log_is_opened_is_a_sentence(
     assert "cannot be written (No space left on device" in finished.stderr.splitlines()[-1]
     assert "Traceback" not in finished.stderr
     assert all("iteration" in record for record in run_folder.read(run / run_folder.METRICS))
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "says"),
+    [
+        (TensorBoard, {"foo": 1}, "got an unexpected keyword argument 'foo'"),  # Lightning would pass it on, later
+        (TensorBoard, {"log_dir": "x"}, "got an unexpected keyword argument 'log_dir'"),
+        (TensorBoard, {"max_queue": 0}, "max_queue=0 must be a whole number of at least 1"),
+        (TensorBoard, {"flush_secs": -1}, "flush_secs=-1 must be a whole number of at least 1"),
+        (CSV, {"foo": 1}, "got an unexpected keyword argument 'foo'"),
+        (CSV, {"flush_logs_every_n_steps": 0}, "flush_logs_every_n_steps=0 must be a whole number of at least 1"),
+    ],
+)
+def test_settings_of_a_logger_are_checked_before_its_first_record(
+    tmp_path: Path, kind: Any, settings: dict[str, Any], says: str
+) -> None:
+    with pytest.raises((TypeError, FieldError), match=says):
+        kind(tmp_path, **settings)
+    assert list(tmp_path.iterdir()) == []

@@ -26,8 +26,13 @@ def check_columns(columns: object) -> None:
         FieldError: naming the field.
     """
     names = dict(columns) if isinstance(columns, Mapping) else {}
+    unknown = next((name for name in names if name not in ("problem", "answer")), None)
+    if unknown is not None:
+        key = f"columns.{unknown}"
+        raise FieldError(key, names[unknown], "is neither a problem nor an answer", f"remove {key}")
     if names.keys() != {"problem", "answer"} or not all(isinstance(name, str) and name for name in names.values()):
-        raise FieldError("columns", columns, "must name a problem and an answer", "try columns.problem=problem")
+        lacks = next((name for name in ("problem", "answer") if not names.get(name)), "problem")
+        raise FieldError("columns", columns, "must name a problem and an answer", f"try columns.{lacks}={lacks}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

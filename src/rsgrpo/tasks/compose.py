@@ -18,6 +18,7 @@ from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import FieldError, UserError, check_arguments, check_values, field_errors_name_their_key, keyed
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.rewards.base import Reward
+from rsgrpo.rewards.isolated import IsolatedReward
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.tasks.keys import shown
@@ -117,11 +118,23 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
     isolates, isolation = node.pop("isolated", False), node.pop("isolation", {})
     if not isinstance(isolates, bool):
         raise UserError(f"{key}.isolated={isolates} must be true or false; try {key}.isolated=true")
+    _check_isolation(isolation, f"{key}.isolation")
     _keep_function(node)
     if isolates:
         parent[name] = {"_target_": "rsgrpo.rewards.isolated.IsolatedReward", "reward": node, **isolation}
         isolated.append(key)
     return isolated
+
+
+ISOLATION = tuple(spec.name for spec in fields(IsolatedReward) if spec.init and spec.name != "reward")
+
+
+def _check_isolation(isolation: Any, key: str) -> None:
+    if not isinstance(isolation, DictConfig | dict):
+        raise UserError(f"{key}={shown(isolation)}: it has keys of its own; try {key}.{ISOLATION[0]}=10")
+    unknown = next((str(name) for name in isolation if name not in ISOLATION), None)
+    if unknown is not None:
+        raise UserError(f"{key}.{unknown}: no such key, {key} has {', '.join(ISOLATION)}; remove {key}.{unknown}")
 
 
 def _keep_function(node: DictConfig) -> None:

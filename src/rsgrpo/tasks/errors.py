@@ -18,9 +18,8 @@ def explain(error: Exception, line: CommandLine) -> str:
     if isinstance(error, UserError):
         return text
     if not isinstance(error, HydraException) and isinstance(error, OSError):
-        return (
-            f"run folder {shown(error.filename)} cannot be made ({error.strerror}); choose another: hydra.run.dir=..."
-        )
+        key = "hydra.sweep.dir" if "--multirun" in line.flags else "hydra.run.dir"
+        return f"run folder {shown(error.filename)} cannot be made ({error.strerror}); choose another: {key}=..."
     return (
         _of_choice(text, line)
         or _of_key(text, line)

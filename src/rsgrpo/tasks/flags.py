@@ -87,6 +87,11 @@ def _from_here(folder: Path, otherwise: Path) -> Path:
 
 
 def own_folder(name: str) -> Path:
+    """The user's own folder of configuration, whole.
+
+    Raises:
+        UserError: when there is no such folder.
+    """
     if not Path(name).is_dir():
         raise UserError(f"--config-dir={shown(name)}: no such folder; name one that holds groups, or leave it out")
     return Path(name).resolve()

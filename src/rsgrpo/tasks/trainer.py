@@ -1,8 +1,10 @@
 """`trainer=`: Lightning's trainer, and how the policy is laid out on the devices."""
 
+import errno
+import os
 import sys
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 import lightning
 import torch
@@ -15,11 +17,14 @@ from omegaconf import DictConfig, ListConfig
 
 from rsgrpo.tasks.arguments import words_of_job
 from rsgrpo.tasks.compose import build
+from rsgrpo.training import ranks
 from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.sharding import Sharding
 from rsgrpo.training.strategy import FSDP2
 from rsgrpo.types import UserError, field_errors_name_their_key
+
+T = TypeVar("T")
 
 MOST_DEVICES = 128
 
@@ -70,8 +75,13 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
         settings |= {"strategy": strategy, "precision": "32-true" if precision == "bf16-mixed" else precision}
     else:
         settings["precision"] = precision
-    loggers: list[Logger] = [MetricsFile(run), build(cfg, "logger")]
-    callbacks = {name: build(cfg.callbacks, name) for name, callback in cfg.callbacks.items() if callback}
+    loggers: list[Logger] = [MetricsFile(run), _built_as(cfg, "logger", Logger)]
+    _check_place(loggers[-1], run)
+    callbacks = {
+        str(name): _built_as(cfg.callbacks, str(name), lightning.Callback)
+        for name, callback in cfg.callbacks.items()
+        if callback
+    }
     for name, callback in callbacks.items():
         if isinstance(callback, ChecksRecipe):
             with field_errors_name_their_key(f"callbacks.{name}"):
@@ -98,6 +108,39 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
         )
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
+
+
+def _check_place(logger: Logger, run: Path) -> None:
+    """Refuse a folder for a logger that cannot be made, before the first record is due; none is left behind."""
+    if logger.save_dir is None or not ranks.is_first():
+        return
+    folder = Path(logger.save_dir).expanduser()
+    missing = [] if folder == run else [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        if missing:
+            folder.mkdir(parents=True)
+        elif folder != run and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+    except OSError as error:
+        raise UserError(
+            f"logger.save_dir={logger.save_dir} cannot be made ({error.strerror}); leave it out: the run folder"
+        ) from error
+    finally:
+        for path in missing:
+            if path.is_dir():
+                path.rmdir()
+
+
+def _built_as(cfg: DictConfig, key: str, kind: type[T]) -> T:
+    """The object of a key, which Lightning takes for a `kind`."""
+    made = build(cfg, key)
+    if not isinstance(made, kind):
+        target = f"{cfg._get_full_key(key)}._target_"
+        raise UserError(
+            f"{target}={cfg[key]._target_} is no {kind.__module__}.{kind.__qualname__}; inherit from that, or remove "
+            f"{target}"
+        )
+    return made
 
 
 def _check_devices(cfg: DictConfig) -> None:

@@ -21,6 +21,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 
 from rsgrpo import run_folder
 from rsgrpo.training import event_files
+from rsgrpo.types import check_at_least_one
 
 Record = Mapping[str, Any]
 
@@ -100,7 +101,7 @@ def _check_passed_on(given: Mapping[str, Any], *takers: Callable[..., Any]) -> N
     """
     taken = {name for taker in takers for name in inspect.signature(taker).parameters}
     for name in given:
-        if name not in taken - {"kwargs"}:
+        if name not in taken - {"kwargs", "log_dir"}:
             raise TypeError(f"got an unexpected keyword argument {name!r}")
 
 
@@ -115,10 +116,14 @@ class TensorBoard(TensorBoardLogger):
         name: str | None = None,
         version: str = FOLDER,
         default_hp_metric: bool = False,
+        max_queue: int = 10,
+        flush_secs: int = 120,
         **lightnings: Any,
     ) -> None:
+        check_at_least_one(max_queue=max_queue, flush_secs=flush_secs)
         _check_passed_on(lightnings, TensorBoardLogger, SummaryWriter)
-        super().__init__(save_dir, name, version, default_hp_metric=default_hp_metric, **lightnings)
+        own = {"default_hp_metric": default_hp_metric, "max_queue": max_queue, "flush_secs": flush_secs}
+        super().__init__(save_dir, name, version, **own, **lightnings)
 
     @property
     @rank_zero_experiment
@@ -153,6 +158,7 @@ class CSV(CSVLogger):
         flush_logs_every_n_steps: int = 1,
         **lightnings: Any,
     ) -> None:
+        check_at_least_one(flush_logs_every_n_steps=flush_logs_every_n_steps)
         super().__init__(save_dir, name, version, flush_logs_every_n_steps=flush_logs_every_n_steps, **lightnings)
 
     def log_record(self, metrics: Mapping[str, float], iteration: int) -> None:
