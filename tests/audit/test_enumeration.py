@@ -325,3 +325,38 @@ def test_advantages_in_float32_are_taken_with_their_own_precision() -> None:
 def test_whole_numbers_are_floats() -> None:
     # Of two completions at p = 1/2 one is right with chance 1/2: (1/2)(1/p + 1/(1-p))/2 = 1.
     assert audit(Whole(), 2)["at"]["0.5"]["weight"] == pytest.approx(1.0)
+
+
+class Claims(Objective):
+    """A class of a user's own, whose claim is what it was made with."""
+
+    def __init__(self, claimed: Any, dtype: torch.dtype = torch.float64) -> None:
+        self.claimed, self.dtype = claimed, dtype
+
+    def advantages(self, rewards: Tensor, context: AdvantageContext) -> Tensor:
+        return rewards.sub_(rewards.mean(dim=1, keepdim=True)).mul_(2).to(self.dtype)
+
+    def claim(self, policy: Tensor, rewards: Tensor, completions: int) -> Any:
+        return self.claimed(policy * rewards)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize(
+    "claimed", [lambda r: 1.0, lambda r: r, lambda r: r.sum().detach(), lambda r: r.sum() * math.nan, lambda r: "r"]
+)
+def test_a_claim_that_is_no_differentiable_number_is_refused(claimed: Any) -> None:
+    with pytest.raises(UserError, match=r"^Claims\.claim returned .*; return one finite number that is differentiable"):
+        audit(Claims(claimed), 4)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.complex64])
+def test_advantages_in_half_precision_or_complex_are_refused(dtype: torch.dtype) -> None:
+    with pytest.raises(UserError, match=rf"Claims\.advantages returned {dtype}; return the type of the rewards"):
+        audit(Claims(Tensor.sum, dtype), 4)
+
+
+@pytest.mark.usefixtures("unchecked")
+def test_a_class_that_calculates_in_the_rewards_themselves_changes_nothing_else() -> None:
+    own = audit(Claims(Tensor.sum), 4)["at"]
+    assert own["0.25"]["weight"] == pytest.approx(2 * audit(GRPO(), 4)["at"]["0.25"]["weight"], rel=1e-12)

@@ -56,13 +56,24 @@ def gradient_moments(
 def claimed_gradient(
     objective: Objective, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int
 ) -> Float[Tensor, " M"] | None:
-    """Autograd of the objective's claim by the logits of the policy; None when it claims nothing."""
+    """Autograd of the objective's claim by the logits of the policy; None when it claims nothing.
+
+    Raises:
+        UserError: for a claim that is no differentiable number.
+    """
     claim = getattr(objective, "claim", None)  # a user's class need not inherit
     if claim is None:
         return None
     logits = policy.log().requires_grad_()
     value = claim(logits.softmax(0), rewards, completions)
-    return None if value is None else torch.autograd.grad(value, logits)[0]
+    if value is None:
+        return None
+    if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad or not value.isfinite().all():
+        raise UserError(
+            f"{type(objective).__name__}.claim returned {value!r:.60}; return one finite number that is differentiable "
+            "by the policy, or None"
+        )
+    return torch.autograd.grad(value.sum(), logits)[0]
 
 
 def outcomes_of(counts: Int[Tensor, "G M"]) -> Int[Tensor, "G N"]:

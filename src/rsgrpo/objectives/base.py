@@ -105,13 +105,15 @@ def checked_advantages(
         UserError: naming the objective's class and what is wrong with its result.
     """
     rewards = as_floats(rewards)  # a class of the user's need not inherit
-    advantages: object = objective.advantages(rewards, context)
+    advantages: object = objective.advantages(rewards.clone(), context)  # which it may change in place
     name = type(objective).__name__
     if not isinstance(advantages, Tensor) or advantages.shape != rewards.shape:
         what = list(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__
         raise UserError(
             f"objective: {name}.advantages returned {what}; return a tensor of the rewards' shape {list(rewards.shape)}"
         )
+    if advantages.is_complex() or advantages.dtype in (torch.float16, torch.bfloat16):
+        raise UserError(f"objective: {name}.advantages returned {advantages.dtype}; return the type of the rewards")
     advantages = advantages.detach().to(rewards)
     if not advantages.sum().isfinite() and not advantages.isfinite().all():
         raise UserError(f"objective: {name}.advantages returned a value that is not finite; check its divisions")
