@@ -18,6 +18,7 @@ EXAMPLES = (
     equal(r"\{1,2,4\}", r"\{4, 2, 1\}", "a set has no order"),
     equal(r"\{4,5\}", "4, 5", "a set without its braces"),
     different("3,3", "3", "a list counts its members"),
+    different(r"1,2,\ldots,n", r"n,2,\ldots,1", "a list that goes on has an order"),
     different("(3, 4)", "(4, 3)", "a tuple has an order"),
     different("(1,2)", r"\{1,2\}", "a pair is no set"),
     equal("(11,7)or(7,11)", r"(7,11),\ (11,7)", "a list of pairs"),
@@ -29,6 +30,7 @@ EXAMPLES = (
         r"\left[\begin{array}{cc}1&2\\3&4\end{array}\right]",
         "a matrix in any brackets",
     ),
+    equal(r"\begin{pmatrix}1\\2\end{pmatrix}", r"\mathbf{i}+2\mathbf{j}", "a column is a vector"),
     different(r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}", "a row is no column"),
     equal(r"\pm 3", "3, -3", "both signs"),
     equal("p = 5, q = 2", "(p,q)=(5,2)", "named values"),
@@ -37,6 +39,9 @@ EXAMPLES = (
     equal("f(x)=2x+3", "y=2x+3", "y is f(x)"),
     different("x = 5", "y = 5", "another unknown"),
     different("5", "3 = 5", "an equation of numbers has to hold"),
+    different("f(3)=2", "f(2)=3", "a value of a function is one at its place"),
+    different(r"\max f=4", r"\min f=4", "another function"),
+    different(r"|x|=4", r"|y|=4", "another unknown"),
     equal("2", r"17 \bmod 5 = 2", "an equation of numbers that holds"),
     different("2x^2+3y^2=d", "3", "an equation is not its end"),
     equal("x+2y=3", "2x+4y=6", "equations up to a factor"),
@@ -49,6 +54,10 @@ EXAMPLES = (
     different(r"x<-1\text{ or }x>3", r"x<-1\text{ and }x>3", "and is an intersection"),
     equal(r"\{x \mid x>2\}", r"(2,\infty)", "a set by a condition"),
     equal("[-2,7]", r"x\in[-2,7]", "membership"),
+    different(r"x\in(0,1)", r"y\in(0,1)", "another unknown"),
+    different("w>v>u", "w>v>h", "another chain"),
+    equal(r"x\ne0", r"\mathbb{R}-\{0\}", "a set without a point"),
+    different(r"[0,\infty)", r"[0,\infty]", "infinity is no real number"),
     equal("(0,1)", "]0,1[", "brackets turned round"),
     different("[-2,7]", "(-2,7]", "another end"),
     equal("3k", r"3k\text{ for any integer }k", "what the letters stand for may be left out"),
@@ -66,7 +75,7 @@ _SIGNS = {
     r"\Rightarrow": "=>", r"\iff": "<=>",
     r"\propto": "prop", r"\ll": "<<", r"\gg": ">>", ":": ":", r"\colon": ":", r"\doteq": "=", r"\simeq": "=",
 }  # fmt: skip
-_OR, _AND = {r"\lor", r"\vee"}, {r"\land", r"\wedge", "&"}
+_OR, _AND = {r"\lor", r"\vee"}, {r"\land", r"\wedge", r"\&", "&"}
 _CLOSING = {"(": (")", "]"), "[": ("]", ")", "["), "{": ("}",), r"\{": (r"\}",), "<": (r"\rangle",), "]": ("[", "]")}
 _SETS = {r"\cup": "u", r"\cap": "n", r"\setminus": "-", r"\backslash": "-"}
 

@@ -75,7 +75,7 @@ _LEAD_WORDS = (
     r"(?:is|are|equals|was|will be|would be))?"
     r"\s*[:=]?|"
     r"(?:therefore|thus|hence|so|there are|there is|it is|it equals|"
-    r"we get|we have|this is|approximately|about|exactly|equals|ans|approx\.?)\b\s*[:=,]?"
+    r"we get|we have|this is|approximately|about|exactly|equals|ans\.|ans\b|approx\.|approx\b)\s*[:=,]?"
 )
 _SENTENCE = re.compile(
     rf"^\\text\s*\{{\s*(?:{_LEAD_WORDS})\s*\}}\s*[:=]?\s*(?=\S)|^(?:{_LEAD_WORDS})\s+(?=\S)|^(?:answer|ans|result)\s*[:=]\s*(?=\S)",
@@ -103,6 +103,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\fcolorbox\s*\{[^{}]*\}\s*\{[^{}]*\}", " ", text)
     text = _WITH_ARGUMENT.sub(" ", text)
     text = _SWITCHED.sub(lambda m: rf"{{\{_switched(m[1])}{{{m[2]}}}}}", text)
+    text = re.sub(r"\\vec\s*(?=\{\s*[A-Z]{2}\s*\})", r"\\overrightarrow", text)
     text = _FONTS.sub(lambda m: r"\text" if m[1] else r"\mathrm" if m[2] else r"\mathbf", text)
     text = re.sub(r"\\mathrm(?![A-Za-z])\s*(?!\s*[{])", " ", text)
     text = _SWITCHES.sub(" ", text)

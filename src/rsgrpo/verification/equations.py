@@ -6,7 +6,16 @@ from mpmath import mp
 
 from rsgrpo.verification.lists import Same, all_of, named_tuple, same_lists
 from rsgrpo.verification.operations import Undecided, Undefined, number
-from rsgrpo.verification.scalars import DIGITS, close, contains, equal_values, is_constant, letters, with_name
+from rsgrpo.verification.scalars import (
+    DIGITS,
+    close,
+    contains,
+    equal_values,
+    is_applied,
+    is_constant,
+    letters,
+    with_name,
+)
 from rsgrpo.verification.tree import Builder, Call, Node, Num, Rel, Seq, SetOp, Sym, Text
 from rsgrpo.verification.values import Values
 
@@ -134,7 +143,9 @@ def _renamed(node: Rel, gold: Rel) -> Rel:
     """An equation f(t) = ... with the argument called as in the other."""
     mine, theirs = node.sides[0], gold.sides[0]
     match mine, theirs:
-        case (Call(name, (Sym(a),)), Call(other, (Sym(b),))) if name == other and a != b and b not in letters(node):
+        case (Call(name, (Sym(a),)), Call(other, (Sym(b),))) if (
+            name == other and is_applied(mine) and a != b and b not in letters(node)
+        ):
             return Rel(node.signs, tuple(with_name(side, a, b) for side in node.sides))
     return node
 
@@ -150,7 +161,7 @@ def _two_equations(gold: Rel, answer: Rel, same: Same) -> bool | None:
     if len(gold.sides) == len(answer.sides) == 2:
         if all_of((same(gold.sides[0], answer.sides[1]), same(gold.sides[1], answer.sides[0]))):
             return True
-        if _proportional(gold, answer) or _solves(gold, answer) or _solves(answer, gold):
+        if (letters(gold) and _proportional(gold, answer)) or _solves(gold, answer) or _solves(answer, gold):
             return True
         if (
             any(isinstance(side, Seq) for side in gold.sides + answer.sides)

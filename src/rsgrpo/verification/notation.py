@@ -22,6 +22,9 @@ EXAMPLES = (
     equal(r"\frac12", r"\dfrac{1}{2}", "a fraction of any size"),
     equal("15.5", r"\nicefrac{31}{2}", "a fraction of any size"),
     equal("8!!", "384", "a double factorial"),
+    equal("120", "5!=120", "a factorial, not the sign of what is unequal"),
+    equal(r"3-2i", r"3-2\imath", "a letter without its dot"),
+    equal("4", r"19 \mod 5", "a remainder"),
     equal(r"\sqrt[3]{-8}", "-2", "the real root"),
     equal("7+i", "(2+i)(3-i)", "complex numbers"),
     equal("5", "|3+4i|", "complex numbers"),
@@ -87,7 +90,11 @@ _MISC = (
     (re.compile(r"\\(?:dots|dotsc|dotsb|cdots|hdots)(?![A-Za-z])|(?<!\.)\.\.\.(?!\.)"), r"\\ldots "),
     (re.compile(r"\\Bbb(?![A-Za-z])"), r"\\mathbb"),
     (re.compile(r"\\(?:land|wedge)(?![A-Za-z])"), r"\\land "),
+    (re.compile(r"(?<=[\d)}])!=(?!=)"), "! ="),
     (re.compile(r"(?<![<>=!])!=(?!=)"), r"\\ne "),
+    (re.compile(r"\\mod(?![A-Za-z])"), r"\\bmod "),
+    (re.compile(r"\\([ij])math(?![A-Za-z])"), r" \1 "),
+    (re.compile(r"(?<=[\])}])\s*-\s*(?=\\\{)"), r"\\setminus "),
     (re.compile(r"<=>?"), r"\\le "),
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"\\mathbb\s+([A-Z])"), r"\\mathbb{\1}"),
@@ -145,5 +152,5 @@ def squeezed(text: str) -> str:
     """
     text = re.sub(r"\\text\s*\{\s*([^{}]*?)\s*\}", r"\1", text)
     text = re.sub(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])", r"\1{}", text)
-    text = re.sub(r"(?<=\d)\s+(?=\d)", "{}", text)
+    text = re.sub(r"(?<=[\d.])\s+(?=[\d.])", "{}", text)
     return re.sub(r"([_^])\{(\w)\}", r"\1\2", text.replace(" ", ""))

@@ -16,6 +16,7 @@ EXAMPLES = (
     equal("100, 200", r"\{200,100\}", "a list, for its space"),
     equal("3.14", "3{,}14", "the decimal comma of TeX"),
     different("13", "1 3", "two numbers"),
+    different("1.5", "1 .5", "two numbers"),
     equal("70", "70.0", "zeros that say nothing"),
     equal("073", "73", "zeros that say nothing"),
     equal(r"\frac{1}{3}", r"0.\bar3", "a bar repeats"),

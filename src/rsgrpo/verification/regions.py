@@ -55,6 +55,7 @@ def is_region(node: Node) -> bool:
 def same_region(gold: Node, answer: Node) -> bool | None:
     """Whether two trees are the same set of numbers; None when one is no such set."""
     verdicts = []
+    named = (letters(gold) | letters(answer)) - {r"\emptyset"}
     with mp.workdps(DIGITS):
         for point in range(2):
             try:
@@ -62,8 +63,10 @@ def same_region(gold: Node, answer: Node) -> bool | None:
             except (NoRegion, Undecided, Undefined):
                 return None
             names = {side.unknown for side in sets} - {None}
+            if named - names and all(_agree(side, _NOTHING) for side in sets):
+                continue  # with the letters so, nothing is in either
             verdicts.append(len(names) < 2 and _agree(*sets))
-    return all(verdicts)
+    return all(verdicts) if verdicts else None
 
 
 _NOTHING = Region(None, (), lambda _: False)
@@ -126,7 +129,7 @@ def _real(value: Any) -> Any:
 
 
 def _interval(low: Any, high: Any, with_low: bool, with_high: bool) -> Region:
-    if low > high:
+    if low > high or (with_low and mp.isinf(low)) or (with_high and mp.isinf(high)):
         raise NoRegion
 
     def has(x: Any) -> bool:

@@ -60,10 +60,11 @@ def with_name(node: Node, old: str, new: str) -> Node:
 
 def is_constant(node: Node) -> bool:
     """Whether an expression has a value without any letter having one."""
-    return not letters(node) and not contains(node, _is_applied)
+    return not letters(node) and not contains(node, is_applied)
 
 
-def _is_applied(node: Node) -> bool:
+def is_applied(node: Node) -> bool:
+    """Whether a tree is a function of which only the name is known, such as f(2)."""
     known = ("floor", "gcd", "factorial", "factorial2")
     return isinstance(node, Call) and node.name[0] in "fghFGH" and node.name not in known
 
