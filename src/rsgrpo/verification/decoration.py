@@ -20,6 +20,7 @@ EXAMPLES = (
     equal("13", r"\underline{\underline{13}}", "lines"),
     equal("13", r"\mathsf{13}", "a font"),
     equal("13", r"\operatorname{13}", "a font"),
+    equal(r"\frac{1}{3}", r"\textbf{\frac{1}{3}}", "a font"),
     equal("13", "**13**", "Markdown"),
     equal("13", "`13`", "code"),
     equal("13", r"13\ \blacksquare", "an end mark"),
@@ -86,6 +87,7 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _FILLED = re.compile(r"\\text\s*\{((?!\s*\((?![^{}]*\)))[^{}]*[\d$\\(][^{}]*)\}")
+_COMMAND = re.compile(r"\\(?!text)[A-Za-z]+")
 _SWITCHED = re.compile(r"\{\s*\\(rm|bf|it|sf|tt|mathrm|mathbf)(?![A-Za-z])\s*([^{}]*)\}")
 
 
@@ -133,6 +135,8 @@ def _bare(text: str) -> str:
     text = _SENTENCE.sub("", _SAID.sub(r"\\text{", text))
     if text.startswith("{") and end_of_group(text, 0) == len(text):
         text = text[1:-1]
+    if text.startswith(r"\text{") and end_of_group(text, 5) == len(text) and _COMMAND.search(text, 5):
+        text = text[6:-1]
     for font in (r"\mathbf", r"\mathrm"):
         if (
             text.startswith(font + "{")

@@ -59,6 +59,10 @@ _LIMITS = re.compile(r"\\(?:operatorname|mathrm)\s*\{\s*d\s*\}\s*(?=[a-z](?![A-Z
 _MISC = (
     (re.compile(r"\{?\s*([^{}\\]+?)\s*\\choose\s*([^{}\\]+?)\s*(?:\}|$)"), r"\\binom{\1}{\2}"),
     (re.compile(r"\\text\s*\{\s*,\s*\}"), ", "),
+    (
+        re.compile(r"(?<=\d)\s*\\text\s*\{\s*(hours?|minutes?|feet|pounds|weeks?|days?),? and\s*\}\s*(?=\d)"),
+        r" \\text{\1} ",
+    ),
     (re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d)"), ":"),
     (re.compile(r"\\text\s*\{\s*(?:minus|negative)\s*\}"), "-"),
     (re.compile(r"\\(?:pounds|textsterling)(?![A-Za-z])"), "£"),

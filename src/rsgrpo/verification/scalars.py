@@ -55,6 +55,12 @@ def with_name(node: Node, old: str, new: str) -> Node:
             return Call(name, tuple(with_name(arg, old, new) for arg in args))
         case Quantity(value, unit):
             return Quantity(with_name(value, old, new), unit)
+        case Rel(signs, sides):
+            return Rel(signs, tuple(with_name(side, old, new) for side in sides))
+        case Seq(opening, closing, items):
+            return Seq(opening, closing, tuple(with_name(item, old, new) for item in items))
+        case Joined(word, items):
+            return Joined(word, tuple(with_name(item, old, new) for item in items))
     return node
 
 
