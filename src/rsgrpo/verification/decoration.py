@@ -33,6 +33,9 @@ EXAMPLES = (
     equal(r"5\mathbf{v}", "5v", "a bold letter is the letter"),
     different(r"2\mathbf{A}", r"2\mathbf{B}", "another bold letter"),
     different(r"2\mathbf{A}", "2", "a bold letter is no unit"),
+    equal("26!", "26!.", "a full stop"),
+    different("5", "5!.", "a factorial before a full stop"),
+    equal("no", r"\mathbf{no}", "a word in bold"),
     different("13", r"\text{not }13", "a word that matters"),
 )
 
@@ -65,7 +68,7 @@ _TAGS = re.compile(r"</?(?:b|i|u|em|strong|span|sub|mark|font|center|div|p|code|
 _LAYOUT = re.compile(r"\\(?:begin|end)\s*\{(?:equation|equation\*|center|displaymath|math)\}")
 _MARKDOWN = re.compile(r"^\s*(?:(\*\*\*|\*\*|\*|__|`+|\"|''|')(?P<inside>.+)\1|#+\s+(?P<heading>.+))\s*$", re.DOTALL)
 _END = re.compile(
-    r"(?:\\(?:blacksquare|square|Box|qed|qedsymbol|checkmark|blacklozenge|diamond|bigstar|hfill)(?![A-Za-z])|\\\\|[.,;:!]*\s*$(?<=[.,;:])|~|\\(?=$))\s*$"
+    r"(?:\\(?:blacksquare|square|Box|qed|qedsymbol|checkmark|blacklozenge|diamond|bigstar|hfill)(?![A-Za-z])|\\\\|[.,;:]+\s*$|~|\\(?=$))\s*$"
 )
 _START = re.compile(
     r"^(?:=|:|~|\\\\|\\(?:Rightarrow|rightarrow|implies|therefore|to|longrightarrow|Longrightarrow|approx|approxeq|simeq|because|iff|cong|colon|bullet)(?![A-Za-z])|&)\s*"
@@ -87,7 +90,7 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _FILLED = re.compile(r"\\text\s*\{((?!\s*\((?![^{}]*\)))[^{}]*[\d$\\(][^{}]*)\}")
-_COMMAND = re.compile(r"\\(?!text)[A-Za-z]+")
+_MATHS = re.compile(r"[\\_^]")
 _SWITCHED = re.compile(r"\{\s*\\(rm|bf|it|sf|tt|mathrm|mathbf)(?![A-Za-z])\s*([^{}]*)\}")
 
 
@@ -135,13 +138,13 @@ def _bare(text: str) -> str:
     text = _SENTENCE.sub("", _SAID.sub(r"\\text{", text))
     if text.startswith("{") and end_of_group(text, 0) == len(text):
         text = text[1:-1]
-    if text.startswith(r"\text{") and end_of_group(text, 5) == len(text) and _COMMAND.search(text, 5):
+    if text.startswith(r"\text{") and end_of_group(text, 5) == len(text) and _MATHS.search(text, 6):
         text = text[6:-1]
     for font in (r"\mathbf", r"\mathrm"):
         if (
             text.startswith(font + "{")
             and end_of_group(text, len(font)) == len(text)
-            and not text[len(font) + 1 : -1].isalpha()
+            and not (text[len(font) + 1 : -1].isalpha() and len(text) == len(font) + 3)
         ):
             text = text[len(font) + 1 : -1]
     return text.strip()

@@ -64,7 +64,7 @@ _MISC = (
         r" \\text{\1} ",
     ),
     (re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d)"), ":"),
-    (re.compile(r"\\text\s*\{\s*(?:minus|negative)\s*\}"), "-"),
+    (re.compile(r"\\text\s*\{\s*(?:minus|negative)\s*\}(?=\s*\S)"), "-"),
     (re.compile(r"\\(?:pounds|textsterling)(?![A-Za-z])"), "£"),
     (re.compile(r"\\(?:euro|texteuro)(?![A-Za-z])"), "€"),
     (re.compile(r"\\(?:textcent|cent)(?![A-Za-z])"), "¢"),
