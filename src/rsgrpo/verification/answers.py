@@ -56,6 +56,8 @@ EXAMPLES = (
     different(r"x\in(0,1)", r"y\in(0,1)", "another unknown"),
     different("w>v>u", "w>v>h", "another chain"),
     equal(r"x\ne0", r"\mathbb{R}-\{0\}", "a set without a point"),
+    different("(1,2,3)", "(1,2,3]", "brackets of nothing"),
+    different(r"x=5\text{ and }x=9", r"x\le5\text{ and }x=9", "a condition is no value"),
     different(r"[0,\infty)", r"[0,\infty]", "infinity is no real number"),
     equal("(0,1)", "]0,1[", "brackets turned round"),
     different("[-2,7]", "(-2,7]", "another end"),
@@ -187,6 +189,8 @@ class Answers(Commands):
             else None
         )
         if items is not None and opening != "{":
+            if len(items) > 2 and opening + closing in ("[)", "(]"):
+                raise Unreadable("brackets")
             return Seq({"<": "("}.get(opening, opening), {r"\rangle": ")"}.get(closing, closing), items)
         return content
 

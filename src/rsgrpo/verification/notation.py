@@ -31,6 +31,9 @@ EXAMPLES = (
     equal("-1", r"e^{i\pi}", "complex numbers"),
     different("7", r"3+4\mathrm{i}", "complex numbers"),
     different("2", r"2\mathrm{e}", "the base of logarithms"),
+    different(r"\text{Re}(z)", "z", "a letter may be a complex number"),
+    different(r"\text{Im}(z)", r"\text{Im}(w)", "another letter"),
+    different(r"\frac{1}{1000!}", r"\frac{1}{8000!}", "small numbers are compared by their own size"),
     different("p - q", "p q", "another operation"),
     different(r"\frac1{2^{98}}", r"\frac1{3^{98}}", "small numbers are compared by their own size"),
 )

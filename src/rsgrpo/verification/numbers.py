@@ -28,6 +28,8 @@ EXAMPLES = (
     equal(r"\frac{1}{3}", "0.333333", "six decimals, rounded"),
     different(r"\frac{2}{3}", "0.67", "fewer decimals are another number"),
     different(r"\frac{1}{3}", "0.333", "fewer decimals are another number"),
+    different(r"7.142857142857\times10^{-2}", r"7.142854142857\times10^{-2}", "another decimal of the same length"),
+    equal(r"2.314814814815\times10^{-3}", r"\frac{1}{432}", "twelve decimals, rounded"),
     equal("1500", "1.5e3", "a power of ten"),
     equal("0.00015", "1.5e-4", "a power of ten"),
     different(r"1.6\times10^{-19}", r"1.7\times10^{-19}", "numbers are compared by their own size"),

@@ -21,6 +21,8 @@ EXAMPLES = (
     equal(r"f(x)=x\text{ for all }x>0", r"f(x)=x\text{ when }0<x", "the same condition"),
     different(r"f(x)=x\text{ for all }x>0", r"f(x)=x\text{ for all }x<0", "another condition"),
     different(r"\frac1x, x\ne0", r"\frac1x, x\ne1", "another condition"),
+    different(r"2n, n\in\mathbb{Z}", r"2n, n\notin\mathbb{Z}", "other numbers"),
+    different(r"x\in\mathbb{Z}", r"y\in\mathbb{Z}", "another letter, of which this is the answer"),
     different(r"n\text{ is even}", r"n\text{ is odd}", "words that matter"),
     different(r"n\text{ is prime}", "n", "words that matter"),
 )
@@ -47,6 +49,8 @@ _KINDS = {
     "rational": "Q",
     "complex": "C",
     "nonzero": "!=0",
+    "not ": "not",
+    r"\\notin": "not",
     "negative": "<0",
 }
 FEWER = frozenset(("even", "odd", "prime"))
@@ -80,6 +84,12 @@ _ANY = re.compile(
 )
 
 
+def _qualifier(text: str) -> str:
+    """What a text says of its letters; nothing where it says nothing else."""
+    match = _QUALIFIER.search(text)
+    return match[0] if match and without_qualifier(text)[0] != text else ""
+
+
 def contradict(gold: str, answer: str) -> bool:
     r"""Whether two texts put other conditions on their letters.
 
@@ -88,15 +98,14 @@ def contradict(gold: str, answer: str) -> bool:
     """
     said = []
     for text in (gold, answer):
-        match = _QUALIFIER.search(text)
-        condition = _CONDITION.search(match[0]) if match and without_qualifier(text)[0] != text else None
+        condition = _CONDITION.search(_qualifier(text))
         said.append(read(condition[0].strip()) if condition else None)
     return said[0] is not None and said[1] is not None and same(said[0], said[1]) is False
 
 
 def called_alike(gold: str, answer: str, tree: Node) -> Node:
     """The tree of an answer, the letter that stands for any number called as in the gold."""
-    names = [{found[1] or found[2] for found in _ANY.finditer(text)} for text in (gold, answer)]
+    names = [{found[1] or found[2] for found in _ANY.finditer(_qualifier(text))} for text in (gold, answer)]
     if len(names[0]) == len(names[1]) == 1 and names[0] != names[1]:
         (wanted,), (name,) = names
         if wanted not in letters(tree):

@@ -33,6 +33,10 @@ class NoRegion(ValueError):
     """The tree is no set of real numbers."""
 
 
+class WithInfinity(NoRegion):
+    """An interval that infinity belongs to."""
+
+
 def is_region(node: Node) -> bool:
     """Whether a tree can only be meant as a set of numbers, or a condition on one."""
     match node:
@@ -59,14 +63,25 @@ def same_region(gold: Node, answer: Node) -> bool | None:
     with mp.workdps(DIGITS):
         for point in range(2):
             try:
-                sets = [region(node, Values(point)) for node in (gold, answer)]
+                found = [_region_or_beyond(node, Values(point)) for node in (gold, answer)]
             except (NoRegion, Undecided, Undefined):
                 return None
+            sets = [side for side in found if side is not None]
+            if len(sets) < 2:
+                return False if sets else None
             names = {side.unknown for side in sets} - {None}
             if named - names and all(_agree(side, _NOTHING) for side in sets):
                 continue  # with the letters so, nothing is in either
             verdicts.append(len(names) < 2 and _agree(*sets))
     return all(verdicts) if verdicts else None
+
+
+def _region_or_beyond(node: Node, values: Values) -> Region | None:
+    """The set of numbers that a tree means; None for one with infinity in it."""
+    try:
+        return region(node, values)
+    except WithInfinity:
+        return None
 
 
 _NOTHING = Region(None, (), lambda _: False)
@@ -98,6 +113,7 @@ def region(node: Node, values: Values) -> Region:
             return _by_condition(var, condition, values)
         case Joined(word, parts):
             conditions = any(isinstance(part, Rel) and part.signs != ("in",) for part in parts)
+            conditions &= not all(isinstance(part, Rel) and part.signs == ("=",) for part in parts)
             return _all("n" if word in ("and", ";") and conditions else "u", parts, values)
         case Seq("", _, items) if all(isinstance(item, Rel) for item in items):
             unions = all(isinstance(item, Rel) and item.signs in (("=",), ("in",)) for item in items)
@@ -129,8 +145,10 @@ def _real(value: Any) -> Any:
 
 
 def _interval(low: Any, high: Any, with_low: bool, with_high: bool) -> Region:
-    if low > high or (with_low and mp.isinf(low)) or (with_high and mp.isinf(high)):
+    if low > high:
         raise NoRegion
+    if (with_low and mp.isinf(low)) or (with_high and mp.isinf(high)):
+        raise WithInfinity
 
     def has(x: Any) -> bool:
         if close(x, low) or close(x, high):

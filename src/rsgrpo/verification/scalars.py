@@ -159,6 +159,11 @@ def _same_decimals(a: Fraction, b: Fraction) -> bool:
     return not exact and abs(a - b) <= Fraction(1, 2 * 10**places)
 
 
+def _terminates(value: Any) -> bool:
+    """Whether a number is exact and has 60 decimals or fewer."""
+    return isinstance(value, Fraction) and 10**60 % value.denominator == 0
+
+
 def _pair(gold: Node, answer: Node, point: int, base: int, digits: int) -> tuple[Any, Any]:
     with mp.workdps(digits):
         return Values(point, base).of(gold), Values(point, base).of(answer)
@@ -166,6 +171,8 @@ def _pair(gold: Node, answer: Node, point: int, base: int, digits: int) -> tuple
 
 def _close(pair: tuple[Any, Any], rounded: bool, gold: Node, answer: Node, point: int, base: int) -> bool:
     """Whether a pair of values is equal; small differences are calculated again with more digits."""
+    if rounded and _decimal(gold) and _decimal(answer) and all(_terminates(value) for value in pair):
+        return _same_decimals(*pair)
     with mp.workdps(DIGITS):
         if _integral(gold) or _integral(answer):
             x, y = (number(value) for value in pair)

@@ -44,6 +44,7 @@ class Values:
 
     def __init__(self, point: int, base: int = 0) -> None:
         self.point, self.base, self.steps = point, base, 0
+        self.named = 0
         self.bound: dict[str, Any] = {}
 
     def of(self, node: Node) -> Any:
@@ -62,6 +63,7 @@ class Values:
             case Const(name):
                 return self.bound[name] if name in self.bound else self.constant(name)
             case Sym(name):
+                self.named += 1
                 return self.bound[name] if name in self.bound else at_point(name, self.point)
             case Quantity(value, "%"):
                 return times(self.of(value), Fraction(1, 100))
@@ -83,7 +85,10 @@ class Values:
             found = remainder_of_power(*(self.of(arg) for arg in (*args[0].args, args[1])))
             if found is not None:
                 return found
+        named = self.named
         values = [self.of(arg) for arg in _spread(args)]
+        if name in ("Re", "Im", "arg") and self.named > named:
+            return unknown(name, values)  # the points of letters are real
         if any(isinstance(value, list) for value in values):
             return of_matrices(name, values)
         if name == "log" and len(values) == 1:
