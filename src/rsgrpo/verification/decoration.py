@@ -68,7 +68,7 @@ _TAGS = re.compile(r"</?(?:b|i|u|em|strong|span|sub|mark|font|center|div|p|code|
 _LAYOUT = re.compile(r"\\(?:begin|end)\s*\{(?:equation|equation\*|center|displaymath|math)\}")
 _MARKDOWN = re.compile(r"^\s*(?:(\*\*\*|\*\*|\*|__|`+|\"|''|')(?P<inside>.+)\1|#+\s+(?P<heading>.+))\s*$", re.DOTALL)
 _END = re.compile(
-    r"(?:\\(?:blacksquare|square|Box|qed|qedsymbol|checkmark|blacklozenge|diamond|bigstar|hfill)(?![A-Za-z])|\\\\|[.,;:]+\s*$|~|\\(?=$))\s*$"
+    r"(?:\\(?:blacksquare|square|Box|qed|qedsymbol|checkmark|blacklozenge|diamond|bigstar|hfill)(?![A-Za-z])|\\\\|[,;:]+\s*$|(?<!\.)\.\s*$|~|\\(?=$))\s*$"
 )
 _START = re.compile(
     r"^(?:=|:|~|\\\\|\\(?:Rightarrow|rightarrow|implies|therefore|to|longrightarrow|Longrightarrow|approx|approxeq|simeq|because|iff|cong|colon|bullet)(?![A-Za-z])|&)\s*"

@@ -99,7 +99,9 @@ def _read(gold: str, answer: str) -> bool | None:
     """By the trees of both; where a text has two readings, any pair of them that agrees."""
     said = gold, answer
     (gold, of_gold), (answer, of_answer) = without_qualifier(gold), without_qualifier(answer)
-    if ((of_gold or of_answer & FEWER) and of_answer and of_gold != of_answer) or contradict(*said):
+    if ((of_gold or of_answer & FEWER) and of_answer and of_gold != of_answer) or (
+        said != (gold, answer) and contradict(*said)
+    ):
         return False
     if (
         _CONSTANT.search(gold)
@@ -107,7 +109,9 @@ def _read(gold: str, answer: str) -> bool | None:
         and named[1] not in answer[: named.start(1)]
     ):
         answer = f"{answer[: named.start(1)]}C"
-    trees = _trees(gold), [called_alike(*said, tree) for tree in _trees(answer)]
+    trees = _trees(gold), _trees(answer)
+    if said != (gold, answer):
+        trees = trees[0], [called_alike(*said, tree) for tree in trees[1]]
     verdicts = [same(a, b) for a, b in product(*trees)]
     if True in verdicts:
         return True

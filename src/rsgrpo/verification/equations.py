@@ -53,12 +53,19 @@ def _is_text(node: Node) -> bool:
     return isinstance(node, Text)
 
 
+def _is_event(node: Node) -> bool:
+    """Whether a letter can be an event, as in P(A)."""
+    return isinstance(node, Sym) and node.name[:1].isupper()
+
+
 def _is_name(node: Node) -> bool:
     """Whether a side of an equation only names what the other side is."""
     if isinstance(node, Call):
         if node.name == "mul":  # P(A), P(\text{heads})
             of = node.args[1]
-            return isinstance(node.args[0], Sym) and (isinstance(of, Num | Rel | Seq) or contains(of, _is_text))
+            return isinstance(node.args[0], Sym) and (
+                isinstance(of, Num | Rel | Seq) or contains(of, _is_text) or _is_event(of)
+            )
         if node.name == "abs":
             return node.args[0] not in _UNKNOWNS and isinstance(node.args[0], Sym | Call)
         if node.name in _OF_A_FIGURE:

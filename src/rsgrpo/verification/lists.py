@@ -162,8 +162,20 @@ def _column(node: Matrix) -> Node | None:
     return Seq("(", ")", tuple(row[0] for row in node.rows)) if len(node.rows[0]) == 1 and len(node.rows) > 1 else None
 
 
+def _rows(node: Node) -> Node | None:
+    """A matrix written as a tuple of its rows."""
+    if isinstance(node, Seq) and node.opening in ("(", "[") and all(isinstance(item, Seq) for item in node.items):
+        rows = tuple(item.items for item in node.items if isinstance(item, Seq))
+        return Matrix(rows) if len({len(row) for row in rows}) == 1 else None
+    return None
+
+
 def same_tuples(gold: Node, answer: Node, same: Same) -> bool | None:
     """Whether two tuples, vectors or intervals are the same."""
+    if isinstance(gold, Matrix) != isinstance(answer, Matrix):
+        gold, answer = _rows(gold) or gold, _rows(answer) or answer
+        if isinstance(gold, Matrix) and isinstance(answer, Matrix):
+            return same(gold, answer)
     sides = [_column(node) or node if isinstance(node, Matrix) else node for node in (gold, answer)]
     first, second = sides
     if isinstance(first, Seq) and isinstance(second, Seq):

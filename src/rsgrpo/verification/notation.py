@@ -4,6 +4,7 @@ Characters are commands, ornaments are gone, and each sign has one spelling.
 """
 
 import re
+from functools import lru_cache
 from math import perm
 
 from rsgrpo.verification.characters import as_commands
@@ -34,6 +35,7 @@ EXAMPLES = (
     different(r"\text{Re}(z)", "z", "a letter may be a complex number"),
     different(r"\text{Im}(z)", r"\text{Im}(w)", "another letter"),
     different(r"\frac{1}{1000!}", r"\frac{1}{8000!}", "small numbers are compared by their own size"),
+    different("|x|+|y|", "|x+y|", "letters have either sign"),
     different("p - q", "p q", "another operation"),
     different(r"\frac1{2^{98}}", r"\frac1{3^{98}}", "small numbers are compared by their own size"),
 )
@@ -59,6 +61,15 @@ _CHOOSE = (
 _BEHIND_POINT = re.compile(r"\.\d{3}(?:\\[,!]\d{3})*\\[,!]\d{1,3}(?!\d)")
 _WORDS = {"infinity": r"\infty ", "Infinity": r"\infty "}
 _LIMITS = re.compile(r"\\(?:operatorname|mathrm)\s*\{\s*d\s*\}\s*(?=[a-z](?![A-Za-z]))")
+_COMMANDS = {
+    "pounds": "£", "textsterling": "£", "euro": "€", "texteuro": "€", "textcent": "¢", "cent": "¢",
+    "textdollar": r"\$", "surd": r"\sqrt ", "ell": " l ", "imath": " i ", "jmath": " j ", "lnot": r"\neg ",
+    "Vert": r"\|", "lVert": r"\|", "rVert": r"\|", "leqq": r"\le", "leqslant": r"\le", "geqq": r"\ge",
+    "geqslant": r"\ge", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
+    "Bbb": r"\mathbb", "wedge": r"\land ", "bigcup": r"\cup", "mod": r"\bmod ", "dots": r"\ldots ",
+    "dotsc": r"\ldots ", "dotsb": r"\ldots ", "cdots": r"\ldots ", "hdots": r"\ldots ",
+}  # fmt: skip
+_COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])")
 _MISC = (
     (re.compile(r"\{?\s*([^{}\\]+?)\s*\\choose\s*([^{}\\]+?)\s*(?:\}|$)"), r"\\binom{\1}{\2}"),
     (re.compile(r"\\text\s*\{\s*,\s*\}"), ", "),
@@ -68,49 +79,30 @@ _MISC = (
     ),
     (re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d)"), ":"),
     (re.compile(r"\\text\s*\{\s*(?:minus|negative)\s*\}(?=\s*\S)"), "-"),
-    (re.compile(r"\\(?:pounds|textsterling)(?![A-Za-z])"), "£"),
-    (re.compile(r"\\(?:euro|texteuro)(?![A-Za-z])"), "€"),
-    (re.compile(r"\\(?:textcent|cent)(?![A-Za-z])"), "¢"),
-    (re.compile(r"\\(?:textdollar)(?![A-Za-z])"), r"\\$"),
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)"), r"\\times "),
-    (re.compile(r"\\surd(?![A-Za-z])"), r"\\sqrt "),
-    (re.compile(r"\\ell(?![A-Za-z])"), " l "),
-    (re.compile(r"\\lnot(?![A-Za-z])"), r"\\neg "),
     (
         re.compile(
             r"\^\s*(?:\\(?:top|intercal)(?![A-Za-z])|\{\s*\\(?:top|intercal)\s*\}|\{?\s*\\mathrm\s*\{\s*T\s*\}\s*\}?)"
         ),
         "^T",
     ),
-    (re.compile(r"\\[lr]?Vert(?![A-Za-z])"), r"\\|"),
     (re.compile(r"(?<=\d)\s*\^\s*(?:o|\{\s*o\s*\}|\{?\\text\s*\{\s*o\s*\}\}?)(?![A-Za-z])"), r"\\degree "),
+    (re.compile(r"(?<=\d)\s*\^?\s*\{?\s*\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?|(?<=\d)(?:st|nd|rd|th)\b"), ""),
     (re.compile(r"\*\*"), "^"),
-    (re.compile(r"\\(?:leqq|leqslant)(?![A-Za-z])"), r"\\le"),
-    (re.compile(r"\\(?:geqq|geqslant)(?![A-Za-z])"), r"\\ge"),
     (re.compile(r"\\not\s*="), r"\\ne "),
-    (re.compile(r"\\(?:lbrace)(?![A-Za-z])"), r"\\{"),
-    (re.compile(r"\\(?:rbrace)(?![A-Za-z])"), r"\\}"),
-    (re.compile(r"\\(?:lbrack)(?![A-Za-z])"), "["),
-    (re.compile(r"\\(?:rbrack)(?![A-Za-z])"), "]"),
-    (re.compile(r"\\(?:lparen)(?![A-Za-z])"), "("),
-    (re.compile(r"\\(?:rparen)(?![A-Za-z])"), ")"),
-    (re.compile(r"\\(?:dots|dotsc|dotsb|cdots|hdots)(?![A-Za-z])|(?<!\.)\.\.\.(?!\.)"), r"\\ldots "),
-    (re.compile(r"\\Bbb(?![A-Za-z])"), r"\\mathbb"),
-    (re.compile(r"\\(?:land|wedge)(?![A-Za-z])"), r"\\land "),
+    (re.compile(r"(?<!\.)\.\.\.(?!\.)"), r"\\ldots "),
     (re.compile(r"(?<=[\d)}])!=(?!=)"), "! ="),
     (re.compile(r"(?<![<>=!])!=(?!=)"), r"\\ne "),
-    (re.compile(r"\\mod(?![A-Za-z])"), r"\\bmod "),
-    (re.compile(r"\\([ij])math(?![A-Za-z])"), r" \1 "),
     (re.compile(r"(?<=[\])}])\s*-\s*(?=\\\{)"), r"\\setminus "),
     (re.compile(r"<=>?"), r"\\le "),
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"\\mathbb\s+([A-Z])"), r"\\mathbb{\1}"),
-    (re.compile(r"\\(?:bigcup)(?![A-Za-z])"), r"\\cup"),
     (re.compile(r"\\text\s*\{\s*(\(?[A-Z]\)?(?:\s*(?:,|,?\s*\b(?:and|or)\b)\s*\(?[A-Z]\)?){1,9})\s*\}"), r"\1"),
     (re.compile(r"\\text\s*\{\s*\}"), " "),
 )
 
 
+@lru_cache(maxsize=4096)
 def tidy(text: str) -> str:
     r"""One notation for the same mark.
 
@@ -121,6 +113,7 @@ def tidy(text: str) -> str:
     text = plain(repeating(thousands(text)))
     text = _LIMITS.sub("d", text)
     text = _FRACTIONS.sub(r"\\frac", _PERCENT.sub("%", _DEGREES.sub(r"\\degree ", text)))
+    text = _COMMAND.sub(lambda match: _COMMANDS[match[1]], text)
     for pattern, sign in _MISC:
         text = pattern.sub(sign, text)
     text = repeating(text)

@@ -37,6 +37,8 @@ EXAMPLES = (
     equal(r"\frac{833}{4}", r"208\frac14", "a mixed number"),
     different("2", "3 1/2", "a mixed number"),
     equal("5", r"\text{five}", "a number in words"),
+    equal("5", r"5^{\text{th}}", "a place"),
+    equal("0.5", r"\text{half}", "a number in words"),
     equal("1000000", r"1\text{ million}", "a number in words"),
     different("5", r"5\text{ million}", "a number in words"),
     different("99999999999999999999", "100000000000000000000", "whole numbers are compared exactly"),
@@ -132,6 +134,8 @@ def number_in_words(words: str) -> Fraction | None:
     parts = [part for part in re.split(r"[\s-]+", words.strip()) if part and part != "and"]
     if not parts:
         return None
+    if parts in (["half"], ["a", "half"]):
+        return Fraction(1, 2)
     sign = -1 if parts[0] in ("minus", "negative") else 1
     parts = parts[sign < 0 :]
     share = 1

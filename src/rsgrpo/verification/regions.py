@@ -15,7 +15,7 @@ from mpmath import mp
 from rsgrpo.verification.operations import Undecided, Undefined, number
 from rsgrpo.verification.scalars import DIGITS, close, is_constant, letters
 from rsgrpo.verification.tree import Builder, Call, Joined, Node, Rel, Seq, SetOp, Sym
-from rsgrpo.verification.values import Values
+from rsgrpo.verification.values import POINTS, Values
 
 INEQUALITIES = frozenset(("<", ">", "<=", ">=", "!="))
 
@@ -33,6 +33,10 @@ class NoRegion(ValueError):
     """The tree is no set of real numbers."""
 
 
+class Backwards(NoRegion):
+    """An interval that ends before it begins."""
+
+
 class WithInfinity(NoRegion):
     """An interval that infinity belongs to."""
 
@@ -47,10 +51,9 @@ def is_region(node: Node) -> bool:
         case Joined(_, parts):
             return any(is_region(part) for part in parts)
         case Seq(opening, closing, items):
-            return (
-                (opening, closing) in (("[", "]"), ("[", ")"), ("(", "]"), ("]", "["), ("]", "]"), ("[", "["))
-                and len(items) == 2
-            ) or (opening == "" and any(is_region(item) for item in items))
+            interval = opening + closing in ("[]", "[)", "(]", "][", "]]", "[[") and len(items) == 2
+            listed = opening == "" and any(is_region(item) for item in items)
+            return listed or (interval and not any(isinstance(item, Seq) for item in items))
         case Sym(name):
             return name in _HALVES or name in ("ℝ", r"\emptyset")  # noqa: RUF001
     return False
@@ -61,10 +64,12 @@ def same_region(gold: Node, answer: Node) -> bool | None:
     verdicts = []
     named = (letters(gold) | letters(answer)) - {r"\emptyset"}
     with mp.workdps(DIGITS):
-        for point in range(2):
+        for point in range(POINTS if named else 2):
             try:
                 found = [_region_or_beyond(node, Values(point)) for node in (gold, answer)]
-            except (NoRegion, Undecided, Undefined):
+            except (NoRegion, Undecided, Undefined) as reason:
+                if named and isinstance(reason, Backwards):
+                    continue
                 return None
             sets = [side for side in found if side is not None]
             if len(sets) < 2:
@@ -146,7 +151,7 @@ def _real(value: Any) -> Any:
 
 def _interval(low: Any, high: Any, with_low: bool, with_high: bool) -> Region:
     if low > high:
-        raise NoRegion
+        raise Backwards
     if (with_low and mp.isinf(low)) or (with_high and mp.isinf(high)):
         raise WithInfinity
 

@@ -11,7 +11,7 @@ from mpmath import mp, mpf
 
 from rsgrpo.verification.operations import Undecided, Undefined, number
 from rsgrpo.verification.tree import Big, Call, Joined, Matrix, Node, Num, Quantity, Rel, Seq, Sym
-from rsgrpo.verification.values import POINTS, Values
+from rsgrpo.verification.values import MORE_POINTS, POINTS, Values
 
 DIGITS = 40
 MORE_DIGITS = 220
@@ -124,12 +124,17 @@ def _plain_log(node: Node) -> bool:
     return isinstance(node, Call) and node.name == "log" and len(node.args) == 1
 
 
+def _by_sign(node: Node) -> bool:
+    return isinstance(node, Call) and node.name in ("abs", "max", "min")
+
+
 def _equal(gold: Node, answer: Node, base: int) -> bool | None:
     rounded = _decimal(gold) or _decimal(answer)
     if isinstance(gold, Num) and isinstance(answer, Num) and gold.decimal and answer.decimal:
         return _same_decimals(gold.value, answer.value)
     both_letters = letters(gold), letters(answer)
-    points = range(POINTS) if any(both_letters) or not (is_constant(gold) and is_constant(answer)) else range(1)
+    most = MORE_POINTS if contains(gold, _by_sign) or contains(answer, _by_sign) else POINTS
+    points = range(most) if any(both_letters) or not (is_constant(gold) and is_constant(answer)) else range(1)
     real, complex_ = [], []
     for point in points:
         try:

@@ -29,6 +29,7 @@ EXAMPLES = (
     equal("2 W", "2W", "a product"),
     equal("5", "£5", "money"),
     equal("5", "5€", "money"),
+    equal(r"\$0.75", "75¢", "money"),
     equal("5", r"\text{Rs }5", "money"),
     equal("5000000", r"\$5\text{ million}", "money"),
     equal(r"25\%", "25", "a gold with percent: the sign may be left out"),

@@ -29,12 +29,20 @@ from rsgrpo.verification.tree import Big, Call, Const, Matrix, Node, Num, Quanti
 MOST_STEPS = 40_000
 """Operations for one value."""
 POINTS = 4
+MORE_POINTS = 9
+"""With those at which any two of the small letters have other signs at one point or more."""
 
 
 @lru_cache(maxsize=4096)
 def at_point(name: str, point: int) -> Fraction:
-    """The value of a letter at a point: between 1 and 3, between 0 and 1, negative, and of either sign."""
+    """The value of a letter at a point: between 1 and 3, between 0 and 1, negative, and of either sign.
+
+    Behind these its sign follows from the letter.
+    """
     rng = random.Random(f"{name} at {point}")
+    if point >= POINTS:
+        sign = -1 if ord(name[-1]) >> (point - POINTS) & 1 else 1
+        return sign * Fraction(round(rng.uniform(0.3, 2.9) * 1009), 1009)
     low, high = ((1.1, 2.9), (0.1, 0.9), (-2.9, -0.3), (-4.0, 6.0))[point]
     return Fraction(round(rng.uniform(low, high) * 1009), 1009)
 

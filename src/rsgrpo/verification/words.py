@@ -14,6 +14,7 @@ EXAMPLES = (
     different(r"\text{five}", r"-\text{five}", "a sign matters"),
     different("sin(2x)", "sin(2X)", "a function is no phrase"),
     different(r"p\text{ divides }q", r"p\text{ divides }Q", "letters keep their case"),
+    equal(r"\mathbb{R}", r"\text{all real numbers}", "a set of numbers"),
     equal(r"\infty", r"\text{infinitely many}", "a number without end"),
     different(r"x\text{ is rational}", r"x\text{ is irrational}", "another word"),
     different(r"k\text{ divides }n", r"n\text{ divides }k", "words keep their order"),
@@ -88,6 +89,8 @@ def phrase(text: str) -> str | None:
 
 _NO_SOLUTION = re.compile(r"no (?:real )?solutions?|(?:the )?empty set", re.IGNORECASE)
 
+_ALL = re.compile(r"(?:the set of )?all (real numbers|reals)", re.IGNORECASE)
+
 
 def in_signs(text: str) -> str:
     r"""Words that a sign or a number stands for: no solution is the empty set.
@@ -102,6 +105,8 @@ def in_signs(text: str) -> str:
         return r"\emptyset "
     if said.casefold() == "infinitely many":
         return r"\infty "
+    if numbers := _ALL.fullmatch(said):
+        return rf"\mathbb{{{numbers[1][0].upper()}}}"
     value = number_in_words(said.casefold())
     return text if value is None else str(value)
 
