@@ -34,6 +34,8 @@ EXAMPLES = (
     different(r"\begin{pmatrix}1\\2\end{pmatrix}", r"\begin{pmatrix}1&2\end{pmatrix}", "a row is no column"),
     equal(r"\pm 3", "3, -3", "both signs"),
     equal("p = 5, q = 2", "(p,q)=(5,2)", "named values"),
+    equal("(2,7)", r"x=2\text{ and }y=7", "named values"),
+    different("(2,7)", r"x=7\text{ and }y=2", "named values"),
     equal("5", "x = 5", "the name of the unknown"),
     equal("5", "5 = x", "the name of the unknown on the right"),
     equal("f(x)=2x+3", "y=2x+3", "y is f(x)"),

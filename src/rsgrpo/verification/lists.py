@@ -45,6 +45,7 @@ def members_of(node: Node) -> list[Node]:
 
 def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
     """Lists and sets in any order; a list without brackets also as a tuple, in its order."""
+    gold, answer = _named_values(gold), _named_values(answer)
     for one, other in ((gold, answer), (answer, gold)):
         if isinstance(one, Seq) and one.opening in ("(", "[", "<"):
             return (
@@ -95,6 +96,15 @@ def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
     if any(len(found) > 1 for found in names) and not all(names):
         return in_order(*members, same)
     return in_any_order(*members, same)
+
+
+def _named_values(node: Node) -> Node:
+    """`x = 2 and y = 7` as the list of both; anything else as it is."""
+    if isinstance(node, Joined) and node.word == "and":
+        names = [_name(part) for part in node.parts]
+        if None not in names and len(set(names)) == len(names):
+            return Seq("", "", node.parts)
+    return node
 
 
 def _name(node: Node) -> str | None:
