@@ -140,6 +140,7 @@ def unit_of(text: str) -> str | None:
 
 
 def _product(text: str) -> str | None:
+    text = re.sub(r"\bright (?=triangle|angle)", "", text)
     words = re.split(r"\s+|(?<=[A-Za-z])-(?=[A-Za-z])", text)
     if len(words) > 5 or (any(word.casefold() in _MATTERS for word in words) and words != ["in"]):
         return None
