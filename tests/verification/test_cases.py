@@ -11,11 +11,8 @@ LIMIT_S = 20  # a slow machine decides no verdict
 
 MISSED = {
     "number_words": 3,  # none for 0, and a number said twice
-    "sets_and_tuples": 1,  # two named values for a pair
-    "times_and_dates": 1,  # hours and minutes with a word between
     "trailing_text": 2,  # words that may matter: real, in total
     "unevaluated": 1,  # limits
-    "vectors": 1,  # rows as a program writes them
 }
 """How many right answers of a kind may be missed; none where a kind is not named."""
 

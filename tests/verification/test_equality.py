@@ -93,6 +93,24 @@ def test_the_same_answer_that_math_verify_alone_refuses(gold: str, answer: str):
     assert compare(gold, answer, LIMIT_S) == "right"
 
 
+@pytest.mark.parametrize(
+    "gold",
+    ["5 (see below)", "12, see appendix", "x = 3 (shown above)", "The proof is trivial.", "The limit exists.", "QED"],
+)
+def test_a_gold_that_points_elsewhere_or_states_something_is_prose(gold: str):
+    assert unreadable_because(gold) == "prose"
+
+
+@pytest.mark.parametrize("gold", ["two lines", "all real numbers", "x=1 (double root)", r"\text{no}", "5 (mod 7)"])
+def test_a_short_answer_in_words_is_no_prose(gold: str):
+    assert unreadable_because(gold) is None
+
+
+@pytest.mark.parametrize("gold", [r"\text{Evelyn}", r"\text{east}", r"\text{even}", r"\frac{1}{2}", r"x \ge 2", "5"])
+def test_an_answer_in_round_brackets_is_the_answer(gold: str):
+    assert compare(gold, f"({gold})", LIMIT_S) == "right"
+
+
 @pytest.mark.parametrize("answer", ["", " ", "$$", "\\", "((", r"\frac{}{}", "," * 50, "(" * 100 + "2" + ")" * 100])
 def test_what_is_no_answer_is_not_right(answer: str):
     assert compare("2", answer, LIMIT_S) in ("wrong", "unparsed", "error")

@@ -1,12 +1,16 @@
 r"""Times of day and dates, which are not calculated."""
 
 import re
+from math import gcd
 
 from rsgrpo.verification.examples import different, equal
 from rsgrpo.verification.words import in_plain_words
 
 EXAMPLES = (
     different("12:30", "6:15", "a time is no ratio"),
+    different("10:20", "1:2", "a gold that no ratio would be written as is a time"),
+    different("7:05", "7:5", "minutes have two digits"),
+    equal("1:2", "10:20", "a ratio"),
     equal("3:45", "03:45", "a zero that says nothing"),
     different(r"9\text{ a.m.}", r"9\text{ p.m.}", "another half of the day"),
     equal(r"9\text{ a.m.}", "9:00 AM", "a time of day"),
@@ -88,6 +92,12 @@ def date(text: str) -> tuple[str, ...] | None:
     )
 
 
+def _only_a_time(text: str) -> bool:
+    """Whether two numbers with a colon are no ratio that a gold would be: 7:05, and 10:20, which is 1:2."""
+    match = re.fullmatch(r"(\d{1,2}):(\d{2})", _flat(text))
+    return match is not None and (match[2][0] == "0" or gcd(int(match[1]), int(match[2])) > 1)
+
+
 def same_time(gold: str, answer: str) -> bool | None:
     """The verdict where one is a time or a date; None where none is."""
     dates = date(gold), date(answer)
@@ -107,5 +117,6 @@ def same_time(gold: str, answer: str) -> bool | None:
             said = gold if other is answer else answer
             if re.fullmatch(r"\d{1,2}", other.strip()) and re.search("m", _flat(said)):
                 return time[1:3] == (0, 0) and int(other) % 12 == time[0]
-            return None if ":" in other else False
+            a_ratio = ":" in other and not (other is answer and _only_a_time(gold))
+            return None if a_ratio else False
     return None

@@ -20,6 +20,7 @@ EXAMPLES = (
     equal("13", r"\underline{\underline{13}}", "lines"),
     equal("13", r"\mathsf{13}", "a font"),
     equal("13", r"\operatorname{13}", "a font"),
+    equal(r"\frac{1}{3}", r"\textbf{\frac{1}{3}}", "a font"),
     equal("13", "**13**", "Markdown"),
     equal("13", "`13`", "code"),
     equal("13", r"13\ \blacksquare", "an end mark"),
@@ -32,6 +33,9 @@ EXAMPLES = (
     equal(r"5\mathbf{v}", "5v", "a bold letter is the letter"),
     different(r"2\mathbf{A}", r"2\mathbf{B}", "another bold letter"),
     different(r"2\mathbf{A}", "2", "a bold letter is no unit"),
+    equal("26!", "26!.", "a full stop"),
+    different("5", "5!.", "a factorial before a full stop"),
+    equal("no", r"\mathbf{no}", "a word in bold"),
     different("13", r"\text{not }13", "a word that matters"),
 )
 
@@ -64,7 +68,7 @@ _TAGS = re.compile(r"</?(?:b|i|u|em|strong|span|sub|mark|font|center|div|p|code|
 _LAYOUT = re.compile(r"\\(?:begin|end)\s*\{(?:equation|equation\*|center|displaymath|math)\}")
 _MARKDOWN = re.compile(r"^\s*(?:(\*\*\*|\*\*|\*|__|`+|\"|''|')(?P<inside>.+)\1|#+\s+(?P<heading>.+))\s*$", re.DOTALL)
 _END = re.compile(
-    r"(?:\\(?:blacksquare|square|Box|qed|qedsymbol|checkmark|blacklozenge|diamond|bigstar|hfill)(?![A-Za-z])|\\\\|[.,;:!]*\s*$(?<=[.,;:])|~|\\(?=$))\s*$"
+    r"(?:\\(?:blacksquare|square|Box|qed|qedsymbol|checkmark|blacklozenge|diamond|bigstar|hfill)(?![A-Za-z])|\\\\|[,;:]+\s*$|(?<!\.)\.\s*$|~|\\(?=$))\s*$"
 )
 _START = re.compile(
     r"^(?:=|:|~|\\\\|\\(?:Rightarrow|rightarrow|implies|therefore|to|longrightarrow|Longrightarrow|approx|approxeq|simeq|because|iff|cong|colon|bullet)(?![A-Za-z])|&)\s*"
@@ -75,7 +79,7 @@ _LEAD_WORDS = (
     r"(?:is|are|equals|was|will be|would be))?"
     r"\s*[:=]?|"
     r"(?:therefore|thus|hence|so|there are|there is|it is|it equals|"
-    r"we get|we have|this is|approximately|about|exactly|equals|ans|approx\.?)\b\s*[:=,]?"
+    r"we get|we have|this is|approximately|about|exactly|equals|ans\.|ans\b|approx\.|approx\b)\s*[:=,]?"
 )
 _SENTENCE = re.compile(
     rf"^\\text\s*\{{\s*(?:{_LEAD_WORDS})\s*\}}\s*[:=]?\s*(?=\S)|^(?:{_LEAD_WORDS})\s+(?=\S)|^(?:answer|ans|result)\s*[:=]\s*(?=\S)",
@@ -86,6 +90,7 @@ _SAID = re.compile(
     re.IGNORECASE,
 )
 _FILLED = re.compile(r"\\text\s*\{((?!\s*\((?![^{}]*\)))[^{}]*[\d$\\(][^{}]*)\}")
+_MATHS = re.compile(r"[\\_^]")
 _SWITCHED = re.compile(r"\{\s*\\(rm|bf|it|sf|tt|mathrm|mathbf)(?![A-Za-z])\s*([^{}]*)\}")
 
 
@@ -103,6 +108,7 @@ def plain(text: str) -> str:
     text = re.sub(r"\\fcolorbox\s*\{[^{}]*\}\s*\{[^{}]*\}", " ", text)
     text = _WITH_ARGUMENT.sub(" ", text)
     text = _SWITCHED.sub(lambda m: rf"{{\{_switched(m[1])}{{{m[2]}}}}}", text)
+    text = re.sub(r"\\vec\s*(?=\{\s*[A-Z]{2}\s*\})", r"\\overrightarrow", text)
     text = _FONTS.sub(lambda m: r"\text" if m[1] else r"\mathrm" if m[2] else r"\mathbf", text)
     text = re.sub(r"\\mathrm(?![A-Za-z])\s*(?!\s*[{])", " ", text)
     text = _SWITCHES.sub(" ", text)
@@ -132,11 +138,13 @@ def _bare(text: str) -> str:
     text = _SENTENCE.sub("", _SAID.sub(r"\\text{", text))
     if text.startswith("{") and end_of_group(text, 0) == len(text):
         text = text[1:-1]
+    if text.startswith(r"\text{") and end_of_group(text, 5) == len(text) and _MATHS.search(text, 6):
+        text = text[6:-1]
     for font in (r"\mathbf", r"\mathrm"):
         if (
             text.startswith(font + "{")
             and end_of_group(text, len(font)) == len(text)
-            and not text[len(font) + 1 : -1].isalpha()
+            and not (text[len(font) + 1 : -1].isalpha() and len(text) == len(font) + 3)
         ):
             text = text[len(font) + 1 : -1]
     return text.strip()

@@ -11,11 +11,12 @@ from typing import Literal
 from math_verify.errors import TimeoutException
 from math_verify.utils import timeout
 
-from rsgrpo.verification.answers import FEWER, read, without_qualifier
+from rsgrpo.verification.answers import read
 from rsgrpo.verification.bases import congruence, residue_of_numbers, same_based, same_congruence
 from rsgrpo.verification.clock import same_time
 from rsgrpo.verification.library import equal_by_library
 from rsgrpo.verification.notation import squeezed, tidy, too_deep
+from rsgrpo.verification.qualifiers import FEWER, called_alike, contradict, without_qualifier
 from rsgrpo.verification.same import same
 from rsgrpo.verification.tokens import grouped
 from rsgrpo.verification.tree import Node
@@ -96,8 +97,11 @@ def _phrases(gold: str, answer: str) -> bool | None:
 
 def _read(gold: str, answer: str) -> bool | None:
     """By the trees of both; where a text has two readings, any pair of them that agrees."""
+    said = gold, answer
     (gold, of_gold), (answer, of_answer) = without_qualifier(gold), without_qualifier(answer)
-    if (of_gold or of_answer & FEWER) and of_answer and of_gold != of_answer:
+    if ((of_gold or of_answer & FEWER) and of_answer and of_gold != of_answer) or (
+        said != (gold, answer) and contradict(*said)
+    ):
         return False
     if (
         _CONSTANT.search(gold)
@@ -106,6 +110,8 @@ def _read(gold: str, answer: str) -> bool | None:
     ):
         answer = f"{answer[: named.start(1)]}C"
     trees = _trees(gold), _trees(answer)
+    if said != (gold, answer):
+        trees = trees[0], [called_alike(*said, tree) for tree in trees[1]]
     verdicts = [same(a, b) for a, b in product(*trees)]
     if True in verdicts:
         return True

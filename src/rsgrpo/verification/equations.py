@@ -6,7 +6,16 @@ from mpmath import mp
 
 from rsgrpo.verification.lists import Same, all_of, named_tuple, same_lists
 from rsgrpo.verification.operations import Undecided, Undefined, number
-from rsgrpo.verification.scalars import DIGITS, close, contains, equal_values, is_constant, letters, with_name
+from rsgrpo.verification.scalars import (
+    DIGITS,
+    close,
+    contains,
+    equal_values,
+    is_applied,
+    is_constant,
+    letters,
+    with_name,
+)
 from rsgrpo.verification.tree import Builder, Call, Node, Num, Rel, Seq, SetOp, Sym, Text
 from rsgrpo.verification.values import Values
 
@@ -44,12 +53,19 @@ def _is_text(node: Node) -> bool:
     return isinstance(node, Text)
 
 
+def _is_event(node: Node) -> bool:
+    """Whether a letter can be an event, as in P(A)."""
+    return isinstance(node, Sym) and node.name[:1].isupper()
+
+
 def _is_name(node: Node) -> bool:
     """Whether a side of an equation only names what the other side is."""
     if isinstance(node, Call):
         if node.name == "mul":  # P(A), P(\text{heads})
             of = node.args[1]
-            return isinstance(node.args[0], Sym) and (isinstance(of, Num | Rel | Seq) or contains(of, _is_text))
+            return isinstance(node.args[0], Sym) and (
+                isinstance(of, Num | Rel | Seq) or contains(of, _is_text) or _is_event(of)
+            )
         if node.name == "abs":
             return node.args[0] not in _UNKNOWNS and isinstance(node.args[0], Sym | Call)
         if node.name in _OF_A_FIGURE:
@@ -134,7 +150,9 @@ def _renamed(node: Rel, gold: Rel) -> Rel:
     """An equation f(t) = ... with the argument called as in the other."""
     mine, theirs = node.sides[0], gold.sides[0]
     match mine, theirs:
-        case (Call(name, (Sym(a),)), Call(other, (Sym(b),))) if name == other and a != b and b not in letters(node):
+        case (Call(name, (Sym(a),)), Call(other, (Sym(b),))) if (
+            name == other and is_applied(mine) and a != b and b not in letters(node)
+        ):
             return Rel(node.signs, tuple(with_name(side, a, b) for side in node.sides))
     return node
 
@@ -150,7 +168,7 @@ def _two_equations(gold: Rel, answer: Rel, same: Same) -> bool | None:
     if len(gold.sides) == len(answer.sides) == 2:
         if all_of((same(gold.sides[0], answer.sides[1]), same(gold.sides[1], answer.sides[0]))):
             return True
-        if _proportional(gold, answer) or _solves(gold, answer) or _solves(answer, gold):
+        if (letters(gold) and _proportional(gold, answer)) or _solves(gold, answer) or _solves(answer, gold):
             return True
         if (
             any(isinstance(side, Seq) for side in gold.sides + answer.sides)

@@ -4,11 +4,12 @@ import re
 
 from math_verify.errors import TimeoutException
 
-from rsgrpo.verification.answers import read, without_qualifier
+from rsgrpo.verification.answers import read
 from rsgrpo.verification.bases import based_number, congruence
 from rsgrpo.verification.clock import date, time_of_day
 from rsgrpo.verification.library import readings
 from rsgrpo.verification.notation import tidy, too_deep
+from rsgrpo.verification.qualifiers import without_qualifier
 from rsgrpo.verification.words import choice, choice_with_text, in_plain_words, phrase
 
 LIMIT_S = 2
@@ -18,6 +19,15 @@ _PLACEHOLDERS = re.compile(
     r"no answer.*|not available|not given|"
     r"omitted|proof\.?|(?:the )?(?:proof|answer|solution) (?:is )?(?:omitted|below|above|follows|not .*)|"
     r"answers? (?:may )?var(?:y|ies)|various|\?+|-+|\.+|refer to .*)",
+    re.IGNORECASE,
+)
+_ELSEWHERE = re.compile(
+    r"[(\[,;]\s*(?:see|shown|as (?:above|below|shown)|refer|given above|answers? (?:may )?var(?:y|ies))\b",
+    re.IGNORECASE,
+)
+_STATEMENT = re.compile(
+    r"(?:the|this|that|it|we|these|those)\s+(?:[a-z]+\s+){0,4}(?:is|are|was|were|has|have|can|follows?|holds?|exists?)\b"
+    r"[^\d\\$]*|(?:trivial|clear|obvious|proved|proven|q\.?e\.?d|as (?:above|below)|left to the reader)\.?",
     re.IGNORECASE,
 )
 _LABEL = re.compile(
@@ -61,12 +71,12 @@ def unreadable_because(gold: str) -> str | None:
 def is_prose(gold: str) -> bool:
     r"""Whether a gold is a placeholder, an answer with a label, or a sentence.
 
-    >>> golds = ("N/A", "Answer: 5", "The function is even on all of R", r"\text{two lines}", "Evelyn")
+    >>> golds = ("N/A", "Answer: 5", "5 (see below)", "The proof is trivial.", r"\text{two lines}", "Evelyn")
     >>> [is_prose(gold) for gold in golds]
-    [True, True, True, False, False]
+    [True, True, True, True, False, False]
     """
     plain = re.sub(r"\s+", " ", in_plain_words(gold)).strip().strip("$").strip()
-    if _PLACEHOLDERS.fullmatch(plain) or _LABEL.search(gold):
+    if _PLACEHOLDERS.fullmatch(plain) or _STATEMENT.fullmatch(plain) or _ELSEWHERE.search(plain) or _LABEL.search(gold):
         return True
     without = re.sub(r"\$[^$]*\$|\\[A-Za-z]+(?:\{[^{}]*\})*", " ", plain)
     words = [word for word in re.findall(r"[A-Za-z]{2,}", without) if word.casefold() not in ("and", "or", "if", "for")]

@@ -13,6 +13,7 @@ from rsgrpo.verification.names import CONSTANTS, FUNCTIONS, LETTERS, is_word, pi
 from rsgrpo.verification.quantities import Quantities
 from rsgrpo.verification.tokens import END, Token
 from rsgrpo.verification.tree import Call, Node, Num, Quantity, Sym, Unreadable
+from rsgrpo.verification.units import ratio
 from rsgrpo.verification.vocabulary import vocabulary
 
 _TIMES, _OVER = {"*", r"\cdot", r"\times", r"\ast", r"\bullet"}, {"/", r"\div"}
@@ -70,12 +71,24 @@ class Expressions(Quantities, Lettering):
                 result = call("compose", result, self.power())
             elif (unit := self.unit(result)) is not None:
                 result = unit
+            elif isinstance(result, Quantity) and self.token.kind == "num" and (more := self.smaller_unit(result)):
+                result = more
             elif self.begins():
                 if isinstance(result, Num) and self.token.kind == "num":
                     raise Unreadable("two numbers side by side")
                 result = call("mul", result, self.power())
             else:
                 return Quantity(result, money) if money else result
+
+    def smaller_unit(self, larger: Quantity) -> Node | None:
+        """Two hours with thirty minutes behind them; None where what comes next is no smaller unit of the same."""
+        start = self.at
+        more = self.product()
+        by = ratio(more.unit, larger.unit) if isinstance(more, Quantity) else None
+        if isinstance(more, Quantity) and by is not None and by < 1:
+            return Quantity(call("add", larger.value, call("mul", Num(by), more.value)), larger.unit)
+        self.at = start
+        return None
 
     def factor(self) -> Node:
         """A factor behind a sign of multiplication, which may have a sign of its own."""

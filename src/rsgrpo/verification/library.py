@@ -78,8 +78,8 @@ def _near(a: Any, b: Any) -> bool:
     """Two numbers differ by little beside their own size."""
     if not (getattr(a, "is_number", False) and getattr(b, "is_number", False)):
         return True
-    x, y = complex(a), complex(b)
-    return abs(x - y) <= 1e-6 * max(abs(x), abs(y))
+    x, y = (abs(value.evalf(20)) for value in (a, b))
+    return bool(abs((a - b).evalf(20)) * 10**6 <= max(x, y))
 
 
 @lru_cache(maxsize=4096)

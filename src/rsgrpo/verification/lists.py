@@ -21,6 +21,9 @@ Same = Callable[[Node, Node], bool | None]
 MOST_MEMBERS = 120
 """Of lists that are compared member by member in any order."""
 
+_GOES_ON = Sym(r"\ldots")
+"""Dots in a list, whose members then have their order."""
+
 UNIT_VECTORS = ("i\u20d7", "j\u20d7", "k\u20d7")
 
 
@@ -42,6 +45,7 @@ def members_of(node: Node) -> list[Node]:
 
 def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
     """Lists and sets in any order; a list without brackets also as a tuple, in its order."""
+    gold, answer = _named_values(gold), _named_values(answer)
     for one, other in ((gold, answer), (answer, gold)):
         if isinstance(one, Seq) and one.opening in ("(", "[", "<"):
             return (
@@ -94,6 +98,15 @@ def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
     return in_any_order(*members, same)
 
 
+def _named_values(node: Node) -> Node:
+    """`x = 2 and y = 7` as the list of both; anything else as it is."""
+    if isinstance(node, Joined) and node.word == "and":
+        names = [_name(part) for part in node.parts]
+        if None not in names and len(set(names)) == len(names):
+            return Seq("", "", node.parts)
+    return node
+
+
 def _name(node: Node) -> str | None:
     return (
         node.sides[0].name.split("_")[0]
@@ -122,7 +135,7 @@ def in_any_order(gold: list[Node], answer: list[Node], same: Same) -> bool | Non
     """Whether two lists agree in some order."""
     if len(gold) != len(answer):
         return False
-    if len(gold) > MOST_MEMBERS:
+    if len(gold) > MOST_MEMBERS or _GOES_ON in gold:
         return in_order(gold, answer, same)
     left, unclear = list(answer), False
     for member in gold:
@@ -159,8 +172,20 @@ def _column(node: Matrix) -> Node | None:
     return Seq("(", ")", tuple(row[0] for row in node.rows)) if len(node.rows[0]) == 1 and len(node.rows) > 1 else None
 
 
+def _rows(node: Node) -> Node | None:
+    """A matrix written as a tuple of its rows."""
+    if isinstance(node, Seq) and node.opening in ("(", "[") and all(isinstance(item, Seq) for item in node.items):
+        rows = tuple(item.items for item in node.items if isinstance(item, Seq))
+        return Matrix(rows) if len({len(row) for row in rows}) == 1 else None
+    return None
+
+
 def same_tuples(gold: Node, answer: Node, same: Same) -> bool | None:
     """Whether two tuples, vectors or intervals are the same."""
+    if isinstance(gold, Matrix) != isinstance(answer, Matrix):
+        gold, answer = _rows(gold) or gold, _rows(answer) or answer
+        if isinstance(gold, Matrix) and isinstance(answer, Matrix):
+            return same(gold, answer)
     sides = [_column(node) or node if isinstance(node, Matrix) else node for node in (gold, answer)]
     first, second = sides
     if isinstance(first, Seq) and isinstance(second, Seq):

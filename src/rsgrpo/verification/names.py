@@ -22,6 +22,8 @@ EXAMPLES = (
     different("2x_1", "2x", "an index makes another letter"),
     different("-2f'(0)", "-2f(0)", "a prime makes another function"),
     different("f'(x)=2x", "f(x)=2x", "a prime makes another function"),
+    equal(r"\overrightarrow{AB}", r"\vec{AB}", "an arrow over two points"),
+    different(r"\overrightarrow{AB}", r"\vec{BA}", "the other way"),
     different(r"\angle ABC", r"\angle ACB", "another angle"),
     equal(r"\angle ABC", r"\angle CBA", "the same angle"),
     equal(r"\gcd(a,b)", r"\gcd(b,a)", "order does not matter to it"),

@@ -4,6 +4,7 @@ Characters are commands, ornaments are gone, and each sign has one spelling.
 """
 
 import re
+from functools import lru_cache
 from math import perm
 
 from rsgrpo.verification.characters import as_commands
@@ -22,12 +23,19 @@ EXAMPLES = (
     equal(r"\frac12", r"\dfrac{1}{2}", "a fraction of any size"),
     equal("15.5", r"\nicefrac{31}{2}", "a fraction of any size"),
     equal("8!!", "384", "a double factorial"),
+    equal("120", "5!=120", "a factorial, not the sign of what is unequal"),
+    equal(r"3-2i", r"3-2\imath", "a letter without its dot"),
+    equal("4", r"19 \mod 5", "a remainder"),
     equal(r"\sqrt[3]{-8}", "-2", "the real root"),
     equal("7+i", "(2+i)(3-i)", "complex numbers"),
     equal("5", "|3+4i|", "complex numbers"),
     equal("-1", r"e^{i\pi}", "complex numbers"),
     different("7", r"3+4\mathrm{i}", "complex numbers"),
     different("2", r"2\mathrm{e}", "the base of logarithms"),
+    different(r"\text{Re}(z)", "z", "a letter may be a complex number"),
+    different(r"\text{Im}(z)", r"\text{Im}(w)", "another letter"),
+    different(r"\frac{1}{1000!}", r"\frac{1}{8000!}", "small numbers are compared by their own size"),
+    different("|x|+|y|", "|x+y|", "letters have either sign"),
     different("p - q", "p q", "another operation"),
     different(r"\frac1{2^{98}}", r"\frac1{3^{98}}", "small numbers are compared by their own size"),
 )
@@ -53,50 +61,48 @@ _CHOOSE = (
 _BEHIND_POINT = re.compile(r"\.\d{3}(?:\\[,!]\d{3})*\\[,!]\d{1,3}(?!\d)")
 _WORDS = {"infinity": r"\infty ", "Infinity": r"\infty "}
 _LIMITS = re.compile(r"\\(?:operatorname|mathrm)\s*\{\s*d\s*\}\s*(?=[a-z](?![A-Za-z]))")
+_COMMANDS = {
+    "pounds": "£", "textsterling": "£", "euro": "€", "texteuro": "€", "textcent": "¢", "cent": "¢",
+    "textdollar": r"\$", "surd": r"\sqrt ", "ell": " l ", "imath": " i ", "jmath": " j ", "lnot": r"\neg ",
+    "Vert": r"\|", "lVert": r"\|", "rVert": r"\|", "leqq": r"\le", "leqslant": r"\le", "geqq": r"\ge",
+    "geqslant": r"\ge", "lbrace": r"\{", "rbrace": r"\}", "lbrack": "[", "rbrack": "]", "lparen": "(", "rparen": ")",
+    "Bbb": r"\mathbb", "wedge": r"\land ", "bigcup": r"\cup", "mod": r"\bmod ", "dots": r"\ldots ",
+    "dotsc": r"\ldots ", "dotsb": r"\ldots ", "cdots": r"\ldots ", "hdots": r"\ldots ",
+}  # fmt: skip
+_COMMAND = re.compile(rf"\\({'|'.join(_COMMANDS)})(?![A-Za-z])")
 _MISC = (
     (re.compile(r"\{?\s*([^{}\\]+?)\s*\\choose\s*([^{}\\]+?)\s*(?:\}|$)"), r"\\binom{\1}{\2}"),
     (re.compile(r"\\text\s*\{\s*,\s*\}"), ", "),
+    (
+        re.compile(r"(?<=\d)\s*\\text\s*\{\s*(hours?|minutes?|feet|pounds|weeks?|days?),? and\s*\}\s*(?=\d)"),
+        r" \\text{\1} ",
+    ),
     (re.compile(r"(?<=\d)\s*(?:\\text\s*\{\s*to\s*\}|\bto\b)\s*(?=\d)"), ":"),
-    (re.compile(r"\\text\s*\{\s*(?:minus|negative)\s*\}"), "-"),
-    (re.compile(r"\\(?:pounds|textsterling)(?![A-Za-z])"), "£"),
-    (re.compile(r"\\(?:euro|texteuro)(?![A-Za-z])"), "€"),
-    (re.compile(r"\\(?:textcent|cent)(?![A-Za-z])"), "¢"),
-    (re.compile(r"\\(?:textdollar)(?![A-Za-z])"), r"\\$"),
+    (re.compile(r"\\text\s*\{\s*(?:minus|negative)\s*\}(?=\s*\S)"), "-"),
     (re.compile(r"(?<=\d)\s*[xX]\s*(?=10\s*\^)"), r"\\times "),
-    (re.compile(r"\\surd(?![A-Za-z])"), r"\\sqrt "),
-    (re.compile(r"\\ell(?![A-Za-z])"), " l "),
-    (re.compile(r"\\lnot(?![A-Za-z])"), r"\\neg "),
     (
         re.compile(
             r"\^\s*(?:\\(?:top|intercal)(?![A-Za-z])|\{\s*\\(?:top|intercal)\s*\}|\{?\s*\\mathrm\s*\{\s*T\s*\}\s*\}?)"
         ),
         "^T",
     ),
-    (re.compile(r"\\[lr]?Vert(?![A-Za-z])"), r"\\|"),
     (re.compile(r"(?<=\d)\s*\^\s*(?:o|\{\s*o\s*\}|\{?\\text\s*\{\s*o\s*\}\}?)(?![A-Za-z])"), r"\\degree "),
+    (re.compile(r"(?<=\d)\s*\^?\s*\{?\s*\\text\s*\{\s*(?:st|nd|rd|th)\s*\}\s*\}?|(?<=\d)(?:st|nd|rd|th)\b"), ""),
     (re.compile(r"\*\*"), "^"),
-    (re.compile(r"\\(?:leqq|leqslant)(?![A-Za-z])"), r"\\le"),
-    (re.compile(r"\\(?:geqq|geqslant)(?![A-Za-z])"), r"\\ge"),
     (re.compile(r"\\not\s*="), r"\\ne "),
-    (re.compile(r"\\(?:lbrace)(?![A-Za-z])"), r"\\{"),
-    (re.compile(r"\\(?:rbrace)(?![A-Za-z])"), r"\\}"),
-    (re.compile(r"\\(?:lbrack)(?![A-Za-z])"), "["),
-    (re.compile(r"\\(?:rbrack)(?![A-Za-z])"), "]"),
-    (re.compile(r"\\(?:lparen)(?![A-Za-z])"), "("),
-    (re.compile(r"\\(?:rparen)(?![A-Za-z])"), ")"),
-    (re.compile(r"\\(?:dots|dotsc|dotsb|cdots|hdots)(?![A-Za-z])|(?<!\.)\.\.\.(?!\.)"), r"\\ldots "),
-    (re.compile(r"\\Bbb(?![A-Za-z])"), r"\\mathbb"),
-    (re.compile(r"\\(?:land|wedge)(?![A-Za-z])"), r"\\land "),
+    (re.compile(r"(?<!\.)\.\.\.(?!\.)"), r"\\ldots "),
+    (re.compile(r"(?<=[\d)}])!=(?!=)"), "! ="),
     (re.compile(r"(?<![<>=!])!=(?!=)"), r"\\ne "),
+    (re.compile(r"(?<=[\])}])\s*-\s*(?=\\\{)"), r"\\setminus "),
     (re.compile(r"<=>?"), r"\\le "),
     (re.compile(r">="), r"\\ge "),
     (re.compile(r"\\mathbb\s+([A-Z])"), r"\\mathbb{\1}"),
-    (re.compile(r"\\(?:bigcup)(?![A-Za-z])"), r"\\cup"),
     (re.compile(r"\\text\s*\{\s*(\(?[A-Z]\)?(?:\s*(?:,|,?\s*\b(?:and|or)\b)\s*\(?[A-Z]\)?){1,9})\s*\}"), r"\1"),
     (re.compile(r"\\text\s*\{\s*\}"), " "),
 )
 
 
+@lru_cache(maxsize=4096)
 def tidy(text: str) -> str:
     r"""One notation for the same mark.
 
@@ -107,6 +113,7 @@ def tidy(text: str) -> str:
     text = plain(repeating(thousands(text)))
     text = _LIMITS.sub("d", text)
     text = _FRACTIONS.sub(r"\\frac", _PERCENT.sub("%", _DEGREES.sub(r"\\degree ", text)))
+    text = _COMMAND.sub(lambda match: _COMMANDS[match[1]], text)
     for pattern, sign in _MISC:
         text = pattern.sub(sign, text)
     text = repeating(text)
@@ -145,5 +152,5 @@ def squeezed(text: str) -> str:
     """
     text = re.sub(r"\\text\s*\{\s*([^{}]*?)\s*\}", r"\1", text)
     text = re.sub(r"(\\[A-Za-z]+)\s+(?=[A-Za-z])", r"\1{}", text)
-    text = re.sub(r"(?<=\d)\s+(?=\d)", "{}", text)
+    text = re.sub(r"(?<=[\d.])\s+(?=[\d.])", "{}", text)
     return re.sub(r"([_^])\{(\w)\}", r"\1\2", text.replace(" ", ""))

@@ -16,6 +16,7 @@ EXAMPLES = (
     equal("100, 200", r"\{200,100\}", "a list, for its space"),
     equal("3.14", "3{,}14", "the decimal comma of TeX"),
     different("13", "1 3", "two numbers"),
+    different("1.5", "1 .5", "two numbers"),
     equal("70", "70.0", "zeros that say nothing"),
     equal("073", "73", "zeros that say nothing"),
     equal(r"\frac{1}{3}", r"0.\bar3", "a bar repeats"),
@@ -27,6 +28,8 @@ EXAMPLES = (
     equal(r"\frac{1}{3}", "0.333333", "six decimals, rounded"),
     different(r"\frac{2}{3}", "0.67", "fewer decimals are another number"),
     different(r"\frac{1}{3}", "0.333", "fewer decimals are another number"),
+    different(r"7.142857142857\times10^{-2}", r"7.142854142857\times10^{-2}", "another decimal of the same length"),
+    equal(r"2.314814814815\times10^{-3}", r"\frac{1}{432}", "twelve decimals, rounded"),
     equal("1500", "1.5e3", "a power of ten"),
     equal("0.00015", "1.5e-4", "a power of ten"),
     different(r"1.6\times10^{-19}", r"1.7\times10^{-19}", "numbers are compared by their own size"),
@@ -34,6 +37,8 @@ EXAMPLES = (
     equal(r"\frac{833}{4}", r"208\frac14", "a mixed number"),
     different("2", "3 1/2", "a mixed number"),
     equal("5", r"\text{five}", "a number in words"),
+    equal("5", r"5^{\text{th}}", "a place"),
+    equal("0.5", r"\text{half}", "a number in words"),
     equal("1000000", r"1\text{ million}", "a number in words"),
     different("5", r"5\text{ million}", "a number in words"),
     different("99999999999999999999", "100000000000000000000", "whole numbers are compared exactly"),
@@ -129,6 +134,8 @@ def number_in_words(words: str) -> Fraction | None:
     parts = [part for part in re.split(r"[\s-]+", words.strip()) if part and part != "and"]
     if not parts:
         return None
+    if parts in (["half"], ["a", "half"]):
+        return Fraction(1, 2)
     sign = -1 if parts[0] in ("minus", "negative") else 1
     parts = parts[sign < 0 :]
     share = 1

@@ -147,6 +147,8 @@ def _whole(name: str, by: Callable[..., int]) -> Callable[..., Any]:
 
 def _extreme(by: Callable[..., Any]) -> Callable[..., Any]:
     def calculated(*values: Any) -> Any:
+        if len(values) == 1:  # max f, of a function
+            return unknown(by.__name__, list(values))
         if any(mp.im(number(value)) != 0 for value in values):
             raise Undecided("complex")
         return by(values, key=number)

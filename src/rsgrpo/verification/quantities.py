@@ -6,7 +6,7 @@ from rsgrpo.verification.cursor import Cursor, number_like
 from rsgrpo.verification.numbers import SCALES
 from rsgrpo.verification.tokens import Token
 from rsgrpo.verification.tree import Node, Num, Quantity
-from rsgrpo.verification.units import BARE_LETTERS, BARE_WORDS, SYMBOLS, unit_of
+from rsgrpo.verification.units import BARE_LETTERS, BARE_WORDS, SYMBOLS, singular, unit_of
 
 _CURRENCY = {"$", r"\$", "£", "€", "₹", "¥", "¢"}
 _MONEY_WORDS = {"Rs", "Rs.", "USD", "EUR", "GBP", "INR", "US$", r"\$", "CAD", "AUD", "RMB"}
@@ -33,7 +33,7 @@ class Quantities(Cursor):
         token = self.token
         if (token.kind == "mark" and token.text in _CURRENCY) or token.text == r"\$":
             self.at += 1
-            return Quantity(value, token.text.lstrip("\\"))
+            return Quantity(value, singular(token.text.lstrip("\\")))
         if self.function_in_text():
             return None
         if token.kind == "text":

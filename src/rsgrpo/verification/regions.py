@@ -15,7 +15,7 @@ from mpmath import mp
 from rsgrpo.verification.operations import Undecided, Undefined, number
 from rsgrpo.verification.scalars import DIGITS, close, is_constant, letters
 from rsgrpo.verification.tree import Builder, Call, Joined, Node, Rel, Seq, SetOp, Sym
-from rsgrpo.verification.values import Values
+from rsgrpo.verification.values import POINTS, Values
 
 INEQUALITIES = frozenset(("<", ">", "<=", ">=", "!="))
 
@@ -33,6 +33,14 @@ class NoRegion(ValueError):
     """The tree is no set of real numbers."""
 
 
+class Backwards(NoRegion):
+    """An interval that ends before it begins."""
+
+
+class WithInfinity(NoRegion):
+    """An interval that infinity belongs to."""
+
+
 def is_region(node: Node) -> bool:
     """Whether a tree can only be meant as a set of numbers, or a condition on one."""
     match node:
@@ -43,10 +51,9 @@ def is_region(node: Node) -> bool:
         case Joined(_, parts):
             return any(is_region(part) for part in parts)
         case Seq(opening, closing, items):
-            return (
-                (opening, closing) in (("[", "]"), ("[", ")"), ("(", "]"), ("]", "["), ("]", "]"), ("[", "["))
-                and len(items) == 2
-            ) or (opening == "" and any(is_region(item) for item in items))
+            interval = opening + closing in ("[]", "[)", "(]", "][", "]]", "[[") and len(items) == 2
+            listed = opening == "" and any(is_region(item) for item in items)
+            return listed or (interval and not any(isinstance(item, Seq) for item in items))
         case Sym(name):
             return name in _HALVES or name in ("ℝ", r"\emptyset")  # noqa: RUF001
     return False
@@ -55,15 +62,31 @@ def is_region(node: Node) -> bool:
 def same_region(gold: Node, answer: Node) -> bool | None:
     """Whether two trees are the same set of numbers; None when one is no such set."""
     verdicts = []
+    named = (letters(gold) | letters(answer)) - {r"\emptyset"}
     with mp.workdps(DIGITS):
-        for point in range(2):
+        for point in range(POINTS if named else 2):
             try:
-                sets = [region(node, Values(point)) for node in (gold, answer)]
-            except (NoRegion, Undecided, Undefined):
+                found = [_region_or_beyond(node, Values(point)) for node in (gold, answer)]
+            except (NoRegion, Undecided, Undefined) as reason:
+                if named and isinstance(reason, Backwards):
+                    continue
                 return None
+            sets = [side for side in found if side is not None]
+            if len(sets) < 2:
+                return False if sets else None
             names = {side.unknown for side in sets} - {None}
+            if named - names and all(_agree(side, _NOTHING) for side in sets):
+                continue  # with the letters so, nothing is in either
             verdicts.append(len(names) < 2 and _agree(*sets))
-    return all(verdicts)
+    return all(verdicts) if verdicts else None
+
+
+def _region_or_beyond(node: Node, values: Values) -> Region | None:
+    """The set of numbers that a tree means; None for one with infinity in it."""
+    try:
+        return region(node, values)
+    except WithInfinity:
+        return None
 
 
 _NOTHING = Region(None, (), lambda _: False)
@@ -95,6 +118,7 @@ def region(node: Node, values: Values) -> Region:
             return _by_condition(var, condition, values)
         case Joined(word, parts):
             conditions = any(isinstance(part, Rel) and part.signs != ("in",) for part in parts)
+            conditions &= not all(isinstance(part, Rel) and part.signs == ("=",) for part in parts)
             return _all("n" if word in ("and", ";") and conditions else "u", parts, values)
         case Seq("", _, items) if all(isinstance(item, Rel) for item in items):
             unions = all(isinstance(item, Rel) and item.signs in (("=",), ("in",)) for item in items)
@@ -127,7 +151,9 @@ def _real(value: Any) -> Any:
 
 def _interval(low: Any, high: Any, with_low: bool, with_high: bool) -> Region:
     if low > high:
-        raise NoRegion
+        raise Backwards
+    if (with_low and mp.isinf(low)) or (with_high and mp.isinf(high)):
+        raise WithInfinity
 
     def has(x: Any) -> bool:
         if close(x, low) or close(x, high):

@@ -11,6 +11,7 @@ from rsgrpo.verification import (
     names,
     notation,
     numbers,
+    qualifiers,
     units,
     words,
 )
@@ -23,6 +24,7 @@ RULES: dict[str, ModuleType] = {
     "Letters and names": names,
     "Units, money, percent": units,
     "Lists, sets, equations, inequalities": answers,
+    "What letters stand for": qualifiers,
     "Bases and congruences": bases,
     "Times and dates": clock,
     "Words and choices": words,

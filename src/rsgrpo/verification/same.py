@@ -1,11 +1,11 @@
 r"""Whether two trees mean the same answer."""
 
 from rsgrpo.verification.equations import is_ratio, same_equations, same_ratios
-from rsgrpo.verification.lists import all_of, in_any_order, is_list, members_of, same_lists, same_tuples
+from rsgrpo.verification.lists import UNIT_VECTORS, all_of, in_any_order, is_list, members_of, same_lists, same_tuples
 from rsgrpo.verification.measures import same_quantities
 from rsgrpo.verification.names import same_names
 from rsgrpo.verification.regions import INEQUALITIES, is_region, same_condition, same_region
-from rsgrpo.verification.scalars import equal_values, is_constant
+from rsgrpo.verification.scalars import equal_values, is_constant, letters
 from rsgrpo.verification.signs import both_signs
 from rsgrpo.verification.tree import Builder, Call, Joined, Matrix, Node, Quantity, Rel, Seq, SetOp, Sym, Text
 from rsgrpo.verification.words import same_words
@@ -18,6 +18,9 @@ def same(gold: Node, answer: Node) -> bool | None:
     signs = both_signs(gold), both_signs(answer)
     if any(signs):
         return same(signs[0] or gold, signs[1] or answer)
+    match gold, answer:
+        case Rel(("in",), (name, _)), Rel(("in",), (other, _)) if same(name, other) is not True:
+            return False
     gold, answer = _one_member(gold), _one_member(answer)
     if isinstance(gold, Sym) and isinstance(answer, Sym):
         return same_names(gold.name, answer.name)
@@ -33,7 +36,9 @@ def same(gold: Node, answer: Node) -> bool | None:
         return same_equations(gold, answer, same)
     if is_list(gold) or is_list(answer):
         return same_lists(gold, answer, same)
-    if isinstance(gold, Seq) or isinstance(answer, Seq):
+    if any(isinstance(side, Seq) for side in (gold, answer)) or (
+        any(isinstance(side, Matrix) for side in (gold, answer)) and (letters(gold) | letters(answer)) & {*UNIT_VECTORS}
+    ):
         return same_tuples(gold, answer, same)
     if isinstance(gold, Quantity) or isinstance(answer, Quantity):
         return same_quantities(gold, answer, same)

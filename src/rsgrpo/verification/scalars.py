@@ -11,7 +11,7 @@ from mpmath import mp, mpf
 
 from rsgrpo.verification.operations import Undecided, Undefined, number
 from rsgrpo.verification.tree import Big, Call, Joined, Matrix, Node, Num, Quantity, Rel, Seq, Sym
-from rsgrpo.verification.values import POINTS, Values
+from rsgrpo.verification.values import MORE_POINTS, POINTS, Values
 
 DIGITS = 40
 MORE_DIGITS = 220
@@ -55,15 +55,22 @@ def with_name(node: Node, old: str, new: str) -> Node:
             return Call(name, tuple(with_name(arg, old, new) for arg in args))
         case Quantity(value, unit):
             return Quantity(with_name(value, old, new), unit)
+        case Rel(signs, sides):
+            return Rel(signs, tuple(with_name(side, old, new) for side in sides))
+        case Seq(opening, closing, items):
+            return Seq(opening, closing, tuple(with_name(item, old, new) for item in items))
+        case Joined(word, items):
+            return Joined(word, tuple(with_name(item, old, new) for item in items))
     return node
 
 
 def is_constant(node: Node) -> bool:
     """Whether an expression has a value without any letter having one."""
-    return not letters(node) and not contains(node, _is_applied)
+    return not letters(node) and not contains(node, is_applied)
 
 
-def _is_applied(node: Node) -> bool:
+def is_applied(node: Node) -> bool:
+    """Whether a tree is a function of which only the name is known, such as f(2)."""
     known = ("floor", "gcd", "factorial", "factorial2")
     return isinstance(node, Call) and node.name[0] in "fghFGH" and node.name not in known
 
@@ -117,12 +124,17 @@ def _plain_log(node: Node) -> bool:
     return isinstance(node, Call) and node.name == "log" and len(node.args) == 1
 
 
+def _by_sign(node: Node) -> bool:
+    return isinstance(node, Call) and node.name in ("abs", "max", "min")
+
+
 def _equal(gold: Node, answer: Node, base: int) -> bool | None:
     rounded = _decimal(gold) or _decimal(answer)
     if isinstance(gold, Num) and isinstance(answer, Num) and gold.decimal and answer.decimal:
         return _same_decimals(gold.value, answer.value)
     both_letters = letters(gold), letters(answer)
-    points = range(POINTS) if any(both_letters) or not (is_constant(gold) and is_constant(answer)) else range(1)
+    most = MORE_POINTS if contains(gold, _by_sign) or contains(answer, _by_sign) else POINTS
+    points = range(most) if any(both_letters) or not (is_constant(gold) and is_constant(answer)) else range(1)
     real, complex_ = [], []
     for point in points:
         try:
@@ -152,6 +164,11 @@ def _same_decimals(a: Fraction, b: Fraction) -> bool:
     return not exact and abs(a - b) <= Fraction(1, 2 * 10**places)
 
 
+def _terminates(value: Any) -> bool:
+    """Whether a number is exact and has 60 decimals or fewer."""
+    return isinstance(value, Fraction) and 10**60 % value.denominator == 0
+
+
 def _pair(gold: Node, answer: Node, point: int, base: int, digits: int) -> tuple[Any, Any]:
     with mp.workdps(digits):
         return Values(point, base).of(gold), Values(point, base).of(answer)
@@ -159,6 +176,8 @@ def _pair(gold: Node, answer: Node, point: int, base: int, digits: int) -> tuple
 
 def _close(pair: tuple[Any, Any], rounded: bool, gold: Node, answer: Node, point: int, base: int) -> bool:
     """Whether a pair of values is equal; small differences are calculated again with more digits."""
+    if rounded and _decimal(gold) and _decimal(answer) and all(_terminates(value) for value in pair):
+        return _same_decimals(*pair)
     with mp.workdps(DIGITS):
         if _integral(gold) or _integral(answer):
             x, y = (number(value) for value in pair)

@@ -19,6 +19,9 @@ EXAMPLES = (
     equal("5", r"5\,\frac{\text{m}}{\text{s}}", "a fraction of units"),
     equal("10weeks", "10", "a unit may be left out"),
     equal("1\\text{ m}", "100\\text{ cm}", "units are converted"),
+    equal(r"2\text{ h }30\text{ min}", r"150\text{ min}", "two units of the same"),
+    equal(r"2\text{ hours and }30\text{ minutes}", r"2.5\text{ hours}", "two units of the same"),
+    different(r"2\text{ h }30\text{ min}", r"2.3\text{ h}", "an hour has sixty minutes"),
     different("5\\text{ m}", "5\\text{ cm}", "another unit"),
     different(r"3\text{ wins}", r"3\text{ losses}", "another thing"),
     different("4t", "4", "a letter is no unit"),
@@ -26,6 +29,7 @@ EXAMPLES = (
     equal("2 W", "2W", "a product"),
     equal("5", "£5", "money"),
     equal("5", "5€", "money"),
+    equal(r"\$0.75", "75¢", "money"),
     equal("5", r"\text{Rs }5", "money"),
     equal("5000000", r"\$5\text{ million}", "money"),
     equal(r"25\%", "25", "a gold with percent: the sign may be left out"),
@@ -136,6 +140,7 @@ def unit_of(text: str) -> str | None:
 
 
 def _product(text: str) -> str | None:
+    text = re.sub(r"\bright (?=triangle|angle)", "", text)
     words = re.split(r"\s+|(?<=[A-Za-z])-(?=[A-Za-z])", text)
     if len(words) > 5 or (any(word.casefold() in _MATTERS for word in words) and words != ["in"]):
         return None

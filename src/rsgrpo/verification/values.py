@@ -29,12 +29,20 @@ from rsgrpo.verification.tree import Big, Call, Const, Matrix, Node, Num, Quanti
 MOST_STEPS = 40_000
 """Operations for one value."""
 POINTS = 4
+MORE_POINTS = 9
+"""With those at which any two of the small letters have other signs at one point or more."""
 
 
 @lru_cache(maxsize=4096)
 def at_point(name: str, point: int) -> Fraction:
-    """The value of a letter at a point: between 1 and 3, between 0 and 1, negative, and of either sign."""
+    """The value of a letter at a point: between 1 and 3, between 0 and 1, negative, and of either sign.
+
+    Behind these its sign follows from the letter.
+    """
     rng = random.Random(f"{name} at {point}")
+    if point >= POINTS:
+        sign = -1 if ord(name[-1]) >> (point - POINTS) & 1 else 1
+        return sign * Fraction(round(rng.uniform(0.3, 2.9) * 1009), 1009)
     low, high = ((1.1, 2.9), (0.1, 0.9), (-2.9, -0.3), (-4.0, 6.0))[point]
     return Fraction(round(rng.uniform(low, high) * 1009), 1009)
 
@@ -44,6 +52,7 @@ class Values:
 
     def __init__(self, point: int, base: int = 0) -> None:
         self.point, self.base, self.steps = point, base, 0
+        self.named = 0
         self.bound: dict[str, Any] = {}
 
     def of(self, node: Node) -> Any:
@@ -62,6 +71,7 @@ class Values:
             case Const(name):
                 return self.bound[name] if name in self.bound else self.constant(name)
             case Sym(name):
+                self.named += 1
                 return self.bound[name] if name in self.bound else at_point(name, self.point)
             case Quantity(value, "%"):
                 return times(self.of(value), Fraction(1, 100))
@@ -83,7 +93,10 @@ class Values:
             found = remainder_of_power(*(self.of(arg) for arg in (*args[0].args, args[1])))
             if found is not None:
                 return found
+        named = self.named
         values = [self.of(arg) for arg in _spread(args)]
+        if name in ("Re", "Im", "arg") and self.named > named:
+            return unknown(name, values)  # the points of letters are real
         if any(isinstance(value, list) for value in values):
             return of_matrices(name, values)
         if name == "log" and len(values) == 1:

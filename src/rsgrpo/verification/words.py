@@ -10,6 +10,12 @@ EXAMPLES = (
     equal("Yes", r"\text{ Yes }.", "words are compared without marks"),
     different("Yes", "No", "another word"),
     different("Yes", "not Yes", "another word"),
+    equal(r"\text{east}", r"(\text{east})", "a word in brackets"),
+    different(r"\text{five}", r"-\text{five}", "a sign matters"),
+    different("sin(2x)", "sin(2X)", "a function is no phrase"),
+    different(r"p\text{ divides }q", r"p\text{ divides }Q", "letters keep their case"),
+    equal(r"\mathbb{R}", r"\text{all real numbers}", "a set of numbers"),
+    equal(r"\infty", r"\text{infinitely many}", "a number without end"),
     different(r"x\text{ is rational}", r"x\text{ is irrational}", "another word"),
     different(r"k\text{ divides }n", r"n\text{ divides }k", "words keep their order"),
     equal(r"\text{(B)}", "B", "a choice is its letter"),
@@ -47,7 +53,8 @@ def same_words(gold: str, answer: str) -> bool:
 
 
 def _words(text: str) -> list[str]:
-    plain = re.sub(r"\bDNE\b", "does not exist", in_plain_words(text)).casefold()
+    plain = re.sub(r"\bDNE\b", "does not exist", in_plain_words(text))
+    plain = re.sub(r"\b\w{2,}|\b[aA]\b", lambda m: m[0].casefold(), plain)
     said = re.findall(r"[^\W_]+|[^\w\s.,'\"-]", plain)
     return [_singular(word) for word in said if word not in ("the", "a", "an", "and")] or [text]
 
@@ -65,8 +72,10 @@ def phrase(text: str) -> str | None:
     plain = in_plain_words(text).strip()
     if plain == "DNE":
         return "does not exist"
-    if re.search(r"[\\^_=<>+*/|{}\[\]]", plain) or not _LETTERS.search(plain):
+    if re.search(r"[\\^_=<>+*/|{}\[\]]|^-|[^\W\d_]\(", plain) or not _LETTERS.search(plain):
         return None
+    if plain.startswith("(") and plain.find(")") == len(plain) - 1:
+        plain = plain[1:-1].strip()
     words = re.findall(r"[^\W\d_]+", plain)
     marked = bool(_MARKED.fullmatch(text.strip()))
     numbers = re.findall(r"\d+", plain)
@@ -80,6 +89,8 @@ def phrase(text: str) -> str | None:
 
 _NO_SOLUTION = re.compile(r"no (?:real )?solutions?|(?:the )?empty set", re.IGNORECASE)
 
+_ALL = re.compile(r"(?:the set of )?all (real numbers|reals)", re.IGNORECASE)
+
 
 def in_signs(text: str) -> str:
     r"""Words that a sign or a number stands for: no solution is the empty set.
@@ -92,6 +103,10 @@ def in_signs(text: str) -> str:
         return text
     if _NO_SOLUTION.fullmatch(said):
         return r"\emptyset "
+    if said.casefold() == "infinitely many":
+        return r"\infty "
+    if numbers := _ALL.fullmatch(said):
+        return rf"\mathbb{{{numbers[1][0].upper()}}}"
     value = number_in_words(said.casefold())
     return text if value is None else str(value)
 
