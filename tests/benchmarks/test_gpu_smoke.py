@@ -122,6 +122,7 @@ def test_without_a_gpu_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) ->
     )
 
 
+@pytest.mark.slow
 def test_a_training_step_is_measured_in_every_way_without_a_gpu() -> None:
     words = ("--device", "cpu", "--shapes", "tiny", "--layers", "1", "2", "--row-tokens", "400")
     finished = run(str(FOLDER / "gpu_training.py"), *words)

@@ -143,6 +143,7 @@ def test_every_objective_is_audited(here: Path) -> None:
     assert OmegaConf.load(run / run_folder.CONFIG).task.completions == 16
 
 
+@pytest.mark.slow
 def test_small_groups_and_a_yaml_of_ones_own_among_all(own: Path, here: Path) -> None:
     """At N = 4 and k = 4 leaving one out is impossible: said, and the rest goes on."""
     words = ("--config-dir", str(own / "conf"), "task.completions=4", 'task.settings=["pkpo estimator=s_loo"]')

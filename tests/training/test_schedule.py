@@ -133,6 +133,7 @@ def test_groups_that_were_dropped_count_as_visits(adaptive: Path) -> None:
     assert saved_accuracies(adaptive, 6) != pytest.approx(kept_only, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_three_and_three_adaptive_iterations_equal_six(
     run_py: RunPy, settings: tuple[str, ...], adaptive: Path, tmp_path: Path
 ) -> None:
