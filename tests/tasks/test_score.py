@@ -43,7 +43,7 @@ def test_pairs_are_scored_counted_and_compared_with_what_was_expected(tmp_path: 
     rows = [line.split() for line in printed.splitlines()]
     assert ["correct", "2", "40.0%"] in rows
     assert ["no_box", "1", "20.0%"] in rows
-    assert "4 of 5 are as expected; d differ" in printed
+    assert "4 of 5 are as expected; these differ: d" in printed
 
 
 @pytest.mark.parametrize("where", [(), ("reward.isolated=true",)], ids=["here", "isolated"])
@@ -68,7 +68,7 @@ def test_a_csv_file_with_long_responses_and_written_verdicts(tmp_path: Path):
     file.write_text("answer,response,expected\n" + "\n".join(rows) + "\n", encoding="utf-8")
     records, printed = scored(tmp_path, f"data.path={file}")
     assert [record.get("expected") for record in records] == [1, 1, 1, 1, None, 0, 0]
-    assert "4 of 6 are as expected; 6, 7 differ" in printed
+    assert "4 of 6 are as expected; these differ: 6, 7" in printed
 
 
 @pytest.mark.parametrize(

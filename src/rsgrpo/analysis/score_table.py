@@ -29,7 +29,7 @@ def print_scores(run: Path, seconds: float, console: Console) -> None:
     labelled = [record for record in records if "expected" in record]
     if labelled:
         others = [str(record["id"]) for record in labelled if record["value"] != record["expected"]]
-        differ = f"; {', '.join(others)} differ" if others else ""
+        differ = f"; these differ: {', '.join(others)}" if others else ""
         agree = f"{len(labelled) - len(others)} of {len(labelled)} are as expected{differ}"
         console.print(agree, soft_wrap=True, highlight=False)
     console.print(f"run folder: {run}", soft_wrap=True, highlight=False)

@@ -53,7 +53,8 @@ class Sweep:
         print(f"error: {len(self.failed)} of {self.jobs} jobs failed:", file=sys.stderr)
         for job in self.failed:
             print(f"  {job}", file=sys.stderr)
-        print("start the sweep again with ckpt=auto: jobs that are finished are passed over", file=sys.stderr)
+        cure = "correct that and start the sweep again with ckpt=auto: jobs that are finished are passed over"
+        print(cure, file=sys.stderr)
         return BUG if self.has_bug else user_error
 
 
