@@ -133,6 +133,8 @@ def _end_with(parent: int) -> None:
     """End this process when the one that started it has gone: it would wait for ever in a collective."""
     while os.getppid() == parent:
         time.sleep(1)
-    print(f"error: rank {os.environ['LOCAL_RANK']}: the process of rank 0 is gone, this one ends too", file=sys.stderr)
-    sys.stderr.flush()
-    os.kill(os.getpid(), signal.SIGKILL)
+    words = f"error: rank {os.environ['LOCAL_RANK']}: the process of rank 0 is gone, this one ends too"
+    try:
+        print(words, file=sys.stderr, flush=True)
+    finally:  # nobody may be reading any more
+        os.kill(os.getpid(), signal.SIGKILL)
