@@ -15,8 +15,8 @@ os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that err
 import hydra
 from omegaconf import DictConfig
 
-from rsgrpo.tasks.command_line import run_task, start
-from rsgrpo.training.ranks import exit_with
+from rsgrpo.distributed.ranks import exit_with
+from rsgrpo.main import run_task, start
 
 
 @hydra.main(version_base="1.3", config_path="conf", config_name="config")

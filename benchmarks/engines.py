@@ -14,12 +14,12 @@ from typing import NamedTuple
 
 import torch
 
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.rollouts.vllm import VLLMEngine
-from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import Problem, Prompt, Sampling
 
 SIZES = {"tiny": (64, 3), "25M": (512, 8)}

@@ -45,6 +45,7 @@ from rsgrpo.analysis.tables import plain_table, whole_width
 from rsgrpo.batching.filters import KeepAll
 from rsgrpo.batching.packing import pack, sequences_of
 from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.policy import Policy
@@ -58,7 +59,6 @@ from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.parity import NEW_TOKENS, canaries, check_parity
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import Completion, PackedRow, Prompt, Sampling, Score, StepReport
 
 SIZES: dict[str, dict[str, Any]] = {

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective
-from rsgrpo.types import UserError
 
 CONF = Path(__file__).parents[1] / "conf"
 PROMPTS, COMPLETIONS = 512, 16

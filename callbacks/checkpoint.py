@@ -8,10 +8,12 @@ from typing import Any
 import lightning
 from lightning.pytorch.callbacks import Checkpoint as CalledLast
 
-from rsgrpo import run_folder
-from rsgrpo.training import checkpoints, ranks
+from rsgrpo import checkpoints, run_folder
+from rsgrpo.checkpoints import saving
+from rsgrpo.distributed import ranks
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_at_least_one
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import FieldError, UserError, check_at_least_one
 
 MODES = ("max", "min")
 
@@ -58,14 +60,14 @@ class Checkpoint(CalledLast):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         report = outputs["report"]
-        self._counted = checkpoints.loops(trainer)
+        self._counted = saving.loops(trainer)
         run = Path(trainer.default_root_dir)
         validates = self._from_evaluation and report.iteration % pl_module.recipe.evaluation.every == 0
         saves = report.iteration % self.every == 0 or report.is_last or validates
         fresh = self.best in pl_module.pending_metrics
         if saves:
             pl_module.write_metrics()  # a run that is killed after the checkpoint does not repeat this iteration
-            checkpoints.save(trainer, run, report.iteration, keep=self.keep)
+            saving.save(trainer, run, report.iteration, keep=self.keep)
         # An iteration that trained nothing lacks some metrics, and Lightning would repeat those of an earlier one.
         if self.best is not None and not self._from_evaluation:
             self._compare(trainer, run, report.iteration, may_lack=not report.updates, fresh=fresh, mark=saves)
@@ -77,13 +79,13 @@ class Checkpoint(CalledLast):
             if self.best is not None:
                 for record in run_folder.read(run / run_folder.METRICS):
                     self._mark_if_best(run, record["iteration"], record.get(self.best))
-            run_folder.prune(run, self.keep)
+            checkpoints.prune(run, self.keep)
 
     def save_on_failure(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """Save the iterations that were finished before an engine or a reward failed; every rank has to call it."""
         run = Path(trainer.default_root_dir)
         if not any(ranks.gather(run_folder.checkpoint(run, pl_module.iteration).is_dir())):
-            checkpoints.save(trainer, run, pl_module.iteration, keep=self.keep, counted=self._counted)
+            saving.save(trainer, run, pl_module.iteration, keep=self.keep, counted=self._counted)
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """Only mark: Lightning would resume a checkpoint that is written here one validation late."""
@@ -114,7 +116,7 @@ class Checkpoint(CalledLast):
             raise UserError(problem)
         seen = ranks.index() == 0 and mark and fresh and self.best in logged
         if seen and self._mark_if_best(run, iteration, float(logged[self.best])):
-            run_folder.prune(run, self.keep)
+            checkpoints.prune(run, self.keep)
         ranks.barrier()
 
     def _mark_if_best(self, run: Path, iteration: int, value: float | None) -> bool:
@@ -122,7 +124,7 @@ class Checkpoint(CalledLast):
         assert self.best is not None
         if value is None or not run_folder.checkpoint(run, iteration).is_dir() or not self._is_better(value, run):
             return False
-        run_folder.mark_best(run, iteration, self.best, value)
+        checkpoints.mark_best(run, iteration, self.best, value)
         return True
 
     def _is_better(self, value: float, run: Path) -> bool:

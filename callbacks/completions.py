@@ -9,10 +9,11 @@ import lightning
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from rsgrpo import run_folder
-from rsgrpo.training import ranks
-from rsgrpo.training.event_files import texts
+from rsgrpo.distributed import ranks
+from rsgrpo.fields import check_at_least_one
+from rsgrpo.loggers.event_files import texts
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import ScoredGroup, StepReport, check_at_least_one
+from rsgrpo.types import ScoredGroup, StepReport
 
 
 class SampledCompletions(lightning.Callback):

@@ -7,10 +7,10 @@ from typing import Any
 import lightning
 
 from rsgrpo import run_folder
-from rsgrpo.training import ranks
+from rsgrpo.distributed import ranks
+from rsgrpo.fields import check_at_least_one
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import check_at_least_one
 
 
 class Export(lightning.Callback):

@@ -7,10 +7,11 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
+from rsgrpo.distributed import ranks
 from rsgrpo.evaluation.statistics import rollout_statistics
-from rsgrpo.training import ranks
+from rsgrpo.fields import check_at_least_one
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import StepReport, check_at_least_one
+from rsgrpo.types import StepReport
 
 TRUNCATED = 0.9
 """Share of cut-off completions from which the limit is named."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from rsgrpo import run_folder
+from rsgrpo import checkpoints, run_folder
 
 
 def write_checkpoint(run: Path, iteration: int, *, shards: bool = False, content: bytes = b"weights " * 1000) -> Path:
@@ -15,7 +15,7 @@ def write_checkpoint(run: Path, iteration: int, *, shards: bool = False, content
     for file in files:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content + file.name.encode() + str(iteration).encode())
-    run_folder.finish_checkpoint(unfinished, path, _fingerprints(unfinished), ranks=len(files))
+    checkpoints.finish_checkpoint(unfinished, path, _fingerprints(unfinished), ranks=len(files))
     return path
 
 
@@ -26,7 +26,7 @@ def describe_anew(path: Path) -> None:
 
 
 def _fingerprints(folder: Path) -> dict[str, Any]:
-    return {name: run_folder.fingerprint(folder / name) for name in run_folder.files_of(folder)}
+    return {name: checkpoints.fingerprint(folder / name) for name in checkpoints.files_of(folder)}
 
 
 def flip_a_byte(file: Path) -> None:

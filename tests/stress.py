@@ -1,7 +1,7 @@
 """Runs the tests of several processes again and again while every core is busy with something else.
 
     python tests/stress.py --times 30
-    python tests/stress.py --times 30 tests/training/test_checkpoints.py -k shard
+    python tests/stress.py --times 30 tests/checkpoints/test_checkpoints.py -k shard
 
 Prints how often they passed, and the output of each round that failed; arguments that it does not know go to pytest.
 """
@@ -15,8 +15,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 
 FILES = [
-    f"tests/training/test_{name}.py"
-    for name in ("checkpoints", "engine_failure", "fsdp2", "lora", "ranks", "sharding", "vllm_runs")
+    "tests/checkpoints/test_checkpoints.py",
+    *(f"tests/distributed/test_{name}.py" for name in ("fsdp2", "ranks", "sharding")),
+    *(f"tests/training/test_{name}.py" for name in ("engine_failure", "lora", "vllm_runs")),
 ]
 
 

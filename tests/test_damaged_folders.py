@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from rsgrpo import run_folder
+from rsgrpo import checkpoints, run_folder
 from rsgrpo.analysis.summary import print_summary
-from rsgrpo.tasks.resume import NothingToDo, with_settings_of_run
-from rsgrpo.tasks.same_run import check_same_base, check_same_data, check_same_run
-from rsgrpo.types import UserError
+from rsgrpo.command_line.resume import NothingToDo, with_settings_of_run
+from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
+from rsgrpo.errors import UserError
 from tests.run_folders import write_checkpoint
 
 CONFIG = {"seed": 7, "iterations": 4, "eval": {"k": [1, 4]}, "model": {"path": "/base"}, "ckpt": None}
@@ -38,7 +38,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run_folder.append(run / run_folder.METRICS, logged)
     for iteration in (2, 4):
         write_checkpoint(run, iteration)
-    run_folder.mark_best(run, 4, "eval/test/pass@1", 0.5)
+    checkpoints.mark_best(run, 4, "eval/test/pass@1", 0.5)
     for folder in (run_folder.POLICY, "tensorboard", f"{run_folder.POLICIES}/iteration_000002"):
         (run / folder).mkdir(parents=True)
         (run / folder / "file").write_text("content")
@@ -159,13 +159,13 @@ def content_of(folder: Path) -> dict[str, Any]:
 def resume(run: Path, *, iteration: str | None = None) -> None:
     """All that a resumed run reads and drops of its folder, in the order in which `python run.py ckpt=RUN` does it."""
     with_settings_of_run([f"ckpt={run}", "iterations=8"])
-    found, checkpoint = run_folder.find_checkpoint(str(run), say=lambda _: None)
+    found, checkpoint = checkpoints.find_checkpoint(str(run), say=lambda _: None)
     cfg = OmegaConf.create(CONFIG | {"ckpt": str(run), "iterations": 8})
     check_same_run(found, cfg)
     run_folder.finished_iterations(found)
     check_same_data(found, DATA)
     check_same_base(found, "/moved", "ef")
-    run_folder.rewind(found, run_folder.iteration_of(checkpoint))
+    checkpoints.rewind(found, run_folder.iteration_of(checkpoint))
 
 
 def automatic(run: Path) -> None:
@@ -179,7 +179,7 @@ def summary(run: Path) -> None:
         print_summary(run, Console(file=nowhere))
 
 
-READERS = {"resume": resume, "ckpt=auto": automatic, "begin anew": run_folder.clear, "summary": summary}
+READERS = {"resume": resume, "ckpt=auto": automatic, "begin anew": checkpoints.clear, "summary": summary}
 
 
 def meets(reader: Callable[[Path], Any], run: Path) -> None:
@@ -280,10 +280,10 @@ def test_a_checkpoint_of_another_run_is_passed_over(whole: Path, tmp_path: Path)
     copied = run / run_folder.CHECKPOINTS / "iteration_000006"
     shutil.copytree(write_checkpoint(other, 6), copied)
     said: list[str] = []
-    assert run_folder.find_checkpoint(str(run), say=said.append)[1].name == "iteration_000004"
+    assert checkpoints.find_checkpoint(str(run), say=said.append)[1].name == "iteration_000004"
     assert "it is a checkpoint of another run (xyz), and this one is abc" in said[0]
     with pytest.raises(UserError, match=r"another run .*go on from the newest whole one with ckpt=.*iteration_000004"):
-        run_folder.find_checkpoint(str(copied))
+        checkpoints.find_checkpoint(str(copied))
 
 
 def test_a_run_of_an_earlier_version_has_no_id_and_is_read(whole: Path, tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_a_run_of_an_earlier_version_has_no_id_and_is_read(whole: Path, tmp_path
     for file in [run / run_folder.RUN, *run.glob("checkpoints/*/manifest.json")]:
         content = run_folder.read_json(file)
         run_folder.write_json(file, {key: value for key, value in content.items() if key not in ("id", "run", "base")})
-    assert run_folder.find_checkpoint(str(run))[1].name == "iteration_000004"
+    assert checkpoints.find_checkpoint(str(run))[1].name == "iteration_000004"
     check_same_base(run, "/base", "ef")
     with pytest.raises(UserError, match=r"model\.path was /base and is /moved now"):
         check_same_base(run, "/moved", "ef")
@@ -312,8 +312,8 @@ def test_a_run_does_not_begin_anew_among_files_of_others(whole: Path, tmp_path: 
     (run / "notes.txt").touch()
     before = content_of(run)
     with pytest.raises(UserError, match=r"notes\.txt is nothing that a run writes.*move it away"):
-        run_folder.clear(run)
+        checkpoints.clear(run)
     assert content_of(run) == before
     (run / "notes.txt").unlink()
-    run_folder.clear(run)
+    checkpoints.clear(run)
     assert list(run.iterdir()) == []

@@ -11,8 +11,9 @@ import pytest
 from rsgrpo.bandit.landscape import Peaks
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.data.countdown import Countdown, Demonstrations
+from rsgrpo.errors import FieldError, keyed
 from rsgrpo.evaluation.evaluate import EvaluationPlan
-from rsgrpo.fields import FieldError, as_typed, check_arguments, check_numbers, keyed
+from rsgrpo.fields import as_typed, check_arguments, check_numbers
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.objectives.entropic import Entropic
 from rsgrpo.objectives.grpo import GRPO

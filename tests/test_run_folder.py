@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from rsgrpo import run_folder
-from rsgrpo.run_folder import append, damage, find_checkpoint, read, rewind
-from rsgrpo.types import UserError
+from rsgrpo import checkpoints, run_folder
+from rsgrpo.checkpoints import damage, find_checkpoint, rewind
+from rsgrpo.errors import UserError
+from rsgrpo.run_folder import append, read
 from tests.run_folders import describe_anew, flip_a_byte, write_checkpoint
 
 
@@ -66,7 +67,7 @@ def test_rewinding_drops_an_evaluation_that_was_cut_short(tmp_path, name, split)
     """Its metrics come last: without them the problems are not all there, and it is made again."""
     append(tmp_path / name, records(0, 2, 2))
     append(tmp_path / run_folder.METRICS, [{"iteration": 0, f"eval/{split}/pass@1": 0.5}, {"iteration": 2, "loss": 1}])
-    assert [run_folder.evaluated(tmp_path, split, i) for i in (0, 2)] == [True, False]
+    assert [checkpoints.evaluated(tmp_path, split, i) for i in (0, 2)] == [True, False]
     rewind(tmp_path, 2)
     assert read(tmp_path / name) == records(0)
 
@@ -133,8 +134,8 @@ def with_files_of_at_most(size: int, program: str) -> dict[str, Any]:
     limited = (
         "import json, resource, signal\n"
         "from pathlib import Path\n"
-        "from rsgrpo import run_folder\n"
-        "from rsgrpo.types import UserError\n"
+        "from rsgrpo import checkpoints, run_folder\n"
+        "from rsgrpo.errors import UserError\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails like that on a full disk\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
     )
@@ -194,7 +195,7 @@ def test_a_rewind_that_the_disk_refuses_loses_no_record(tmp_path: Path) -> None:
     program = f"""
 said = None
 try:
-    run_folder.rewind(Path({str(tmp_path)!r}), 90)
+    checkpoints.rewind(Path({str(tmp_path)!r}), 90)
 except UserError as error:
     said = str(error)
 print(json.dumps({{"said": said}}))
@@ -243,7 +244,7 @@ def test_a_checkpoint_that_was_written_is_whole(tmp_path: Path, shards: bool) ->
     assert run_folder.state_of(path).exists()
     manifest = run_folder.read_json(path / run_folder.MANIFEST)
     assert (manifest["iteration"], manifest["ranks"]) == (3, 2 if shards else 1)
-    assert sorted(manifest["files"]) == run_folder.files_of(path)
+    assert sorted(manifest["files"]) == checkpoints.files_of(path)
 
 
 def cut_short(file: Path) -> None:
@@ -359,7 +360,7 @@ def test_a_checkpoint_of_the_same_iteration_is_replaced(tmp_path: Path) -> None:
 
 def test_rewinding_drops_checkpoints_of_the_future(tmp_path: Path) -> None:
     paths = [write_checkpoint(tmp_path, iteration) for iteration in (1, 2, 3)]
-    run_folder.mark_best(tmp_path, 3, "train/reward_mean", 0.5)
+    checkpoints.mark_best(tmp_path, 3, "train/reward_mean", 0.5)
     rewind(tmp_path, 2)
     assert run_folder.checkpoints(tmp_path) == paths[:2]
     assert run_folder.best(tmp_path) is None
@@ -368,18 +369,18 @@ def test_rewinding_drops_checkpoints_of_the_future(tmp_path: Path) -> None:
 def test_rewinding_keeps_a_best_one_of_the_past(tmp_path: Path) -> None:
     for iteration in (1, 2, 3):
         write_checkpoint(tmp_path, iteration)
-    run_folder.mark_best(tmp_path, 2, "train/reward_mean", 0.5)
+    checkpoints.mark_best(tmp_path, 2, "train/reward_mean", 0.5)
     rewind(tmp_path, 2)
     assert run_folder.best(tmp_path) == {"iteration": 2, "metric": "train/reward_mean", "value": 0.5}
 
 
 def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> None:
     paths = {iteration: write_checkpoint(tmp_path, iteration) for iteration in range(1, 7)}
-    run_folder.mark_best(tmp_path, 2, "train/reward_mean", 0.5)
-    run_folder.prune(tmp_path, 2)
+    checkpoints.mark_best(tmp_path, 2, "train/reward_mean", 0.5)
+    checkpoints.prune(tmp_path, 2)
     assert run_folder.checkpoints(tmp_path) == [paths[2], paths[5], paths[6]]
-    run_folder.mark_best(tmp_path, 5, "train/reward_mean", 0.6)
-    run_folder.prune(tmp_path, 2)
+    checkpoints.mark_best(tmp_path, 5, "train/reward_mean", 0.6)
+    checkpoints.prune(tmp_path, 2)
     assert run_folder.checkpoints(tmp_path) == [paths[5], paths[6]]
 
 
@@ -391,7 +392,7 @@ def test_best_stands_for_the_checkpoint_that_was_recorded(tmp_path: Path) -> Non
     assert str(e.value).startswith(f"ckpt={named}: ")
     path = write_checkpoint(tmp_path, 2)
     write_checkpoint(tmp_path, 3)
-    run_folder.mark_best(tmp_path, 2, "eval/validation/pass@1", 0.5)
+    checkpoints.mark_best(tmp_path, 2, "eval/validation/pass@1", 0.5)
     assert find_checkpoint(named) == (tmp_path, path)
     flip_a_byte(run_folder.state_of(path))
     with pytest.raises(UserError, match="another content"):
@@ -414,15 +415,15 @@ def test_a_run_without_a_checkpoint_is_cleared_away_and_nothing_else(tmp_path: P
     (run_folder.checkpoint(tmp_path, 1).with_suffix(".unfinished") / "state.ckpt").mkdir(parents=True)
     beside = tmp_path.with_name("beside.txt")
     beside.touch()
-    run_folder.clear(tmp_path)
+    checkpoints.clear(tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert beside.exists()
 
 
 def test_a_folder_that_is_no_runs_is_not_cleared(tmp_path: Path) -> None:
     append(tmp_path / run_folder.METRICS, records(1))
-    run_folder.clear(tmp_path)
-    run_folder.clear(tmp_path / "nowhere")
+    checkpoints.clear(tmp_path)
+    checkpoints.clear(tmp_path / "nowhere")
     assert read(tmp_path / run_folder.METRICS) == records(1)
 
 
@@ -434,14 +435,14 @@ def test_results_are_never_cleared_away(tmp_path: Path, finished: bool) -> None:
     else:
         flip_a_byte(run_folder.state_of(write_checkpoint(tmp_path, 1)))
     with pytest.raises(UserError, match=r"holds a run with results; choose another folder with hydra\.run\.dir="):
-        run_folder.clear(tmp_path)
+        checkpoints.clear(tmp_path)
     assert (tmp_path / run_folder.RUN).is_file()
 
 
 def test_rewinding_drops_exported_policies_of_the_future(tmp_path: Path) -> None:
     for iteration in (2, 4, 6):
         run_folder.exported_policy(tmp_path, iteration).mkdir(parents=True)
-    run_folder.rewind(tmp_path, 4)
+    checkpoints.rewind(tmp_path, 4)
     assert sorted(path.name for path in (tmp_path / "policies").iterdir()) == ["iteration_000002", "iteration_000004"]
 
 

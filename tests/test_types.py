@@ -15,21 +15,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rsgrpo.types import (
-    Completion,
-    FieldError,
-    Group,
-    Problem,
-    Prompt,
-    Sampling,
-    Score,
-    ScoredGroup,
-    StepReport,
-    UserError,
-    check_fields,
-    field_errors_name_their_key,
-    keyed,
-)
+from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
+from rsgrpo.fields import check_fields
+from rsgrpo.types import Completion, Group, Problem, Prompt, Sampling, Score, ScoredGroup, StepReport
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,14 +19,8 @@ from typing import Any
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rsgrpo.fields import FieldError as FieldError
-from rsgrpo.fields import UserError as UserError
-from rsgrpo.fields import check_at_least_one as check_at_least_one
-from rsgrpo.fields import check_fields as check_fields
-from rsgrpo.fields import check_numbers as check_numbers
-from rsgrpo.fields import example
-from rsgrpo.fields import field_errors_name_their_key as field_errors_name_their_key
-from rsgrpo.fields import keyed as keyed
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields, example
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

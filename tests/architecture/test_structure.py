@@ -15,16 +15,21 @@ SOURCES = sorted([*LIBRARY.rglob("*.py"), *(ROOT / "callbacks").rglob("*.py"), R
 IDS = [file.relative_to(ROOT).as_posix() for file in SOURCES]
 
 LEVELS = (
+    ("errors",),
     ("fields",),
     ("types",),
-    ("seeds", "run_folder", "verification"),
-    ("objectives", "losses"),
+    ("seeds", "run_folder", "workers"),
+    ("verification", "objectives", "losses"),
     ("schedules", "audit", "rewards", "data", "models", "batching"),
-    ("rollouts",),
-    ("evaluation",),  # samples through an engine
+    ("rollouts", "distributed"),
+    ("evaluation", "checkpoints", "loggers"),
+    ("pretraining",),
     ("training", "bandit", "analysis"),
+    ("command_line",),
+    ("composition",),
     ("tasks",),
-    ("callbacks", "run"),
+    ("callbacks", "main"),
+    ("run",),
 )
 """The rooms from the ground up. A room may import itself and any room of a lower level: never a neighbour, never up."""
 
@@ -37,10 +42,22 @@ HOMES = {
     "vllm": ("src/rsgrpo/rollouts/vllm.py",),
     "peft": ("src/rsgrpo/models/lora.py",),
     # vLLM joins the trainer's process group or makes its own: its engine has to know which, to leave the former alone.
-    "torch.distributed": ("src/rsgrpo/training/", "src/rsgrpo/rollouts/vllm.py"),
-    "lightning": ("src/rsgrpo/training/", "src/rsgrpo/tasks/", "callbacks/"),
+    "torch.distributed": (
+        *(f"src/rsgrpo/{room}/" for room in ("checkpoints", "distributed", "training")),
+        "src/rsgrpo/rollouts/vllm.py",
+    ),
+    "lightning": (
+        *(
+            f"src/rsgrpo/{room}/"
+            for room in ("checkpoints", "composition", "distributed", "loggers", "tasks", "training")
+        ),
+        "callbacks/",
+    ),
     "pytorch_lightning": (),  # the old name of lightning: the two do not mix
-    "hydra": ("src/rsgrpo/tasks/", "run.py"),
+    "hydra": (
+        *(f"src/rsgrpo/{room}" for room in ("command_line/", "composition/", "main.py", "tasks/")),
+        "run.py",
+    ),
     "matplotlib": ("src/rsgrpo/analysis/",),
 }
 """Where a heavy package may be named; `import torch` alone loads torch.distributed, so only the source can tell."""

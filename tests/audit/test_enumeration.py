@@ -16,6 +16,7 @@ from torch import Tensor
 from rsgrpo.audit.curves import weight_curve
 from rsgrpo.audit.enumeration import advantages_of, claimed_gradient, gradient_moments, outcomes_of
 from rsgrpo.audit.report import audit
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.best_of_n import BestOfN
 from rsgrpo.objectives.entropic import Entropic
@@ -28,7 +29,6 @@ from rsgrpo.objectives.rloo import RLOO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.unlikeliness import Unlikeliness
 from rsgrpo.objectives.w_reinforce import WReinforce
-from rsgrpo.types import UserError
 
 POLICIES = {3: (0.6, 0.3, 0.1), 4: (0.45, 0.3, 0.2, 0.05)}
 REWARDS = {3: (0.0, 0.4, 1.0), 4: (0.1, 0.8, 0.0, 1.0)}

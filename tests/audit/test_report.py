@@ -11,6 +11,7 @@ import pytest
 from torch import Tensor
 
 from rsgrpo.audit.report import audit, by_accuracy, by_reward
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.best_of_n import BestOfN
 from rsgrpo.objectives.chen import Chen
@@ -27,7 +28,6 @@ from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
 from rsgrpo.objectives.unlikeliness import Unlikeliness
 from rsgrpo.objectives.w_reinforce import WReinforce
-from rsgrpo.types import FieldError, UserError
 
 N = 16
 

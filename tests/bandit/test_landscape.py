@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from rsgrpo.bandit.landscape import Landscape, Peaks
-from rsgrpo.types import FieldError
+from rsgrpo.errors import FieldError
 
 
 def test_the_default_is_the_published_landscape() -> None:

@@ -15,13 +15,13 @@ from rsgrpo.bandit import play as play_module
 from rsgrpo.bandit.landscape import Peaks
 from rsgrpo.bandit.play import Bandit, Trajectories, draw, entropy_of, play
 from rsgrpo.bandit.streams import OfficialStream, SeededStreams, Stream
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat
 from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.pkpo import PKPO
 from rsgrpo.objectives.rs_grpo import RSGRPO, risk_sensitive
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.schedules.linear import Linear
-from rsgrpo.types import FieldError, UserError
 
 SGD = functools.partial(torch.optim.SGD, lr=0.1)
 ARMS = np.arange(100)

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from rsgrpo.bandit import streams
 from rsgrpo.bandit.streams import OfficialStream, SeededStreams, Stream
-from rsgrpo.types import FieldError
+from rsgrpo.errors import FieldError
 
 
 def numbers(stream: Stream, updates: int = 30, batch: int = 16, dtype: torch.dtype = torch.float64) -> Tensor:

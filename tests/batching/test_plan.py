@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching.plan import BatchPlan, deal
-from rsgrpo.types import FieldError
+from rsgrpo.errors import FieldError
 
 SIZES: dict[str, Any] = {"prompts_per_iteration": 12, "completions_per_prompt": 4, "prompts_per_update": 3}
 

@@ -11,8 +11,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from callbacks.checkpoint import Checkpoint
-from rsgrpo import run_folder
-from rsgrpo.types import FieldError, UserError, keyed
+from rsgrpo import checkpoints, run_folder
+from rsgrpo.errors import FieldError, UserError, keyed
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's, about a trainer as small as these
 
@@ -102,7 +102,7 @@ def fit(
     loader, validation_loader = DataLoader(cast(Any, torch.ones(20, 1))), DataLoader(cast(Any, torch.ones(1, 1)))
     if evaluate_first:
         trainer.validate(module, loader, verbose=False)
-    ckpt = run_folder.state_of(run_folder.find_checkpoint(str(run))[1]) if resume else None
+    ckpt = run_folder.state_of(checkpoints.find_checkpoint(str(run))[1]) if resume else None
     trainer.fit(module, loader, validation_loader, ckpt_path=ckpt, weights_only=False)
 
 
@@ -137,7 +137,7 @@ def test_the_best_checkpoint_of_validation_is_kept(
     fit(tmp_path, callback, iterations=8, validation=validation)
     assert best_of(tmp_path) == best
     assert saved(tmp_path) == [best[0], 8]
-    assert run_folder.damage(run_folder.find_checkpoint(str(tmp_path / "checkpoints" / "best"))[1]) is None
+    assert checkpoints.damage(checkpoints.find_checkpoint(str(tmp_path / "checkpoints" / "best"))[1]) is None
 
 
 def test_a_metric_of_training_is_compared_where_a_checkpoint_is_written(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_the_best_value_survives_a_resume(tmp_path: Path) -> None:
 
     validation = {2: 0.9, 4: 0.1, 6: 0.5, 8: 0.6}
     fit(tmp_path, callback(), iterations=4, validation=validation)
-    run_folder.rewind(tmp_path, 4)
+    checkpoints.rewind(tmp_path, 4)
     fit(tmp_path, callback(), iterations=8, validation=validation, resume=True)
     assert best_of(tmp_path) == (2, 0.9)
     assert saved(tmp_path) == [2, 8]
@@ -172,7 +172,7 @@ def test_a_rewind_past_the_best_one_forgets_it(tmp_path: Path) -> None:
         return Checkpoint(every=1, keep=9, best="eval/validation/pass@1")
 
     fit(tmp_path, callback(), iterations=4, validation={2: 0.2, 4: 0.9})
-    run_folder.rewind(tmp_path, 2)
+    checkpoints.rewind(tmp_path, 2)
     fit(tmp_path, callback(), iterations=6, validation={4: 0.3, 6: 0.1}, resume=True)
     assert best_of(tmp_path) == (4, 0.3)
 

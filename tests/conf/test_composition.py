@@ -19,14 +19,14 @@ from hydra.utils import get_class, get_method, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.composition.compose import RECIPE_GROUPS, build, build_recipe, build_reward
+from rsgrpo.composition.trainer import OURS, build_sharding
 from rsgrpo.data.maths import Maths
+from rsgrpo.distributed.sharding import Sharding
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.tasks.compose import RECIPE_GROUPS, build, build_recipe, build_reward
-from rsgrpo.tasks.trainer import OURS, build_sharding
-from rsgrpo.training.sharding import Sharding
-from rsgrpo.types import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
 

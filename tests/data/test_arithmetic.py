@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.data.arithmetic import Arithmetic, Demonstrations, num_columns, problems, splits, worked
+from rsgrpo.errors import FieldError
 from rsgrpo.rewards.arithmetic import ArithmeticReward
-from rsgrpo.types import FieldError, Problem
+from rsgrpo.types import Problem
 
 REWARD = ArithmeticReward()
 TEXT = re.compile(r"(\d(?: \d)*) ([+*]) (\d(?: \d)*) =")

@@ -7,8 +7,9 @@ from functools import cache
 import pytest
 
 from rsgrpo.data.countdown import SETS_OF_FOUR, Countdown, Demonstrations, calculate, problems, splits
+from rsgrpo.errors import FieldError
 from rsgrpo.rewards.countdown import CountdownReward, evaluate
-from rsgrpo.types import FieldError, Problem
+from rsgrpo.types import Problem
 from rsgrpo.verification.boxes import last_boxed
 
 REWARD = CountdownReward()

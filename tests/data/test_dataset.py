@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from rsgrpo.data.dataset import UNWRAPPED, Dataset
-from rsgrpo.types import FieldError, Problem, UserError
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.types import Problem
 from tests.data.tables import DAPO, DAPO_AFTER, DAPO_BEFORE, GSM8K, as_on_the_hub, dapo_row
 
 DAPO_COLUMNS = {"problem": "prompt.0.content", "answer": "reward_model.ground_truth"}

@@ -6,7 +6,7 @@ import pytest
 
 from rsgrpo.data.fields import NO_NUMBER, RECORD, SEVERAL, Gold, answer_in, gold_of, problem_at
 from rsgrpo.data.rows import Row, Written
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 
 KEY = "data.columns.answer"
 

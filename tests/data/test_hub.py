@@ -10,7 +10,7 @@ from huggingface_hub import HfApi, constants
 
 from rsgrpo.data.hub import HubTable
 from rsgrpo.data.rows import value_at
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 from tests.data.tables import DAPO, DEEPMATH, INTEGERS, MATHARENA, as_on_the_hub, dapo_row, deepmath_row, spoil_columns
 
 

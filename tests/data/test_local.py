@@ -7,7 +7,7 @@ import pyarrow.parquet
 import pytest
 
 from rsgrpo.data.local import Local
-from rsgrpo.types import FieldError, UserError
+from rsgrpo.errors import FieldError, UserError
 from tests.data.tables import plainly
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from rsgrpo.data.dataset import UNWRAPPED, Dataset
 from rsgrpo.data.maths import Maths
-from rsgrpo.types import FieldError, UserError
+from rsgrpo.errors import FieldError, UserError
 from tests.data.tables import DAPO_AFTER, DAPO_BEFORE, plainly
 
 BENCHMARKS = {"math500": 500, "aime24": 30, "aime25": 30, "hmmt_feb_2024": 30, "hmmt_feb_2025": 30, "cmimc_2025": 40}

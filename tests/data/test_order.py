@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from rsgrpo.data.order import PromptOrder
-from rsgrpo.types import Problem, Prompt, UserError
+from rsgrpo.errors import UserError
+from rsgrpo.types import Problem, Prompt
 
 
 def prompts(count: int) -> list[Prompt]:

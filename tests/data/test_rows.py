@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from rsgrpo.data.rows import Row, in_digits, read_rows, text_of, value_at
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 from tests.data.tables import DAPO, dapo_row, deepmath_row, spoil_columns
 
 BIG = 12345678901234567

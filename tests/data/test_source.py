@@ -8,8 +8,9 @@ from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
 from rsgrpo.data.maths import Maths
 from rsgrpo.data.source import DataSource, tokenize
+from rsgrpo.errors import UserError
 from rsgrpo.models.tiny import build_tokenizer
-from rsgrpo.types import Problem, Prompt, UserError
+from rsgrpo.types import Problem, Prompt
 
 TOKENIZER = build_tokenizer()
 

@@ -15,10 +15,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
-from rsgrpo.tasks.arguments import CommandLine, read_command_line
-from rsgrpo.tasks.command_line import explain
-from rsgrpo.tasks.compose import build_recipe
-from rsgrpo.types import UserError
+from rsgrpo.command_line.arguments import CommandLine, read_command_line
+from rsgrpo.composition.compose import build_recipe
+from rsgrpo.errors import UserError
+from rsgrpo.main import explain
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"

@@ -8,10 +8,11 @@ import jaxtyping
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError
 from rsgrpo.evaluation.evaluate import EvaluationPlan, ProblemResult, evaluate
 from rsgrpo.rewards.base import Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.types import Completion, FieldError, Group, Problem, Prompt, Sampling, Score, ScoredGroup
+from rsgrpo.types import Completion, Group, Problem, Prompt, Sampling, Score, ScoredGroup
 
 SAMPLING = Sampling(max_new_tokens=8)
 

@@ -5,8 +5,8 @@ from fractions import Fraction
 
 import pytest
 
+from rsgrpo.errors import UserError
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k, pass_at_k
-from rsgrpo.types import UserError
 
 
 def counted(n: int, correct: int, k: int) -> Fraction:

@@ -7,8 +7,8 @@ import jaxtyping
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError
 from rsgrpo.losses.clip import ClipLoss, clipped_surrogate
-from rsgrpo.types import FieldError
 
 LOW, HIGH = 0.2, 0.28
 """The ratio is clipped to [0.8, 1.28]."""

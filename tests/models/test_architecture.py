@@ -8,9 +8,9 @@ import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
+from rsgrpo.errors import UserError
 from rsgrpo.models.architecture import window
 from rsgrpo.models.policy import Policy
-from rsgrpo.types import UserError
 from tests.models.test_policy import TOKENIZER, VOCABULARY, grouped_query
 
 COMMON = {

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from rsgrpo.errors import UserError
 from rsgrpo.models.files import check_folder, naming, safetensors_of
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
-from rsgrpo.types import UserError
 from tests.models.folders import (
     FIRST,
     INDEX,

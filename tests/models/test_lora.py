@@ -11,12 +11,12 @@ from peft.tuners.lora import LoraLayer
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
+from rsgrpo.distributed.sharding import full_tensors
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.models.lora import LoRA, plain_name
 from rsgrpo.models.policy import Policy
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.optimizer import AdamW
-from rsgrpo.training.sharding import full_tensors
-from rsgrpo.types import FieldError, UserError
 from tests.adapters import add_random_adapters
 from tests.models.test_policy import MIXED, any_policy, row_of, separately
 

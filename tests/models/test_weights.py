@@ -7,10 +7,10 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, LlamaConfig
 
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.models.weights import check_finite
-from rsgrpo.types import UserError
 from tests.models.folders import (
     EMBEDDINGS,
     FIRST,

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.best_of_n import BestOfN
 from rsgrpo.objectives.pkpo import PKPO
-from rsgrpo.types import UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import REWARDS, best_of_group, expected_gradient, gradient, weight
 

@@ -6,8 +6,8 @@ import math
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError
 from rsgrpo.objectives.chen import Chen
-from rsgrpo.types import FieldError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import (
     BINARY,

@@ -7,10 +7,10 @@ from decimal import Decimal
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.entropic import Entropic, beta_of_kl
 from rsgrpo.objectives.rs_grpo import RSGRPO
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import REWARDS, cosine, expected_gradient, gradient, scale, times, utility
 

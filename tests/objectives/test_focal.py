@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.focal import Focal
 from rsgrpo.objectives.grpo import GRPO
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import weight_of_large_groups
 

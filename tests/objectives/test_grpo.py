@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.grpo import GRPO, mean_baseline, std_normalized
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, composed
 from tests.objectives.enumeration import (
     BINARY,

@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import CASES, NAMES, VARIANTS, composed, context_of
 
 GROUPS = {

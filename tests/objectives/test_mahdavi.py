@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.mahdavi import Mahdavi, failure_weight
 from rsgrpo.objectives.rspo import RSPO
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import (
     BINARY,

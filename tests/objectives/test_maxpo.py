@@ -6,10 +6,10 @@ import math
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError
 from rsgrpo.objectives.chen import Chen
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.rloo import RLOO
-from rsgrpo.types import FieldError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import REWARDS, best_of, expected_gradient, gradient, moments
 

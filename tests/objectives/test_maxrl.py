@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.maxrl import MaxRL
 from rsgrpo.objectives.rs_grpo import RSGRPO
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import (
     BINARY,

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.reinforce import Reinforce
 from rsgrpo.objectives.rloo import RLOO
-from rsgrpo.types import UserError
 from tests.objectives.cases import advantages_of
 from tests.objectives.enumeration import REWARDS, expected_gradient, gradient, mean_reward, moments
 

@@ -8,11 +8,11 @@ from decimal import Decimal
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.grpo import mean_baseline
 from rsgrpo.objectives.rloo import RLOO
 from rsgrpo.objectives.rs_grpo import RSGRPO, leave_one_out, risk_sensitive, vimco
-from rsgrpo.types import FieldError, UserError
 from tests.objectives import enumeration
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import (

@@ -7,9 +7,9 @@ from statistics import mean
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.pkpo import PKPO
 from rsgrpo.objectives.rspo import RSPO
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, binary_group
 from tests.objectives.enumeration import BINARY, REWARDS, best_of, expected_gradient, gradient
 

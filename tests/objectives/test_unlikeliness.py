@@ -5,10 +5,10 @@ import math
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.unlikeliness import Unlikeliness, discounted
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of
 
 LOGPROBS = [-0.9, -0.3, -0.5, -0.2]

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.w_reinforce import WReinforce
-from rsgrpo.types import FieldError, UserError
 from tests.objectives.cases import advantages_of, composed
 from tests.objectives.enumeration import BINARY, expected_gradient, gradient, mean_reward, moments, times
 

@@ -3,10 +3,11 @@ from typing import Any
 
 import pytest
 
+from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import Reward, begin
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
-from rsgrpo.types import Completion, Group, Problem, Prompt, Score, UserError
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 from tests.rewards.texts import group
 
 

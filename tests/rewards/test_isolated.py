@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import BackgroundReward, Reward, begin
 from rsgrpo.rewards.isolated import IsolatedReward
-from rsgrpo.types import Problem, Prompt, Score, UserError
+from rsgrpo.types import Problem, Prompt, Score
 from tests.rewards.bad_rewards import RIGHT, Counts, bad
 from tests.rewards.texts import group
 

@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rsgrpo.errors import FieldError
 from rsgrpo.rewards.base import BackgroundReward, Reward
 from rsgrpo.rewards.math_verify import MathVerifyReward
-from rsgrpo.types import FieldError, Problem, Score
+from rsgrpo.types import Problem, Score
 from tests.rewards.hostile import HOSTILE
 from tests.rewards.texts import asked, group, said
 from tests.rewards.texts import score as score_by

@@ -6,11 +6,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rsgrpo.errors import FieldError
 from rsgrpo.rewards.base import BackgroundReward, Reward
 from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.rewards.overlong import OverlongPenalty
 from rsgrpo.rewards.weighted import WeightedSum
-from rsgrpo.types import Completion, FieldError, Problem, Prompt, Score
+from rsgrpo.types import Completion, Problem, Prompt, Score
 from tests.rewards.texts import asked, group, said, score
 
 PROBLEM = Problem(id="p", text="?", answer="2")

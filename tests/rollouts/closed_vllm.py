@@ -4,10 +4,10 @@ import gc
 
 import torch
 
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.rollouts.vllm import VLLMEngine
-from rsgrpo.training.sharding import full_tensors
 from rsgrpo.types import Problem, Prompt, Sampling
 
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.vllm import VLLMEngine, missing
-from rsgrpo.training.sharding import full_tensors
 
 STARTED: list[VLLMEngine] = []
 

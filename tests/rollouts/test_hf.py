@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from rsgrpo.errors import FieldError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.hf import HFEngine, UniformStreams, draw
-from rsgrpo.types import FieldError
 
 LARGEST_UNIFORM = 1 - 2**-24
 """The largest float32 below 1, and the largest number of the generator."""

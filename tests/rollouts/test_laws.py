@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM
 
+from rsgrpo.distributed.sharding import full_tensors
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
-from rsgrpo.training.sharding import full_tensors
-from rsgrpo.types import Completion, Group, PackedRow, Problem, Prompt, Sampling, UserError
+from rsgrpo.types import Completion, Group, PackedRow, Problem, Prompt, Sampling
 from tests.adapters import add_random_adapters
 from tests.rollouts.one_vllm import vllm_engine
 

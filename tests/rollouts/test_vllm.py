@@ -18,11 +18,12 @@ from torch import Tensor
 from torch._C._distributed_c10d import HashStore
 
 import rsgrpo.rollouts.vllm as module
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.sharding import full_tensors
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.vllm import VLLMEngine
-from rsgrpo.training import ranks
-from rsgrpo.training.sharding import full_tensors
-from rsgrpo.types import FieldError, Sampling, UserError
+from rsgrpo.types import Sampling
 from tests.rollouts.one_vllm import scheduler_of, vllm_engine
 from tests.rollouts.test_laws import completions_of, drawn, prompts_for, tokens, trainer_logprobs
 from tests.runs import ROOT

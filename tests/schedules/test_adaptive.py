@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 import torch
 
+from rsgrpo.composition.compose import build
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.entropic import beta_of_kl
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.pkpo import PKPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.schedules.adaptive import Adaptive
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.tasks.compose import build
-from rsgrpo.types import FieldError, UserError
 from tests.schedules.cases import PROMPTS, REWARDS, configuration, context, risk_sensitive_by_definition, scheduled
 
 RS_GRPO = RSGRPO(beta=2.0)

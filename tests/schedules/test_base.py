@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.chen import Chen
 from rsgrpo.objectives.entropic import Entropic
@@ -23,7 +24,6 @@ from rsgrpo.schedules.constant import Constant
 from rsgrpo.schedules.cosine import Cosine
 from rsgrpo.schedules.linear import Linear
 from rsgrpo.schedules.switch import Switch
-from rsgrpo.types import UserError
 from tests.schedules.cases import PROMPTS, REWARDS, context, risk_sensitive_by_definition, scheduled, values
 
 EQUAL = torch.tensor([[1.0] * 16, [0.0] * 16, [1.0] * 16], dtype=torch.float64)

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
+from rsgrpo.errors import FieldError
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.schedules.cosine import Cosine
 from rsgrpo.schedules.linear import Linear
-from rsgrpo.types import FieldError
 from tests.schedules.cases import values
 
 

@@ -8,12 +8,12 @@ import torch
 from hydra.utils import get_class
 from torch import Tensor
 
+from rsgrpo.composition.compose import build
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.tasks.compose import build
 from tests.schedules.cases import NAMES, PROMPTS, REWARDS, WritesDown, configuration, scheduled, with_value
 
 OBJECTIVES = {"beta": RSGRPO(beta=2.0), "k": MaxPO(k=4)}

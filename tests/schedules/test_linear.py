@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.chen import Chen
 from rsgrpo.objectives.mahdavi import Mahdavi
@@ -15,7 +16,6 @@ from rsgrpo.objectives.rspo import RSPO
 from rsgrpo.schedules.cosine import Cosine
 from rsgrpo.schedules.decay import progress
 from rsgrpo.schedules.linear import Linear
-from rsgrpo.types import FieldError
 from tests.schedules.cases import REWARDS, context, risk_sensitive_by_definition, scheduled, values, with_value
 
 WITH_K = [PKPO(), PKPO(estimator="s_loo"), MaxPO(), RSPO(), Mahdavi(), Mahdavi(estimator="unbiased"), Chen()]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from rsgrpo.errors import FieldError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.chen import Chen
 from rsgrpo.objectives.entropic import Entropic
@@ -13,7 +14,6 @@ from rsgrpo.objectives.pkpo import PKPO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
 from rsgrpo.schedules.switch import Switch
-from rsgrpo.types import FieldError
 from tests.schedules.cases import REWARDS, context, scheduled, values
 
 CONTINUOUS = torch.tensor([[0.0, 0.2, 0.5, 1.0], [0.9, 0.1, 0.1, 0.3]], dtype=torch.float64)

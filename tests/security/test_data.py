@@ -8,7 +8,7 @@ import pytest
 
 from rsgrpo.data.hub import HubTable
 from rsgrpo.data.local import Local
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 from tests.security.traps import Trap, python
 
 

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from rsgrpo.data.source import tokenize
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
-from rsgrpo.types import Problem, UserError
+from rsgrpo.types import Problem
 from tests.security.traps import Trap
 
 

@@ -12,15 +12,15 @@ from hydra import compose, initialize_config_dir
 from torch.distributed import checkpoint as shards
 
 from rsgrpo import run_folder
-from rsgrpo.tasks.resume import with_settings_of_run
-from rsgrpo.tasks.trust import check_targets, is_ours, words_to_repeat
-from rsgrpo.training.unpickling import check_weights_only
-from rsgrpo.types import UserError
+from rsgrpo.checkpoints.unpickling import check_weights_only
+from rsgrpo.command_line.resume import with_settings_of_run
+from rsgrpo.command_line.trust import check_targets, is_ours, words_to_repeat
+from rsgrpo.errors import UserError
 from tests.run_folders import write_checkpoint
 from tests.security.traps import Trap
 
 CONF = Path(__file__).parents[2] / "conf"
-OWN = "tests.tasks.own_rewards.brief"
+OWN = "tests.command_line.own_rewards.brief"
 
 
 def run_with(folder: Path, *words: str) -> Path:
@@ -46,8 +46,8 @@ def resume(run: Path, *words: str) -> None:
     "words",
     [
         pytest.param(["objective._target_=runpy.run_path", "+objective.path_name=/tmp/a.py"], id="of Python"),
-        pytest.param(["filter._target_=rsgrpo.tasks.command_line.os.system"], id="through a module of ours"),
-        pytest.param(["objective._target_=rsgrpo.tasks.machine.Path.touch"], id="a method of what ours has imported"),
+        pytest.param(["filter._target_=rsgrpo.main.os.system"], id="through a module of ours"),
+        pytest.param(["objective._target_=rsgrpo.composition.machine.Path.touch"], id="a method that ours imports"),
         pytest.param(["+sampling.more={_target_: os.system, command: ls}"], id="within a value"),
         pytest.param(["+sampling.more=[{_target_: os.system}]"], id="within a list"),
         pytest.param(["+word=os.system", "filter._target_=${word}"], id="by reference"),
@@ -84,9 +84,9 @@ def test_classes_of_this_project_need_no_word(tmp_path: Path) -> None:
 
 def test_what_a_module_of_ours_has_imported_is_not_ours() -> None:
     assert is_ours("rsgrpo.batching.filters.DropEqualRewards")
-    assert not is_ours("rsgrpo.tasks.command_line.os.system")
-    assert not is_ours("rsgrpo.tasks.machine.run_folder.clear")  # a function: no setting names one
-    assert not is_ours("rsgrpo.tasks.machine.Path")
+    assert not is_ours("rsgrpo.main.os.system")
+    assert not is_ours("rsgrpo.composition.machine.checkpoints.clear")  # a function: no setting names one
+    assert not is_ours("rsgrpo.composition.machine.Path")
     assert not is_ours("rsgrpo_of_mine.Reward")
 
 

@@ -11,9 +11,9 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.summary import evaluation_table
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm import missing
+from tests.distributed.test_fsdp2 import TWO_RANKS
 from tests.runs import RunPy, records
 from tests.tasks.test_audit import run_py as call
-from tests.training.test_fsdp2 import TWO_RANKS
 
 
 def results(run: Path, file: str = run_folder.TEST, iteration: int = 0) -> list[dict[str, Any]]:

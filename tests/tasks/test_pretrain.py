@@ -3,10 +3,10 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from rsgrpo.tasks.policy import load_policy
+from rsgrpo.composition.policy import load_policy
+from rsgrpo.errors import UserError
+from rsgrpo.pretraining.bases import SHIPPED, damage
 from rsgrpo.tasks.pretrain import pretrain
-from rsgrpo.training.bases import SHIPPED, damage
-from rsgrpo.types import UserError
 
 ROOT = Path(__file__).parents[2]
 QUICK = ("model.pretrain.steps=2", "model.pretrain.batch_size=2", "model.pretrain.num_layers=1")

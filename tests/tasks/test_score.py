@@ -50,7 +50,7 @@ def test_pairs_are_scored_counted_and_compared_with_what_was_expected(tmp_path: 
 def test_columns_of_other_names_and_a_reward_of_ones_own(tmp_path: Path, where: tuple[str, ...]):
     rows = [{"gold": "2", "output": "11"}, {"gold": "2", "output": "1"}]
     words = ("task.columns.answer=gold", "task.columns.response=output")
-    own = ("reward=custom", "reward._target_=tests.tasks.own_rewards.even", *where)
+    own = ("reward=custom", "reward._target_=tests.command_line.own_rewards.even", *where)
     done = run_py(
         tmp_path, "task=score", f"data.path={lines(tmp_path, rows)}", f"hydra.run.dir={tmp_path}/run", *words, *own
     )

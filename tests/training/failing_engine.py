@@ -7,10 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from rsgrpo.distributed import ranks
+from rsgrpo.errors import UserError
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.rollouts.vllm import VLLMEngine
-from rsgrpo.training import ranks
-from rsgrpo.types import Group, Prompt, Sampling, UserError
+from rsgrpo.types import Group, Prompt, Sampling
 
 FAILS = "ENGINE_FAILS"
 """`<method> <version of the policy> <rank>`, for example `generate 3 1`."""

@@ -16,7 +16,9 @@ from callbacks.updates import UpdateStatistics
 from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.data.countdown import Countdown
+from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.loggers.metrics_file import MetricsFile
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
@@ -25,11 +27,10 @@ from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.datamodule import PromptData
-from rsgrpo.training.metrics_file import MetricsFile
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import Outcome, PackedRow, Prompt, Sampling, StepReport, UserError
+from rsgrpo.types import Outcome, PackedRow, Prompt, Sampling, StepReport
 from tests.runs import records
 from tests.training.parity_reward import ParityReward
 

@@ -9,14 +9,15 @@ import pytest
 from torch import Tensor
 
 from rsgrpo.data.countdown import Countdown
+from rsgrpo.distributed.sharding import full_tensors
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.rollouts.vllm import VLLMEngine
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.parity import NEW_TOKENS, PROMPT_TOKENS, canaries, check_parity
-from rsgrpo.training.sharding import full_tensors
-from rsgrpo.types import Prompt, UserError
+from rsgrpo.types import Prompt
 from tests.rollouts.one_vllm import vllm_engine
 from tests.training.test_module import RECIPE
 

@@ -14,9 +14,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rsgrpo import run_folder
+from rsgrpo.composition.machine import claim_run_folder
 from rsgrpo.data.countdown import Countdown
-from rsgrpo.tasks.machine import claim_run_folder
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 from tests.runs import ROOT, SETTINGS, RunPy, records, without_times
 
 

@@ -90,7 +90,7 @@ def workers_of(pid: int) -> list[int]:
             command = (folder / "cmdline").read_text()
         except OSError:  # it has ended meanwhile
             continue
-        if parent == pid and "rsgrpo.rewards.verifier" in command:
+        if parent == pid and "rsgrpo.verification.verifier" in command:
             found.append(int(folder.name))
     return found
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from rsgrpo.rollouts.vllm import BOUNDS, missing
+from tests.distributed.test_fsdp2 import TWO_RANKS, assert_same_run
 from tests.runs import RunPy, records
-from tests.training.test_fsdp2 import TWO_RANKS, assert_same_run
 from tests.training.test_run import assert_same_weights, without_times
 
 VLLM = ("rollout=vllm", "rollout.kv_cache_gib=0.125")

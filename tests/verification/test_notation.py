@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsgrpo.verification.answers import read
 from rsgrpo.verification.bases import based_number, congruence
 from rsgrpo.verification.clock import date, time_of_day
-from rsgrpo.verification.notation import MAX_DEPTH, squeezed, tidy, too_deep
-from rsgrpo.verification.words import choice, phrase
+from rsgrpo.verification.notation.tidy import MAX_DEPTH, squeezed, tidy, too_deep
+from rsgrpo.verification.notation.words import choice, phrase
+from rsgrpo.verification.reading.answers import read
 
 
 @pytest.mark.parametrize(

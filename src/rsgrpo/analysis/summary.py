@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rsgrpo import run_folder
+from rsgrpo.errors import UserError
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
-from rsgrpo.types import UserError
 
 OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 

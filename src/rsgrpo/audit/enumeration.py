@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
 from rsgrpo.objectives.claims import group_chances, multisets
-from rsgrpo.types import UserError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from rsgrpo.audit.curves import AccuracyCurve, WeightCurve, accuracy_curve, reward_curve, weight_curve
 from rsgrpo.audit.enumeration import advantages_of, claimed_gradient, gradient_moments, outcomes_of
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.claims import group_chances, multisets
-from rsgrpo.types import UserError
 
 POLICY = (0.5, 0.3, 0.15, 0.05)
 """A small policy whose best outcome is its least likely."""

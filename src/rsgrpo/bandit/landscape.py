@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.types import FieldError, check_fields
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
 
 
 @runtime_checkable

@@ -11,9 +11,10 @@ from torch import Tensor
 
 from rsgrpo.bandit.landscape import Landscape
 from rsgrpo.bandit.streams import Stream
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
 from rsgrpo.schedules.base import Schedule, replaced, scheduled_field
-from rsgrpo.types import FieldError, UserError, check_fields
 
 RECORDS = 250
 """Moments of a run at which the curves of figures are recorded."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.types import check_fields
+from rsgrpo.fields import check_fields
 
 UPDATES_AT_ONCE = 500
 """Random numbers are drawn for this many updates at a time."""

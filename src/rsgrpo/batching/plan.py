@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeVar
 
-from rsgrpo.fields import FieldError, check_fields, example
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields, example
 
 Item = TypeVar("Item")
 

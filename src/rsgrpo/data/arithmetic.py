@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, product
 
-from rsgrpo.types import FieldError, Problem, check_fields
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
+from rsgrpo.types import Problem
 
 KINDS = (("+", 2, 2), ("+", 3, 3), ("*", 2, 1), ("*", 2, 2))
 """(operator, digits of the left number, digits of the right one) of each level."""

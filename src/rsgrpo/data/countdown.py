@@ -17,7 +17,9 @@ from functools import cache
 from itertools import combinations_with_replacement, permutations
 from typing import Literal, NamedTuple
 
-from rsgrpo.types import FieldError, Problem, check_fields, check_numbers
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields, check_numbers
+from rsgrpo.types import Problem
 
 NUMBERS = range(1, 13)
 TARGETS = range(1, 61)

@@ -10,7 +10,9 @@ from rsgrpo.data.cleaning import LACKS
 from rsgrpo.data.fields import Gold, gold_of, problem_at
 from rsgrpo.data.hub import HubTable
 from rsgrpo.data.rows import Row, read_rows, top, value_at
-from rsgrpo.types import FieldError, Problem, UserError, check_fields
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
+from rsgrpo.types import Problem
 
 ID = "id"
 """The column that names a problem, where a file has it."""

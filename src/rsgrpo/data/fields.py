@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from rsgrpo.data.rows import Row, in_digits, text_of, value_at
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 from rsgrpo.verification.boxes import last_boxed
 
 NO_NUMBER = "with NaN or infinity instead of an answer"

@@ -13,7 +13,7 @@ from filelock import FileLock
 from rich.console import Console
 
 from rsgrpo.data.rows import Row, parquet_rows
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 
 HUB_TIMEOUT_S = 10.0
 """How long the hub may take to name the commit of a revision."""

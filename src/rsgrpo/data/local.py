@@ -12,7 +12,9 @@ from rsgrpo.data.dataset import ID, check_columns, problem_of, refuse_shared_ids
 from rsgrpo.data.fields import gold_of, problem_at
 from rsgrpo.data.rows import FORMATS, Row, read_rows, value_at
 from rsgrpo.data.source import Split
-from rsgrpo.types import FieldError, Problem, UserError, check_fields
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
+from rsgrpo.types import Problem
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what was read is kept

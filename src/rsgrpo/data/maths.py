@@ -10,7 +10,9 @@ from rsgrpo.data import cleaning
 from rsgrpo.data.cleaning import Part
 from rsgrpo.data.dataset import Dataset
 from rsgrpo.data.source import Split
-from rsgrpo.types import FieldError, Problem, UserError, check_fields
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
+from rsgrpo.types import Problem
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what was read is kept

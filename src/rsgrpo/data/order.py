@@ -4,8 +4,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from rsgrpo.errors import UserError
 from rsgrpo.seeds import derive_seed
-from rsgrpo.types import Prompt, UserError
+from rsgrpo.types import Prompt
 
 
 class PromptOrder:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 
 if TYPE_CHECKING:
     import pyarrow

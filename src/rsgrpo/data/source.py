@@ -8,7 +8,8 @@ from typing import Literal, Protocol, runtime_checkable
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from rsgrpo.types import Problem, Prompt, UserError
+from rsgrpo.errors import UserError
+from rsgrpo.types import Problem, Prompt
 
 Split = Literal["train", "validation", "test"]
 

@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending, Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine, complete
-from rsgrpo.types import FieldError, Group, Prompt, Sampling, Score, check_fields
+from rsgrpo.types import Group, Prompt, Sampling, Score
 
 MOST_COMPLETIONS = 2**20
 """Completions of one problem."""

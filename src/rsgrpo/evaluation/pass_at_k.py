@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 
 
 def pass_at_k(n: int, correct: int, k: int) -> float:

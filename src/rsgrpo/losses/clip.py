@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.losses.aggregation import Aggregation
-from rsgrpo.types import check_fields
 
 LARGEST_LOG_RATIO = 20.0
 """Keeps exp() finite; far outside any clip."""

@@ -12,7 +12,7 @@ from huggingface_hub import snapshot_download
 from safetensors import safe_open
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 
-from rsgrpo.types import UserError
+from rsgrpo.errors import UserError
 
 SINGLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json")

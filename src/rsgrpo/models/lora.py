@@ -15,8 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
 from rsgrpo.seeds import derive_seed
-from rsgrpo.types import FieldError, UserError, check_fields
 
 NAME = "default"
 """peft's name of the one adapter that a layer has."""

@@ -10,8 +10,8 @@ from safetensors import safe_open
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from rsgrpo.errors import UserError
 from rsgrpo.models.files import local_folder, refusal, safetensors_of
-from rsgrpo.types import UserError
 
 SHOWN = 3
 """So many names of tensors are written out."""

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rsgrpo.types import FieldError, UserError
+from rsgrpo.errors import FieldError, UserError
 
 PromptFloat = float | Float[Tensor, "P 1"]
 """A number for all prompts, or, from a schedule, one for each."""

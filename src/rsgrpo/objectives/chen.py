@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_k, divide
 from rsgrpo.objectives.claims import expected_max
 from rsgrpo.objectives.subset_max import centred_max, subset_std
-from rsgrpo.types import check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, check_completions
 from rsgrpo.objectives.claims import exponential_utility
 from rsgrpo.objectives.rs_grpo import check_tilt, leave_one_out
-from rsgrpo.types import FieldError, check_fields
 
 REACHED = 0.95
 """Share of the largest KL that may be asked for: beta, and with it the advantage, grow without bound towards all of it.

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, check_rewards
 from rsgrpo.objectives.claims import expected_reward
 from rsgrpo.objectives.grpo import std_normalized
-from rsgrpo.types import check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, differ, divide
 from rsgrpo.objectives.claims import expected_reward
-from rsgrpo.types import check_fields
 
 
 def mean_baseline(rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:

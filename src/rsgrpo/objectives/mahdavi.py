@@ -7,11 +7,11 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_completions, check_k, check_rewards
 from rsgrpo.objectives.claims import expected_max
 from rsgrpo.objectives.grpo import mean_baseline, std_normalized
 from rsgrpo.objectives.subset_max import gain
-from rsgrpo.types import check_fields
 
 
 def failure_weight(rewards: Float[Tensor, "P N"], k: PromptInt) -> Float[Tensor, "P 1"]:

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, check_rewards, divide
 from rsgrpo.objectives.claims import expected_reward
 from rsgrpo.objectives.grpo import mean_baseline
-from rsgrpo.types import check_fields
 
 
 def mean_normalized(rewards: Float[Tensor, "P N"], *, eps: float = 0.0) -> Float[Tensor, "P N"]:

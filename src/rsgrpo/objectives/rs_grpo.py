@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, check_completions
 from rsgrpo.objectives.claims import NEGLIGIBLE_BETA, exponential_utility, utility_of_groups
 from rsgrpo.objectives.grpo import mean_baseline
-from rsgrpo.types import FieldError, check_fields
 
 LARGEST_TILT = 24 * math.log(2)
 """Beyond exp of this, 2^24, float32 has no digit left for the others: a step would follow that completion alone."""

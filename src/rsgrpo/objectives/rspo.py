@@ -7,10 +7,10 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_completions, check_k, check_rewards
 from rsgrpo.objectives.claims import expected_max
 from rsgrpo.objectives.subset_max import gain
-from rsgrpo.types import check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, check_rewards
 from rsgrpo.objectives.claims import expected_reward
 from rsgrpo.objectives.grpo import std_normalized
-from rsgrpo.types import check_fields
 
 
 def discounted(rewards: Float[Tensor, "P N"], logprobs: Float[Tensor, "P N"], penalty: float) -> Float[Tensor, "P N"]:

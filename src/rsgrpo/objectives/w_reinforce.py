@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_rewards
 from rsgrpo.objectives.claims import expected_reward
-from rsgrpo.types import check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Protocol, runtime_checkable
 
-from rsgrpo.types import Completion, Group, Problem, Prompt, Score, UserError
+from rsgrpo.errors import UserError
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 
 
 @runtime_checkable

@@ -4,8 +4,9 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import TextReward, wrong
-from rsgrpo.types import Problem, Score, check_fields
+from rsgrpo.types import Problem, Score
 from rsgrpo.verification.boxes import last_boxed
 
 MAX_TOKENS = 64

@@ -7,9 +7,11 @@ import sys
 from dataclasses import dataclass, field
 from typing import Any
 
+from rsgrpo.errors import UserError
+from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending, Reward, name_of, show, wrong
-from rsgrpo.rewards.workers import Program, Workers, default_count
-from rsgrpo.types import Completion, Group, Prompt, Score, UserError, check_fields
+from rsgrpo.types import Completion, Group, Prompt, Score
+from rsgrpo.workers.pool import Program, Workers, default_count
 
 
 @dataclass(slots=True, kw_only=True)

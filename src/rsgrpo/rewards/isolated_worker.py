@@ -13,11 +13,11 @@ from dataclasses import asdict
 from multiprocessing.connection import Connection
 from typing import Any
 
-from rsgrpo.rewards.expendable import address_space, be_expendable, limit_memory, resident
+from rsgrpo.workers.expendable import address_space, be_expendable, limit_memory, resident
 
 
 def main() -> None:
-    """Serve (prompt, completion) as a `rsgrpo.rewards.workers.Program` does."""
+    """Serve (prompt, completion) as a `rsgrpo.workers.pool.Program` does."""
     connection, memory = Connection(int(sys.argv[1])), int(sys.argv[2])
     be_expendable()
     sys.path[:], pickled = pickle.loads(connection.recv_bytes())

@@ -5,17 +5,18 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending
-from rsgrpo.rewards.workers import Program, Workers, default_count
-from rsgrpo.types import Completion, Group, Problem, Prompt, Score, check_fields
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 from rsgrpo.verification.boxes import last_boxed
+from rsgrpo.workers.pool import Program, Workers, default_count
 
 
 def verifier(limit_s: int) -> Program:
     """Questions (kind, gold, answer): `answer` asks whether the two are equal, `gold` whether the gold can be compared
     with. Verdicts are those of `rsgrpo.verification.equality`, within `limit_s` whole seconds for each step."""
     return Program(
-        module="rsgrpo.rewards.verifier",
+        module="rsgrpo.verification.verifier",
         arguments=(str(limit_s),),
         encode=lambda question: json.dumps(question).encode(),
         decode=json.loads,

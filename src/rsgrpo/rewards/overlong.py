@@ -3,7 +3,8 @@
 import math
 from dataclasses import dataclass
 
-from rsgrpo.types import Completion, Prompt, Score, check_fields
+from rsgrpo.fields import check_fields
+from rsgrpo.types import Completion, Prompt, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending, ReadsGolds, Reward, begin, close
-from rsgrpo.types import Completion, FieldError, Group, Problem, Prompt, Score, check_fields
+from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from rsgrpo.types import Completion, Group, Prompt, Sampling, UserError
+from rsgrpo.errors import UserError
+from rsgrpo.types import Completion, Group, Prompt, Sampling
 
 
 class EngineLost(RuntimeError):

@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache, LogitsProcessorList, MinPLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
+from rsgrpo.fields import check_fields
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import Parity, Sample, check_prompts, group_of
-from rsgrpo.types import Group, Prompt, Sampling, check_fields
+from rsgrpo.types import Group, Prompt, Sampling
 
 COMPACT_BELOW = 0.9
 """Rows that have finished leave the batch once fewer than this share of its rows are still being sampled."""

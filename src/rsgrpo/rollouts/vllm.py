@@ -26,10 +26,12 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import EngineLost, Parity, Sample, check_prompts, group_of
 from rsgrpo.seeds import derive_seed
-from rsgrpo.types import FieldError, Group, Prompt, Sampling, UserError, check_fields
+from rsgrpo.types import Group, Prompt, Sampling
 
 GIB = 2**30
 

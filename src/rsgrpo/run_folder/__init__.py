@@ -5,9 +5,6 @@ readers in `analysis/` use nothing else.
 """
 
 from rsgrpo.run_folder.files import append, disk_error, write_json
-from rsgrpo.run_folder.finding import find_checkpoint, newest_whole
-from rsgrpo.run_folder.keeping import mark_best, prune
-from rsgrpo.run_folder.manifest import damage, files_of, fingerprint, finish_checkpoint, remove_checkpoint
 from rsgrpo.run_folder.names import (
     AUDIT,
     BANDIT,
@@ -43,7 +40,6 @@ from rsgrpo.run_folder.names import (
     state_of,
 )
 from rsgrpo.run_folder.reading import best, finished_iterations, read, read_config, read_json, read_overrides, run_id
-from rsgrpo.run_folder.rewinding import clear, evaluated, rewind
 
 __all__ = [
     "AUDIT",
@@ -75,28 +71,16 @@ __all__ = [
     "best",
     "checkpoint",
     "checkpoints",
-    "clear",
-    "damage",
     "disk_error",
-    "evaluated",
     "exported_policy",
-    "files_of",
-    "find_checkpoint",
-    "fingerprint",
-    "finish_checkpoint",
     "finished_iterations",
     "is_checkpoint",
     "is_sharded",
     "iteration_of",
-    "mark_best",
-    "newest_whole",
-    "prune",
     "read",
     "read_config",
     "read_json",
     "read_overrides",
-    "remove_checkpoint",
-    "rewind",
     "run_id",
     "state_of",
     "write_json",

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from rsgrpo.errors import UserError
 from rsgrpo.run_folder.names import RUN, UNFINISHED, checkpoints
-from rsgrpo.types import UserError
 
 MIB = 2**20
 

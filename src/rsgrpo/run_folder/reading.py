@@ -11,9 +11,9 @@ from typing import Any
 
 import yaml
 
+from rsgrpo.errors import UserError
 from rsgrpo.run_folder.names import BEST, CHECKPOINTS, CONFIG, DONE, OVERRIDES, RUN
 from rsgrpo.run_folder.shapes import problem_of
-from rsgrpo.types import UserError
 
 _CURES = {
     DONE: "remove it, and the run counts as not finished",

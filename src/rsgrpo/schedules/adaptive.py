@@ -11,10 +11,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsgrpo import run_folder
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
 from rsgrpo.objectives.entropic import REACHED, beta_of_kl
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.types import FieldError, UserError, check_fields
 
 NO_SOLUTION = 1e6
 """Stands for the beta of an accuracy whose KL is never reached, before it is clipped."""

@@ -17,9 +17,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
 from rsgrpo.schedules.rescale import each_expected_square, expected_square
-from rsgrpo.types import FieldError, UserError, field_errors_name_their_key, keyed
 
 SCHEDULED = ("beta", "k")
 """The fields of an objective that a schedule may drive, the first that it has."""
@@ -130,7 +130,8 @@ class Schedule(ABC):
         if self.rescale == "times_beta" and name != "beta":
             raise UserError(_NO_BETA)
         ends = [] if name is None else self.extremes(name, getattr(objective, name))
-        for end in ends if name is not None and self.changes_value else ():
+        for end in ends if self.changes_value else ():
+            assert name is not None
             value = torch.full((2, 1), float(end), dtype=torch.float64) if self.per_prompt else end
             try:
                 _try(self._with(objective, name, _of_field(name, value)), completions)

@@ -7,9 +7,9 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.types import check_fields
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

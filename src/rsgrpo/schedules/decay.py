@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.errors import FieldError
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.types import FieldError, check_fields
 
 
 def progress(iteration: int, hold: int, decay: int) -> float:

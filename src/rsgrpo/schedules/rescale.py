@@ -5,8 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
-from rsgrpo.types import UserError
 
 
 def expected_square(objective: Objective, completions: int) -> float:

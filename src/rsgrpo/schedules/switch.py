@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat
 from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.schedules.base import Schedule, Value
-from rsgrpo.types import check_fields
 
 MEAN_REWARD = {"beta": 0.0, "k": 1.0}
 """What is logged after the switch: the value at which risk and max@k are the mean reward."""

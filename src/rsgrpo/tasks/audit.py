@@ -12,11 +12,18 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
 from rsgrpo.analysis.audit_table import print_audit
 from rsgrpo.audit import report
-from rsgrpo.tasks.choices import composed_objective, every_objective, is_set, named_objective, objective_names, refusal
-from rsgrpo.tasks.compose import build_as
-from rsgrpo.tasks.machine import check_run_folder, set_threads
-from rsgrpo.tasks.settings import AuditSettings
-from rsgrpo.types import FieldError, UserError
+from rsgrpo.composition.choices import (
+    composed_objective,
+    every_objective,
+    is_set,
+    named_objective,
+    objective_names,
+    refusal,
+)
+from rsgrpo.composition.compose import build_as
+from rsgrpo.composition.machine import check_run_folder, set_threads
+from rsgrpo.composition.settings import AuditSettings
+from rsgrpo.errors import FieldError, UserError
 
 
 def audit(cfg: DictConfig) -> None:

@@ -15,13 +15,13 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.bandit_figures import draw_bandit
 from rsgrpo.analysis.bandit_table import print_bandit
 from rsgrpo.bandit.play import Bandit, Trajectories, play
+from rsgrpo.composition.choices import every_objective, is_set, named_objective, refusal
+from rsgrpo.composition.compose import build, build_as
+from rsgrpo.composition.machine import check_run_folder, set_threads
+from rsgrpo.composition.settings import BanditSettings
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.schedules.base import Schedule, scheduled_field
-from rsgrpo.tasks.choices import every_objective, is_set, named_objective, refusal
-from rsgrpo.tasks.compose import build, build_as
-from rsgrpo.tasks.machine import check_run_folder, set_threads
-from rsgrpo.tasks.settings import BanditSettings
-from rsgrpo.types import FieldError, UserError
 
 EVERY = "objectives"
 """The choice of `bandit=` that plays all objectives."""

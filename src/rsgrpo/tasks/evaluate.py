@@ -7,14 +7,14 @@ from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 
 from rsgrpo.analysis.summary import print_evaluation
+from rsgrpo.composition.assemble import Assembled, assemble, describe_run
+from rsgrpo.composition.compose import build_recipe
+from rsgrpo.composition.machine import check_run_folder, claim_run_folder
+from rsgrpo.composition.policy import digest_of_base
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.strategy import part
+from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import close
-from rsgrpo.tasks.assemble import Assembled, assemble, describe_run
-from rsgrpo.tasks.compose import build_recipe
-from rsgrpo.tasks.machine import check_run_folder, claim_run_folder
-from rsgrpo.tasks.policy import digest_of_base
-from rsgrpo.training import ranks
-from rsgrpo.training.strategy import part
-from rsgrpo.types import UserError
 
 SPLITS = ("validation", "test")
 

@@ -5,10 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig
 from rich.console import Console
 
-from rsgrpo.tasks.machine import set_threads
-from rsgrpo.tasks.policy import base_recipe, policy_folder, shown_progress
-from rsgrpo.training.bases import make_base
-from rsgrpo.types import UserError
+from rsgrpo.composition.machine import set_threads
+from rsgrpo.composition.policy import base_recipe, policy_folder, shown_progress
+from rsgrpo.errors import UserError
+from rsgrpo.pretraining.bases import make_base
 
 
 def pretrain(cfg: DictConfig) -> None:

@@ -11,17 +11,18 @@ from rich.progress import track
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.score_table import print_scores
+from rsgrpo.command_line.terminal import say
+from rsgrpo.composition.compose import build_as, build_reward
+from rsgrpo.composition.machine import check_run_folder
+from rsgrpo.composition.prompts import readable
+from rsgrpo.composition.settings import ScoreSettings
 from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.dataset import id_of
 from rsgrpo.data.fields import gold_of
 from rsgrpo.data.rows import Row, read_rows, text_of, value_at
+from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import begin, close
-from rsgrpo.tasks.compose import build_as, build_reward
-from rsgrpo.tasks.machine import check_run_folder
-from rsgrpo.tasks.prompts import readable
-from rsgrpo.tasks.settings import ScoreSettings
-from rsgrpo.tasks.terminal import say
-from rsgrpo.types import Completion, Group, Problem, Prompt, UserError
+from rsgrpo.types import Completion, Group, Problem, Prompt
 
 
 def score(cfg: DictConfig) -> None:

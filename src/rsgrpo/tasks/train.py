@@ -12,31 +12,31 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
-from rsgrpo import run_folder
+from rsgrpo import checkpoints, run_folder
 from rsgrpo.analysis.summary import print_summary
 from rsgrpo.batching.filters import DropEqualRewards
+from rsgrpo.checkpoints.unpickling import check_weights_only, load_weights_only
+from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.resume import AUTO
+from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
+from rsgrpo.command_line.terminal import say
+from rsgrpo.command_line.trust import words_to_repeat
+from rsgrpo.composition.assemble import assemble, describe_run
+from rsgrpo.composition.compose import build_recipe
+from rsgrpo.composition.machine import check_run_folder, claim_run_folder
+from rsgrpo.composition.policy import digest_of_base
+from rsgrpo.composition.trainer import is_sharded
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.strategy import part
+from rsgrpo.errors import UserError
+from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext, checked_advantages
 from rsgrpo.rewards.base import close
-from rsgrpo.tasks.arguments import words_of_job
-from rsgrpo.tasks.assemble import assemble, describe_run
-from rsgrpo.tasks.compose import build_recipe
-from rsgrpo.tasks.machine import check_run_folder, claim_run_folder
-from rsgrpo.tasks.policy import digest_of_base
-from rsgrpo.tasks.resume import AUTO
-from rsgrpo.tasks.same_run import check_same_base, check_same_data, check_same_run
-from rsgrpo.tasks.terminal import say
-from rsgrpo.tasks.trainer import is_sharded
-from rsgrpo.tasks.trust import words_to_repeat
-from rsgrpo.training import ranks
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.export import save_policy
-from rsgrpo.training.loggers import follow_records
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.training.strategy import part
-from rsgrpo.training.unpickling import check_weights_only, load_weights_only
-from rsgrpo.types import UserError
 
 
 def train(cfg: DictConfig) -> None:
@@ -60,7 +60,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         checkpoint = _checkpoint_to_resume(cfg)
         if ranks.is_first():
             if cfg.ckpt == AUTO:
-                run_folder.clear(run)
+                checkpoints.clear(run)
             check_run_folder(run, resumes=checkpoint is not None)
         _say_what_the_filter_takes(recipe)
         module, data, described, trainer = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
@@ -86,7 +86,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         if module.stopped_by is not None:
             _leave(run, module)
         with clock.stage("final_evaluation"):
-            if not run_folder.evaluated(run, "test", module.iteration):
+            if not checkpoints.evaluated(run, "test", module.iteration):
                 _evaluate(trainer, module, data, validation=False)
         with clock.stage("export"):
             save_policy(module.policy, run / run_folder.POLICY)
@@ -118,7 +118,7 @@ def _make_up_for_validation(
     """The checkpoint of an iteration comes before its validation: a run that ended in between still owes that one."""
     done = run_folder.iteration_of(checkpoint)
     owed = data.validation and done % module.recipe.evaluation.every == 0
-    if owed and not run_folder.evaluated(run, "validation", done):
+    if owed and not checkpoints.evaluated(run, "validation", done):
         trainer.validate(module, datamodule=data, ckpt_path=run_folder.state_of(checkpoint), verbose=False)
 
 
@@ -172,7 +172,7 @@ def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *,
 def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     if cfg.ckpt in (None, AUTO):  # what `auto` found has taken its place by now
         return None
-    run, checkpoint = run_folder.find_checkpoint(cfg.ckpt, say=say, contents=ranks.is_first())
+    run, checkpoint = checkpoints.find_checkpoint(cfg.ckpt, say=say, contents=ranks.is_first())
     if run_folder.is_sharded(checkpoint) and not is_sharded(cfg):
         raise UserError(
             f"ckpt={cfg.ckpt} was written by trainer=fsdp2, whose shards this trainer does not read; resume it with "
@@ -198,5 +198,5 @@ def _begin_run_folder(
         check_same_base(run, cfg.model.path, base)
         done = run_folder.iteration_of(checkpoint)
         say(f"resuming {run} after iteration {done}; later records are written anew")
-        run_folder.rewind(run, done)
+        checkpoints.rewind(run, done)
     describe_run(run, cfg, data, base=base, resumes=checkpoint is not None)

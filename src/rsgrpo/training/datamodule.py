@@ -9,9 +9,10 @@ from torch.utils.data import DataLoader
 
 from rsgrpo.data.order import PromptOrder
 from rsgrpo.data.source import digest
-from rsgrpo.training import ranks
+from rsgrpo.distributed import ranks
+from rsgrpo.errors import UserError
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import Prompt, UserError
+from rsgrpo.types import Prompt
 
 
 class PromptData(lightning.LightningDataModule):

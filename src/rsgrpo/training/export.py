@@ -8,9 +8,9 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from rsgrpo import run_folder
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.models.policy import Policy
-from rsgrpo.training import ranks
-from rsgrpo.training.sharding import full_tensors
 
 FILE_BYTES = 4 * 2**30
 """Tensors of one safetensors file together, and so what rank 0 holds at once while it writes."""

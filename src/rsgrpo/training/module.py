@@ -16,23 +16,24 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from rsgrpo.batching.packing import empty_row, pack, sequences_of
 from rsgrpo.batching.plan import deal
+from rsgrpo.checkpoints.saving import SavesOnFailure
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.sharding import Sharding, full_tensor, full_tensors
+from rsgrpo.distributed.signals import StopSignals
+from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
+from rsgrpo.loggers.followers import show
 from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import Pending, begin
 from rsgrpo.rollouts.engine import EngineLost, RolloutEngine, complete
 from rsgrpo.seeds import derive_seed
-from rsgrpo.training import ranks
-from rsgrpo.training.checkpoints import SavesOnFailure
 from rsgrpo.training.clock import StageClock, stage
-from rsgrpo.training.loggers import show
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.training.sharding import Sharding, full_tensor, full_tensors
-from rsgrpo.training.signals import StopSignals
 from rsgrpo.training.update import Behaviour, BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport, UserError
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
 
 
 class RLModule(lightning.LightningModule):

@@ -7,11 +7,12 @@ import torch
 from torch.distributed.fsdp import FSDPModule
 
 from rsgrpo.batching.packing import pack, sequences_of
+from rsgrpo.distributed import ranks
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
-from rsgrpo.training import ranks
-from rsgrpo.types import Problem, Prompt, Sampling, UserError
+from rsgrpo.types import Problem, Prompt, Sampling
 
 PROMPT_TOKENS = (1, 9, 40, 100)
 """Lengths of the canary prompts: some shorter than a block of an engine's prefix cache, some longer than several."""

@@ -6,13 +6,15 @@ from typing import Any
 
 from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.errors import FieldError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.fields import check_fields
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.objectives.base import Objective
 from rsgrpo.rewards.base import Reward
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.training.optimizer import AdamW
-from rsgrpo.types import FieldError, Sampling, check_fields
+from rsgrpo.types import Sampling
 
 STATEFUL = ("objective", "schedule", "filter")
 """The parts whose `state_dict()`, if they have one, is kept in checkpoints."""

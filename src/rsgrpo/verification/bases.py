@@ -3,7 +3,7 @@ r"""Numbers in another base, and congruences."""
 import re
 
 from rsgrpo.verification.examples import different, equal
-from rsgrpo.verification.words import in_plain_words
+from rsgrpo.verification.notation.words import in_plain_words
 
 EXAMPLES = (
     equal("42_7", "42_{7}", "the base as an index"),

@@ -4,7 +4,7 @@ import re
 from math import gcd
 
 from rsgrpo.verification.examples import different, equal
-from rsgrpo.verification.words import in_plain_words
+from rsgrpo.verification.notation.words import in_plain_words
 
 EXAMPLES = (
     different("12:30", "6:15", "a time is no ratio"),

@@ -11,16 +11,16 @@ from typing import Literal
 from math_verify.errors import TimeoutException
 from math_verify.utils import timeout
 
-from rsgrpo.verification.answers import read
 from rsgrpo.verification.bases import congruence, residue_of_numbers, same_based, same_congruence
 from rsgrpo.verification.clock import same_time
+from rsgrpo.verification.comparing.same import same
 from rsgrpo.verification.library import equal_by_library
-from rsgrpo.verification.notation import squeezed, tidy, too_deep
+from rsgrpo.verification.notation.tidy import squeezed, tidy, too_deep
+from rsgrpo.verification.notation.words import choice, choice_with_text, in_signs, phrase, same_words
 from rsgrpo.verification.qualifiers import FEWER, called_alike, contradict, without_qualifier
-from rsgrpo.verification.same import same
-from rsgrpo.verification.tokens import grouped
-from rsgrpo.verification.tree import Node
-from rsgrpo.verification.words import choice, choice_with_text, in_signs, phrase, same_words
+from rsgrpo.verification.reading.answers import read
+from rsgrpo.verification.reading.tokens import grouped
+from rsgrpo.verification.reading.tree import Node
 
 Verdict = Literal["right", "wrong", "unparsed", "timeout", "error"]
 

@@ -4,13 +4,13 @@ import re
 
 from math_verify.errors import TimeoutException
 
-from rsgrpo.verification.answers import read
 from rsgrpo.verification.bases import based_number, congruence
 from rsgrpo.verification.clock import date, time_of_day
 from rsgrpo.verification.library import readings
-from rsgrpo.verification.notation import tidy, too_deep
+from rsgrpo.verification.notation.tidy import tidy, too_deep
+from rsgrpo.verification.notation.words import choice, choice_with_text, in_plain_words, phrase
 from rsgrpo.verification.qualifiers import without_qualifier
-from rsgrpo.verification.words import choice, choice_with_text, in_plain_words, phrase
+from rsgrpo.verification.reading.answers import read
 
 LIMIT_S = 2
 _PLACEHOLDERS = re.compile(

@@ -5,11 +5,11 @@ It may be left out, and the letter may be called otherwise; what contradicts the
 
 import re
 
-from rsgrpo.verification.answers import read
+from rsgrpo.verification.comparing.same import same
+from rsgrpo.verification.comparing.scalars import letters, with_name
 from rsgrpo.verification.examples import different, equal
-from rsgrpo.verification.same import same
-from rsgrpo.verification.scalars import letters, with_name
-from rsgrpo.verification.tree import Node
+from rsgrpo.verification.reading.answers import read
+from rsgrpo.verification.reading.tree import Node
 
 EXAMPLES = (
     equal("3k", r"3k\text{ for any integer }k", "what the letters stand for may be left out"),

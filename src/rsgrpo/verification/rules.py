@@ -2,24 +2,14 @@
 
 from types import ModuleType
 
-from rsgrpo.verification import (
-    answers,
-    bases,
-    characters,
-    clock,
-    decoration,
-    names,
-    notation,
-    numbers,
-    qualifiers,
-    units,
-    words,
-)
+from rsgrpo.verification import bases, clock, qualifiers
+from rsgrpo.verification.notation import characters, decoration, names, numbers, tidy, units, words
+from rsgrpo.verification.reading import answers
 
 RULES: dict[str, ModuleType] = {
     "Characters": characters,
     "Ornaments": decoration,
-    "Expressions": notation,
+    "Expressions": tidy,
     "Numbers": numbers,
     "Letters and names": names,
     "Units, money, percent": units,

@@ -1,0 +1,226 @@
+"""The words of a command line before Hydra reads them: flags, overrides, choices of groups."""
+
+import math
+import re
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, cast
+
+import yaml
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, RangeSweep
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+
+from rsgrpo.command_line.flags import configuration, long_forms, own_folder, read_flags
+from rsgrpo.command_line.keys import PLACED, choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.errors import UserError
+
+FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
+"""What may be set of Hydra itself: where runs lie, and how the jobs of a sweep are started."""
+
+MOST_JOBS = 1000
+"""Jobs of a sweep: all of them are composed before the first one begins."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandLine:
+    """What was typed, put into order."""
+
+    flags: tuple[str, ...]
+    """In their long forms, a value joined by `=`."""
+    overrides: tuple[Override, ...]
+    """As Hydra reads them; of a key that is set twice the last one counts."""
+    conf: Path
+    """The folder of the configuration, which `--config-path` may name."""
+    own: Path | None
+    """The user's own folder of configuration, that of `--config-dir`."""
+
+    @property
+    def words(self) -> list[str]:
+        """The command line for Hydra: flags first, since argparse takes none between two overrides."""
+        return [*self.flags, *(str(override.input_line) for override in self.overrides)]
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Where groups lie."""
+        return (self.conf,) if self.own is None else (self.conf, self.own)
+
+    @property
+    def is_sweep(self) -> bool:
+        return "--multirun" in self.flags
+
+
+def read_command_line(arguments: Sequence[str], conf: Path) -> CommandLine:
+    """The command line in order.
+
+    Raises:
+        UserError: for flags that do not exist or exclude each other, for words that are no overrides, and for choices
+            of groups that Hydra would answer with a traceback or ignore.
+    """
+    given = read_flags(arguments, conf)
+    conf = configuration(given, conf)
+    own = None if given.config_dir is None else own_folder(given.config_dir)
+    overrides = tuple(_last_of_each([_override(word) for word in given.overrides]))
+    line = CommandLine(flags=long_forms(given), overrides=overrides, conf=conf, own=own)
+    for override in overrides:
+        _check_group(override, line)
+        _check_reserved(override)
+    if given.package is not None and (unknown := unknown_key(given.package, conf, groups_chosen(line))) is not None:
+        raise UserError(f"--package={unknown}")
+    if line.is_sweep:
+        _check_sweep(line)
+    return line
+
+
+def words_of_job() -> list[str]:
+    """The overrides of the job that is running as they were typed: Hydra's own list would follow their references."""
+    words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
+    return [str(word) for word in cast(list[str], words)]
+
+
+def line_of_job() -> CommandLine:
+    """The overrides of the job that is running, which in a sweep are its own."""
+    job = HydraConfig.get()
+    folders = {source.provider: Path(source.path) for source in job.runtime.config_sources if source.schema == "file"}
+    overrides = OverridesParser.create().parse_overrides(words_of_job())
+    return CommandLine(flags=(), overrides=tuple(overrides), conf=folders["main"], own=folders.get("command-line"))
+
+
+def _override(word: str) -> Override:
+    """One override as Hydra's grammar reads it."""
+    try:
+        override = OverridesParser.create().parse_override(word)
+    except (HydraException, RecursionError):  # brackets that are nested hundreds deep
+        raise UserError(_unreadable(word)) from None
+    if not override.key_or_group:
+        raise UserError(f"{shown(word)}: names no key; write key=value")
+    return override
+
+
+def _unreadable(word: str) -> str:
+    key, equals, value = word.partition("=")
+    head = f"{shown(word)}: cannot be read"
+    if not equals or not key.strip():
+        return f"{head}; write key=value without spaces"
+    if value.lstrip().startswith(("[", "{")):
+        return f"{head}; write no spaces outside of quotes, and close every bracket"
+    escaped = value.strip("\"'").replace("\\", "\\\\").replace('"', '\\"')
+    quoted = f'{key.strip()}="{escaped}"'
+    if not _is_readable(quoted) or shown(quoted) != quoted:
+        return f"{head}; write key=value without spaces, special characters in quotes"
+    return f"{head}; quote what is no plain word: {shlex.quote(quoted)}"
+
+
+def _is_readable(word: str) -> bool:
+    try:
+        OverridesParser.create().parse_override(word)
+    except (HydraException, RecursionError):
+        return False
+    return True
+
+
+def _last_of_each(overrides: Sequence[Override]) -> Iterable[Override]:
+    """Of a key or group that is set twice, the last one: Hydra does so for keys, and refuses groups."""
+    last = {_place(override): i for i, override in enumerate(overrides)}
+    return (o for i, o in enumerate(overrides) if o.type != OverrideType.CHANGE or last[_place(o)] == i)
+
+
+def _place(override: Override) -> tuple[Any, ...]:
+    return override.type, override.key_or_group, override.package
+
+
+def _check_group(override: Override, line: CommandLine) -> None:
+    """Refuse what is no choice of a group.
+
+    Raises:
+        UserError: naming the choices.
+    """
+    group, word = override.key_or_group, str(override.input_line)
+    if group == PLACED and override.package is None and not override.is_delete():
+        choice = word.partition("=")[2]
+        raise UserError(f"{shown(word)}: say where it goes: +{PLACED}@data.tests.NAME={choice} adds a test set")
+    if group not in groups_of(*line.folders):
+        return
+    known = ", ".join(choices(group, *line.folders))
+    if override.is_delete():
+        if override.package is None:
+            raise UserError(
+                f"{shown(word)}: a run needs its {group}; leave this out, or choose another: {group} is one of {known}"
+            )
+        return
+    if not override.is_sweep_override():
+        text = getattr(override.value(), "text", override.value())  # of a quoted word
+        if not isinstance(text, str):
+            raise UserError(unknown_choice(group, "null" if text is None else str(text), known))
+
+
+def _check_reserved(override: Override) -> None:
+    """Refuse what would write into a run folder beside the run, or change how Hydra calls a class or a task.
+
+    Raises:
+        UserError: naming the key.
+    """
+    key, word = override.key_or_group, shown(override.input_line)
+    if key == "task._target_":
+        raise UserError(f"{word}: a task is chosen by its name; leave this out, and say task=train for example")
+    last = key.rpartition(".")[2]
+    if last.startswith("_") and last != "_target_":
+        raise UserError(f"{word}: says how Hydra calls a class, which a run leaves as it is; leave this out")
+    if re.match("hydra(?![^./])", key) and not any(re.match(rf"{free}(?![^./])", key) for free in FREE):
+        raise UserError(f"{word}: a run leaves this part of Hydra as it is; leave this out")
+
+
+def sections_added(line: CommandLine) -> set[str]:
+    """The first words of keys that were added with `+` and that no configuration has."""
+    content = yaml.safe_load((line.conf / "config.yaml").read_text(encoding="utf-8"))
+    known = {*content, *(group.split("/")[0] for group in groups_of(*line.folders))}
+    return {o.key_or_group.split(".")[0] for o in line.overrides if o.is_add() or o.is_force_add()} - known
+
+
+def groups_chosen(line: CommandLine) -> list[str]:
+    """The overrides that choose, which decide what keys there are."""
+    known = groups_of(*line.folders)
+    return [
+        str(override.input_line)
+        for override in line.overrides
+        if override.key_or_group in known and not override.is_delete() and not override.is_sweep_override()
+    ]
+
+
+def _check_sweep(line: CommandLine) -> None:
+    """Refuse more jobs than can be composed before the first one begins, and one that cannot be composed.
+
+    Raises:
+        UserError: for too many jobs.
+        HydraException: for a choice or a key that does not exist, before Hydra has made the sweep's folder.
+    """
+    swept = [override for override in line.overrides if override.is_sweep_override()]
+    jobs = math.prod(_size(override) for override in swept)
+    if jobs > MOST_JOBS:
+        raise UserError(
+            f"--multirun: {jobs:,} jobs are more than the {MOST_JOBS:,} that one sweep takes; sweep over fewer values"
+        )
+    fixed = [str(o.input_line) for o in line.overrides if o not in swept and not o.key_or_group.startswith("hydra")]
+    values = [list(o.sweep_string_iterator()) for o in swept if isinstance(o.value(), ChoiceSweep | RangeSweep)]
+    own = [] if line.own is None else [f"hydra.searchpath=[file://{line.own}]"]
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(line.conf.resolve()), version_base="1.3"):
+        for each in zip_longest(*values) if values else [()]:  # every value once, not every combination
+            job = [f"{o.get_key_element()}={value}" for o, value in zip(swept, each, strict=False) if value is not None]
+            compose("config", [*own, *fixed, *job])
+
+
+def _size(override: Override) -> int:
+    """How many values a sweep has."""
+    sweep = override.value()
+    if isinstance(sweep, RangeSweep):
+        start, stop, step = (float(end if end is not None else 0) for end in (sweep.start, sweep.stop, sweep.step))
+        return max(1, math.ceil((stop - start) / step)) if step and math.isfinite((stop - start) / step) else 1
+    return max(1, len(sweep.list)) if isinstance(sweep, ChoiceSweep) else 1

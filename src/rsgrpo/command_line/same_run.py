@@ -1,0 +1,107 @@
+"""What makes a resumed run the same run: its settings, its data and its base model."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from rsgrpo import run_folder
+from rsgrpo.errors import UserError
+
+ENGINE = "rollout"
+"""An engine that failed may be changed by a resumed run. `ckpt=auto` takes another engine for another run: the two draw
+different completions, and are there to be compared."""
+
+MAY_CHANGE = (
+    *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
+    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers", "schedule.iterations"),
+)
+"""What a resumed run may set anew; everything else is what makes it the same run."""
+
+MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
+"""Where a resumed run may find its base model and its data: these are compared with those that the run began with."""
+
+
+def may_change(key: str) -> bool:
+    """Whether a resumed run may set this key anew."""
+    return any(is_at(key, free) for free in MAY_CHANGE) or MAY_MOVE.fullmatch(key) is not None
+
+
+def is_at(key: str, place: str) -> bool:
+    """Whether a key is a place in the configuration, or below it."""
+    return key == place or key.startswith(f"{place}.")
+
+
+def check_same_run(run: Path, cfg: DictConfig) -> None:
+    """Refuse to continue a run under settings that would make it another one.
+
+    Raises:
+        UserError: naming the first key that differs.
+    """
+    before = _flat(run_folder.read_config(run))
+    now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    for key in sorted(before.keys() | now.keys()):
+        if may_change(key) or before.get(key) == now.get(key):
+            continue
+        was, is_now = (_as_typed(settings.get(key)) for settings in (before, now))
+        raise UserError(
+            f"ckpt={cfg.ckpt}: {key} was {was} and is {is_now} now; keep it as it was ({key}={was}), or start a new "
+            f"run from the trained weights with model.path={run / run_folder.POLICY}"
+        )
+
+
+def _as_typed(value: Any) -> str:
+    """A value as the command line takes it."""
+    return "null" if value is None else str(value)
+
+
+def check_same_data(run: Path, now: Mapping[str, Any]) -> None:
+    """Refuse to continue a run on problems that are not those it began with: a file or a dataset has changed.
+
+    Raises:
+        UserError: naming the split, or `run.json` when it cannot tell.
+    """
+    described = run_folder.read_json(run / run_folder.RUN)
+    if "data" not in described and described.get("format") != 1:
+        raise UserError(
+            f"{run / run_folder.RUN} is damaged: it has no data; restore it from a copy, or start a new run"
+        )
+    before = described.get("data", {})
+    for split in ("train", "validation", "test"):
+        if split in before and before[split] != now[split]:
+            raise UserError(
+                f"ckpt={run}: its {split} split had {before[split]['problems']} problems, the same settings now give "
+                f"{now[split]['problems']}, or others; restore the data, say where it is now (data.path=...), or start "
+                "a new run"
+            )
+
+
+def check_same_base(run: Path, path: str | None, now: str | None) -> None:
+    """Refuse to continue a run from a base model that is not the one it began with, wherever that lies now.
+
+    A run of an earlier version has not written down what its base was.
+
+    Raises:
+        UserError: naming the folder.
+    """
+    before = run_folder.read_json(run / run_folder.RUN).get("base")
+    was = _flat(run_folder.read_config(run)).get("model.path")
+    if before is None and was != path:
+        raise UserError(
+            f"ckpt={run}: model.path was {was} and is {path} now, and the run has not written down which weights those "
+            "were; keep it as it was, or start a new run"
+        )
+    if before is not None and before != now:
+        raise UserError(
+            f"ckpt={run}: its base model was {was}, and model.path={path} holds other weights; say where the same "
+            "weights are now with model.path=FOLDER, or start a new run"
+        )
+
+
+def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    if not isinstance(tree, dict):
+        return {prefix: tree}
+    return {key: value for k, v in tree.items() for key, value in _flat(v, f"{prefix}.{k}" if prefix else k).items()}

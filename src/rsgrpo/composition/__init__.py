@@ -1,0 +1,1 @@
+"""From a configuration to objects: `compose` builds one section, `assemble` a whole run."""

@@ -1,0 +1,99 @@
+"""From a configuration to what Lightning runs: policy, engine, module, data and trainer."""
+
+import logging
+import uuid
+import warnings
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from rsgrpo import run_folder
+from rsgrpo.composition.alphabet import check_alphabet
+from rsgrpo.composition.compose import build, check_members, check_partial
+from rsgrpo.composition.machine import set_threads
+from rsgrpo.composition.policy import check_policy, load_policy
+from rsgrpo.composition.prompts import describe, load_prompts
+from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
+from rsgrpo.data.source import Split
+from rsgrpo.errors import field_errors_name_their_key
+from rsgrpo.models.policy import Policy
+from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.module import RLModule
+from rsgrpo.training.recipe import Recipe
+
+
+class Assembled(NamedTuple):
+    """What a run consists of."""
+
+    module: RLModule
+    data: PromptData
+    described: dict[str, Any]
+    """What it is trained and measured on."""
+    trainer: lightning.Trainer
+
+
+def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split, ...]) -> Assembled:
+    """Build everything, quickest first: a mistake is told before weights and data are read.
+
+    Raises:
+        UserError: for a mistake in the configuration, its data or its machine.
+    """
+    source, sharding, make_engine = build(cfg, "data"), build_sharding(cfg), build(cfg, "rollout")
+    check_members(cfg, "data", source)
+    check_partial(make_engine, "rollout")
+    check_policy(cfg)
+    _quiet_lightning()
+    trainer = build_trainer(cfg, run, recipe)
+    set_threads(cfg)
+    check_alphabet(cfg, source, splits)
+    policy = load_policy(cfg, on_meta=is_sharded(cfg))
+    data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
+    engine = _build_engine(cfg, make_engine, policy)
+    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
+    trainer.limit_val_batches = 1.0 if data.validation else 0
+    return Assembled(module, data, describe(source, data), trainer)
+
+
+def _build_engine(cfg: DictConfig, make: Callable[..., RolloutEngine], policy: Policy) -> RolloutEngine:
+    with field_errors_name_their_key("rollout"):
+        engine = make(policy=policy)
+    check_members(cfg, "rollout", engine)
+    return engine
+
+
+def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any], *, base: str | None, resumes: bool) -> None:
+    """Write down what was asked for, with which versions, data and base model, and give a new run its id."""
+    identity = run_folder.run_id(run) if resumes else None
+    unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
+    OmegaConf.save(cfg, unfinished, resolve=True)
+    unfinished.replace(run / run_folder.CONFIG)  # another rank may be reading it
+    OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
+    packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
+    described = {
+        "format": run_folder.FORMAT,
+        "id": identity or uuid.uuid4().hex,
+        "versions": {name: version(name) for name in packages},
+        "data": data,
+        **({} if base is None else {"base": base}),
+    }
+    run_folder.write_json(run / run_folder.RUN, described)
+
+
+def _quiet_lightning() -> None:
+    """Silence what Lightning says about choices that are made on purpose here."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for message in (
+        ".*does not have many workers.*",
+        ".*Trying to infer the `batch_size`.*",
+        ".*GPU available but not used.*",
+        ".*sync_dist=True.*",
+        ".*isinstance\\(treespec, LeafSpec\\).*",
+    ):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,162 @@
+"""From the shell to a task and back: a user's mistake is one sentence and exit code 2, a bug is a traceback."""
+
+import os
+import re
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from hydra.utils import get_method
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+
+from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
+from rsgrpo.command_line.errors import explain
+from rsgrpo.command_line.names import run_name
+from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
+from rsgrpo.command_line.sweep import JobFailed, Sweep, is_sweep
+from rsgrpo.command_line.trust import check_targets
+from rsgrpo.composition.machine import check_machine, disk_refusals_are_told
+from rsgrpo.distributed import ranks
+from rsgrpo.errors import UserError
+
+USER_ERROR = 2
+"""Exit code for a mistake in what was asked for."""
+
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+
+_GIVEN: list[str] = []
+"""The words that the user has typed: those of a resumed run are put among them."""
+
+_SWEEP = Sweep()
+
+
+def run_task(cfg: DictConfig) -> None:
+    """Call the function that `task=` names; a run that wrote nothing leaves no folder behind.
+
+    Raises:
+        SystemExit: with `USER_ERROR`, after saying what the mistake was. Hydra would add a line of its own to any
+            other exception.
+    """
+    run = Path(HydraConfig.get().runtime.output_dir)
+    fresh = _is_empty(run)
+    _SWEEP.jobs += 1
+    try:
+        _call(cfg, run)
+    except NothingToDo as said:
+        print(said, file=sys.stderr)
+    except Exception as error:
+        if is_sweep() and not _wants_traceback():
+            _SWEEP.fail(run, error)
+            return
+        if _wants_traceback() or not isinstance(error, UserError):
+            raise
+        others = "" if ranks.is_first() else f" on rank {os.environ.get('RANK', os.environ.get('LOCAL_RANK'))}"
+        print(f"error{others}: {error}", file=sys.stderr)
+        raise SystemExit(USER_ERROR) from None
+    finally:
+        if fresh and _is_empty(run):
+            _leave_nothing(run)
+
+
+def _call(cfg: DictConfig, run: Path) -> None:
+    """Check what every task is given, and call it.
+
+    Raises:
+        UserError: for a mistake in the configuration, Hydra's exceptions among them.
+    """
+    try:
+        if is_sweep() and cfg.ckpt == AUTO:
+            find_run_of_job(cfg)
+        _check_read(cfg)
+        _check_references(cfg)
+        if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
+            check_targets(cfg, _GIVEN, line_of_job().conf)
+        check_machine(cfg)  # before the imports of a task, which take seconds
+        with disk_refusals_are_told(run):
+            get_method(cfg.task._target_)(cfg)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(explain(error, line_of_job())) from error
+
+
+def _check_read(cfg: DictConfig) -> None:
+    """Refuse a section of the user's that nothing reads, neither a task nor a reference: `+seeds=3`.
+
+    Raises:
+        UserError: naming its key.
+    """
+    line = line_of_job()
+    words = " ".join(str(override.input_line) for override in line.overrides)
+    for name in sections_added(line):
+        if name in cfg and not re.search(rf"\$\{{{re.escape(name)}\b", words):
+            raise UserError(f"{name}: nothing reads this key; leave it out")
+
+
+def _check_references(cfg: DictConfig) -> None:
+    """Follow every `${...}`: a run must not end on one that leads nowhere when it is first needed."""
+    try:
+        OmegaConf.to_container(cfg, resolve=True)
+    except InterpolationToMissingValueError:
+        return  # whoever needs the value says that it is not set
+
+
+def _leave_nothing(run: Path) -> None:
+    """Remove the empty folder that Hydra made for a run, and those above it that hold nothing else."""
+    run.rmdir()
+    sweep = run.parent / "multirun.yaml"
+    if is_sweep() and set(run.parent.iterdir()) <= {sweep}:  # a job before this one may have removed it
+        sweep.unlink(missing_ok=True)
+        run.parent.rmdir()
+    if _is_empty(Path("outputs")):
+        Path("outputs").rmdir()
+
+
+def start(main: Callable[[], None], conf: Path) -> int:
+    """Run a Hydra main function with the settings of a resumed run put in; returns the exit code."""
+    _GIVEN[:] = sys.argv[1:]
+    line = CommandLine(flags=(), overrides=(), conf=conf, own=None)
+    _SWEEP.is_here = True
+    try:
+        line = read_command_line(sys.argv[1:], conf)
+        line = read_command_line(with_settings_of_run(line.words), conf)
+        sys.argv[1:] = line.words
+        main()
+    except NothingToDo as said:
+        print(said, file=sys.stderr)
+    except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
+        print(f"error: a job failed: {failed}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 128 + signal.SIGINT
+    except Exception as error:
+        if _wants_traceback() or not _is_mistake(error):
+            raise
+        print(f"error: {explain(error, line)}", file=sys.stderr)
+        return USER_ERROR
+    return _SWEEP.close(USER_ERROR)
+
+
+def _wants_traceback() -> bool:
+    return bool(os.environ.get("RSGRPO_TRACEBACK"))
+
+
+def _is_mistake(error: Exception) -> bool:
+    """Whether an error is the user's: ours that says so, or any that Hydra meets before it calls the task."""
+    if isinstance(error, UserError | HydraException | OmegaConfBaseException | yaml.YAMLError):
+        return True
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    if any(frame.f_code is run_task.__code__ for frame in frames):
+        return False
+    raised_by = str(frames[-1].f_globals.get("__name__", "")).split(".")[0]
+    return isinstance(error, OSError) or raised_by in ("hydra", "omegaconf")
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether the folder exists and holds nothing."""
+    return folder.is_dir() and not any(folder.iterdir())

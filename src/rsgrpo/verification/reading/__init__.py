@@ -1,0 +1,1 @@
+"""From a tidy answer to a tree of what it says."""

@@ -1,0 +1,60 @@
+"""Sweeps through `run.py`: a job that fails costs the others nothing, and `ckpt=auto` does what is left."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rsgrpo import checkpoints, run_folder
+from tests.runs import ROOT, SETTINGS
+
+OURS = ("objective.beta", "iterations", "eval.every")
+SHORT = (
+    *(word for word in SETTINGS if word.partition("=")[0] not in OURS),
+    *("iterations=2", "eval.every=100", "callbacks.completions=null"),
+)
+
+
+def run_py(where: Path, policy: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """`python run.py` with `where` as the working directory."""
+    command = [sys.executable, str(ROOT / "run.py"), *words, f"model.path={policy}", *SHORT]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600)
+
+
+@pytest.mark.slow
+def test_a_sweep_goes_on_and_is_finished_by_ckpt_auto(random_policy: Path, tmp_path: Path) -> None:
+    swept = run_py(tmp_path, random_policy, "-m", "objective.beta=abc,4,8")
+    assert swept.returncode == 2, swept.stderr
+    assert "of 3 jobs" in swept.stderr, swept.stderr
+    assert "Error executing job" not in swept.stderr
+    assert "Traceback" not in swept.stderr
+    four, eight = sorted((tmp_path / "outputs").glob("*_sweep/*"))
+    assert "error: 1 of 3 jobs failed:" in swept.stderr
+    (named,) = [line for line in swept.stderr.splitlines() if line.startswith("  #")]
+    assert named.startswith("  #0 ")
+    assert "objective.beta=abc" in named
+    assert f" ({four.parent}/0_rs_grpo_" in named
+    assert [run_folder.finished_iterations(run) for run in (four, eight)] == [2, 2]
+
+    weights = (eight / run_folder.POLICY / "model.safetensors").read_bytes()
+    (eight / run_folder.DONE).unlink()  # as if it had been killed
+    checkpoints.remove_checkpoint(run_folder.checkpoint(eight, 2))
+    again = run_py(tmp_path, random_policy, "-m", "objective.beta=4,8", "ckpt=auto")
+    assert again.returncode == 0, again.stderr
+    assert f"nothing to do: {four} has finished 2 iterations already" in again.stderr
+    assert f"resuming {eight} from iteration_000001" in again.stderr
+    assert run_folder.read_json(eight / run_folder.DONE)["resumed_from"] == 1
+    assert (eight / run_folder.POLICY / "model.safetensors").read_bytes() == weights
+    assert sorted((tmp_path / "outputs").glob("*/*")) == sorted([*four.parent.iterdir(), *again_left(tmp_path, four)])
+
+    alone = run_py(tmp_path, random_policy, "objective.beta=4", "ckpt=auto")
+    assert alone.returncode == 0, alone.stderr
+    assert f"nothing to do: {four}" in alone.stderr
+
+
+def again_left(where: Path, first: Path) -> list[Path]:
+    """What the second sweep left beside the folder of the first: no folder of a job."""
+    return [path for path in (where / "outputs").glob("*/*") if path.parent != first.parent and path.is_file()]

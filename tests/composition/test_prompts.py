@@ -1,0 +1,111 @@
+"""The problems of a run: what is recorded of them, and that a resumed run gets the same."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from rsgrpo import run_folder
+from rsgrpo.command_line.same_run import check_same_data
+from rsgrpo.composition.prompts import describe, readable
+from rsgrpo.data.cleaning import in_words
+from rsgrpo.data.countdown import Countdown
+from rsgrpo.data.maths import Maths
+from rsgrpo.data.source import digest
+from rsgrpo.errors import UserError
+from rsgrpo.rewards.countdown import CountdownReward
+from rsgrpo.rewards.math_verify import MathVerifyReward
+from rsgrpo.training.datamodule import PromptData
+from rsgrpo.types import Completion, Problem, Prompt, Score
+
+
+def prompts(*answers: str) -> list[Prompt]:
+    return [
+        Prompt(problem=Problem(id=str(i), text=f"{i}?", answer=answer), token_ids=(i, i + 1))
+        for i, answer in enumerate(answers)
+    ]
+
+
+def a_run(folder: Path, train: Sequence[Prompt]) -> Path:
+    """A run folder that remembers its data."""
+    described = describe(Countdown(), PromptData(train, [], []))
+    run_folder.write_json(folder / run_folder.RUN, {"data": described})
+    return folder
+
+
+def test_the_digest_changes_with_every_part_of_a_prompt_and_with_the_order():
+    first, second = prompts("1", "2")
+    others = [
+        [second, first],
+        [first],
+        [first, replace(second, token_ids=(1, 3))],
+        *([first, replace(second, problem=replace(second.problem, **{f: "x"}))] for f in ("id", "text", "answer")),
+    ]
+    digests = [digest(p) for p in ([first, second], *others)]
+    assert len(set(digests)) == len(digests)
+    assert digest([first, second]) == digest(prompts("1", "2"))
+
+
+def test_a_resumed_run_has_the_same_problems(tmp_path: Path):
+    run = a_run(tmp_path, prompts("1", "2"))
+    check_same_data(run, describe(Countdown(), PromptData(prompts("1", "2"), [], [])))
+    says = "its train split had 2 problems, the same settings now give 2, or others; restore the data"
+    with pytest.raises(UserError, match=says):
+        check_same_data(run, describe(Countdown(), PromptData(prompts("1", "3"), [], [])))
+    with pytest.raises(UserError, match="its test split had 0 problems, the same settings now give 1"):
+        check_same_data(run, describe(Countdown(), PromptData(prompts("1", "2"), [], prompts("1"))))
+
+
+def test_a_run_of_before_its_data_was_recorded_goes_on(tmp_path: Path):
+    run_folder.write_json(tmp_path / run_folder.RUN, {"format": 1})
+    check_same_data(tmp_path, describe(Countdown(), PromptData(prompts("1"), [], [])))
+
+
+def test_the_sources_of_a_data_set_are_recorded(tmp_path: Path):
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"problem": f"{i}?", "answer": str(i)}) + "\n" for i in range(4)))
+    source = Maths(name="mine", path=str(file), validation=1)
+    assert describe(source, PromptData(prompts("1"), [], []))["sources"] == {"mine": str(file)}
+    assert "sources" not in describe(Countdown(), PromptData(prompts("1"), [], []))
+
+
+def test_problems_whose_answer_cannot_be_compared_with_are_left_out():
+    problems = prompts("1", "((", r"\frac{1}{2}", r"\kappa^{<\kappa}")
+    reward = MathVerifyReward(workers=1)
+    kept, left_out = readable(problems, reward)
+    reward.close()
+    assert kept == [problems[0], problems[2]]
+    assert sum(left_out.values()) == 2
+    assert readable(problems, CountdownReward()) == (problems, {})
+
+
+def test_placeholders_and_sentences_are_left_out_as_prose():
+    sentence = "The function is even on all of the real line"
+    problems = prompts("5cm", "see solution", "N/A", sentence, "7")
+    reward = MathVerifyReward(workers=1)
+    kept, left_out = readable(problems, reward)
+    reward.close()
+    assert [prompt.problem.answer for prompt in kept] == ["5cm", "7"]
+    assert in_words(left_out) == '3 with an answer that cannot be compared with: prose (for example "see solution", 1)'
+
+
+class Picky:
+    """A reward that reads figures alone."""
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return Score(value=0.0, correct=False)
+
+    def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
+        return [None if p.answer.isdigit() else "too long" if len(p.answer) > 20 else "prose" for p in problems]
+
+
+def test_what_is_left_out_is_counted_by_reason_with_an_example():
+    problems = prompts("1", "see solution", "N/A", "x" * 100)
+    kept, left_out = readable(problems, Picky())
+    assert kept == problems[:1]
+    assert in_words(left_out) == (
+        '2 with an answer that cannot be compared with: prose (for example "see solution", 1), '
+        f'1 with an answer that cannot be compared with: too long (for example "{"x" * 60}...", 3)'
+    )

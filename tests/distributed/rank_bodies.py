@@ -1,0 +1,209 @@
+"""What `on_ranks` runs on each of several processes. Each body holds the sharded policy against the same one whole."""
+
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.tensor import DTensor
+from transformers import AutoModelForCausalLM
+
+from rsgrpo.batching.packing import empty_row, pack
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.sharding import Sharding, full_tensor, full_tensors
+from rsgrpo.models.lora import LoRA
+from rsgrpo.models.policy import Policy
+from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.training.export import save_policy
+from rsgrpo.types import PackedRow, Problem, Prompt, Sampling, TrainingSequence
+
+CPU = torch.device("cpu")
+
+
+def sharded(folder: Path, lora: LoRA | None = None, **settings: object) -> Policy:
+    """The policy of `folder`, built on the meta device and sharded over all ranks."""
+    policy = Policy.from_pretrained(folder, on_meta=True)
+    if lora is not None:
+        policy.add_adapters(lora, seed=5)
+    assert policy.is_on_meta
+    mesh = init_device_mesh("cpu", (dist.get_world_size(), 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+    Sharding(**settings).apply(policy, mesh)  # pyright: ignore[reportArgumentType]
+    return policy
+
+
+def rows_of(rank: int) -> list[PackedRow]:
+    """Three rows of random tokens for rank 0, one for rank 1, and none for the others."""
+    generator = torch.Generator().manual_seed(rank)
+    sequences = [
+        TrainingSequence(
+            prompt_ids=tuple(torch.randint(0, 200, (3,), generator=generator).tolist()),
+            completion_ids=tuple(torch.randint(0, 200, (5 + i,), generator=generator).tolist()),
+            advantage=1.0,
+            sampler_logprobs=torch.zeros(5 + i),
+        )
+        for i in range({0: 3, 1: 1}.get(rank, 0))
+    ]
+    weights = [torch.rand(len(s.completion_ids), generator=generator) for s in sequences]
+    return pack(sequences, weights, row_tokens=1, device=CPU)
+
+
+def backward(policy: Policy, rows: list[PackedRow]) -> list[torch.Tensor]:
+    """The weighted loss of the rows, one backward pass each; their log-probs."""
+    logprobs = []
+    for row in rows:
+        tokens = policy(row, 0.7)
+        (row.weights * tokens.logprobs).sum().backward()
+        logprobs.append(tokens.logprobs.detach())
+    return logprobs
+
+
+def shards_are_read_from_the_files(folder: Path) -> None:
+    policy, whole = sharded(folder), Policy.from_pretrained(folder)
+    parts = [parameter for parameter in policy.parameters() if isinstance(parameter, DTensor)]
+    assert len(parts) == len(list(policy.parameters())) == len(list(whole.parameters()))
+    held = sum(part.to_local().numel() for part in parts)
+    assert held <= sum(p.numel() for p in whole.parameters()) / ranks.count() + 64 * len(parts)
+    expected = dict(whole.model.named_parameters())
+    for name, tensor in full_tensors(policy.model):
+        assert torch.equal(tensor, expected.pop(name)), name
+    assert not expected
+    for (name, buffer), (_, other) in zip(policy.model.named_buffers(), whole.model.named_buffers(), strict=True):
+        assert torch.equal(buffer, other), name
+    assert policy.stop_token_ids == whole.stop_token_ids
+    assert policy.device == CPU
+
+
+def gradients_add_up_over_ranks(folder: Path) -> None:
+    whole = Policy.from_pretrained(folder)
+    expected = [backward(whole, rows_of(rank)) for rank in range(ranks.count())][ranks.index()]
+    for checkpointing in (False, True):
+        policy, rows = sharded(folder, activation_checkpointing=checkpointing), rows_of(ranks.index())
+        longest = max(ranks.gather(len(rows)))
+        got = backward(policy, rows + [empty_row(CPU)] * (longest - len(rows)))
+        for mine, other in zip(got, expected, strict=False):
+            torch.testing.assert_close(mine, other, atol=1e-6, rtol=1e-5)
+        norm = full_tensor(torch.nn.utils.clip_grad_norm_(policy.parameters(), float("inf")))
+        gradients = dict(whole.model.named_parameters())
+        total = torch.stack([p.grad.norm() for p in gradients.values() if p.grad is not None]).norm()
+        torch.testing.assert_close(norm, total, atol=0, rtol=1e-5)
+        for name, parameter in policy.model.named_parameters():
+            other = gradients[name].grad
+            assert parameter.grad is not None
+            assert other is not None
+            assert parameter.grad.dtype == torch.float32
+            torch.testing.assert_close(full_tensor(parameter.grad), other, atol=1e-5, rtol=1e-4)
+
+
+def bfloat16_computes_over_float32_masters(folder: Path) -> None:
+    whole = Policy.from_pretrained(folder)
+    backward(whole, rows_of(0))
+    policy = sharded(folder, compute_dtype=torch.bfloat16)
+    rows = rows_of(0) if ranks.index() == 0 else [empty_row(CPU)] * 3
+    with torch.no_grad():
+        exact, got = whole(rows_of(0)[0], 1.0).logprobs, policy(rows_of(0)[0], 1.0).logprobs
+    gap = (exact - got).abs().max()
+    assert 1e-5 < gap < 5e-2, gap  # three digits, and not the float32 result
+    backward(policy, rows)
+    for name, parameter in policy.model.named_parameters():
+        other = dict(whole.model.named_parameters())[name].grad
+        assert parameter.dtype == torch.float32
+        assert parameter.grad is not None
+        assert other is not None
+        assert parameter.grad.dtype == torch.float32
+        difference = (full_tensor(parameter.grad) - other).norm() / other.norm()
+        assert difference < 5e-2, (name, difference)
+
+
+def ranks_sample_different_numbers_of_steps(folder: Path) -> None:
+    """Rank 0 has three prompts and rank 1 none: without `whole` the first would wait for the second for ever."""
+    policy, whole = sharded(folder), Policy.from_pretrained(folder)
+    prompts = [
+        Prompt(problem=Problem(id=str(i), text="", answer=""), token_ids=(3 + i, 4, 5)) for i in range(ranks.count())
+    ]
+    mine = prompts if ranks.index() == 0 else []
+    for new_tokens in (4, 7):
+
+        def sample(of: Policy, which: list[Prompt], limit: int = new_tokens) -> list[list[tuple[int, ...]]]:
+            sampling = Sampling(max_new_tokens=limit)
+            groups = HFEngine(policy=of).generate(which, sampling, num_completions=3, seeds=list(range(len(which))))
+            return [[c.token_ids for c in group.completions] for _, group in sorted(groups, key=lambda g: g[0])]
+
+        assert sample(policy, mine) == sample(whole, mine)
+        assert all(isinstance(p, DTensor) for p in policy.parameters())  # sharded again
+        backward(policy, [empty_row(CPU)])
+        assert policy.training
+
+
+def the_export_is_a_hugging_face_folder(folder: Path) -> None:
+    policy = sharded(folder)
+    for name, file_bytes in (("one", 2**30), ("several", 40_000)):
+        save_policy(policy, folder.parent / name, file_bytes=file_bytes)
+        loaded = AutoModelForCausalLM.from_pretrained(folder.parent / name)
+        original = AutoModelForCausalLM.from_pretrained(folder)
+        assert loaded.config.to_dict() | {"_name_or_path": ""} == original.config.to_dict() | {"_name_or_path": ""}
+        for key, tensor in original.state_dict().items():
+            assert torch.equal(tensor, loaded.state_dict()[key]), key
+    assert (folder.parent / "one" / "model.safetensors").exists()
+    assert len(list((folder.parent / "several").glob("model-*-of-*.safetensors"))) > 2
+
+
+def adapters_are_sharded_and_merged(folder: Path) -> None:
+    """What a step and a sync do with adapters, against the same on a policy that is whole."""
+    lora = LoRA(rank=3, alpha=6)  # a rank that two do not halve
+    policy, whole = sharded(folder, lora), Policy.from_pretrained(folder)
+    whole.add_adapters(lora, seed=5)
+    expected = dict(whole.model.named_parameters())
+    base = {name: parameter.detach().clone() for name, parameter in expected.items() if not parameter.requires_grad}
+    assert len(expected) > len(base)
+    for name, parameter in policy.model.named_parameters():
+        assert isinstance(parameter, DTensor)
+        assert parameter.requires_grad == expected[name].requires_grad
+        assert torch.equal(full_tensor(parameter.detach()), expected[name]), name
+    for _ in range(3):
+        policy.zero_grad()
+        whole.zero_grad()
+        for rank in range(ranks.count()):
+            backward(whole, rows_of(rank))
+        rows = rows_of(ranks.index())
+        backward(policy, rows + [empty_row(CPU)] * (max(ranks.gather(len(rows))) - len(rows)))
+        for name, parameter in policy.model.named_parameters():
+            other = expected[name].grad
+            assert (parameter.grad is None) == (other is None) == (name in base), name
+            if parameter.grad is None or other is None:
+                continue
+            torch.testing.assert_close(full_tensor(parameter.grad), other, atol=1e-5, rtol=1e-4, msg=name)
+            with torch.no_grad():
+                parameter.sub_(0.01 * parameter.grad)
+                expected[name].sub_(0.01 * other)
+    plain = Policy.from_pretrained(folder)
+    changed = 0
+    streams = zip(full_tensors(policy.model), full_tensors(whole.model), plain.model.named_parameters(), strict=True)
+    for (name, tensor), (name_of_whole, merged), (plain_name, before) in streams:
+        assert name == name_of_whole == plain_name
+        torch.testing.assert_close(tensor, merged, atol=1e-5, rtol=0, msg=name)
+        changed += int((tensor - before).abs().max() > 1e-4)
+    assert changed == (len(expected) - len(base)) / 2, "each weight with an adapter, by far more than they may differ"
+    for name, parameter in policy.model.named_parameters():
+        if name in base:
+            assert torch.equal(full_tensor(parameter.detach()), base[name]), name
+    save_policy(policy, folder.parent / "merged")
+    loaded, row = Policy.from_pretrained(folder.parent / "merged"), rows_of(0)[0]
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(row, 1.0).logprobs, policy(row, 1.0).logprobs, atol=1e-5, rtol=1e-5)
+
+
+def few_whole_tensors_at_a_time(folder: Path) -> None:
+    policy = sharded(folder)
+    with torch.profiler.profile(profile_memory=True) as profile:
+        sizes = []
+        for _, tensor in full_tensors(policy.model):
+            sizes.append(tensor.nbytes)
+            del tensor
+    events = profile.profiler.kineto_results.events()  # pyright: ignore[reportOptionalMemberAccess]
+    held = peak = 0
+    for event in sorted((e for e in events if e.name() == "[memory]"), key=lambda e: e.start_ns()):
+        held += event.nbytes()  # pyright: ignore[reportAttributeAccessIssue]
+        peak = max(peak, held)
+    # The tensor, what was gathered with the padding of an odd vocabulary, this rank's part of it, and what the last
+    # gathers have not let go yet, which is a matter of time: some five of the largest.
+    assert max(sizes) <= peak < sum(sizes) / 3, (max(sizes), peak, sum(sizes))
