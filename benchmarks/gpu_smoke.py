@@ -57,7 +57,7 @@ from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
-from rsgrpo.training.parity import NEW_TOKENS, canaries, check_parity
+from rsgrpo.training.parity import NEW_TOKENS, canaries, check_parity, no_weight
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Completion, PackedRow, Prompt, Sampling, Score, StepReport
 
@@ -441,9 +441,8 @@ class Bench:
         prompts = canaries(len(self.policy.tokenizer), self.policy.context)
         sampling = Sampling(max_new_tokens=NEW_TOKENS)
         groups = self.engine.generate(prompts, sampling, num_completions=1, seeds=range(len(prompts)))
-        sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0])]
-        weights = [torch.zeros(len(sequence.completion_ids)) for sequence in sequences]
-        [row] = pack(sequences, weights, row_tokens=CONTEXT, device=self.policy.device)
+        sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0], no_weight)]
+        [row] = pack(sequences, row_tokens=CONTEXT, device=self.policy.device)
         return row
 
     @torch.no_grad()

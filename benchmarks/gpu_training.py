@@ -122,11 +122,11 @@ def row_of(tokens: int, device: torch.device) -> PackedRow:
                 prompt_ids=tuple(draw.randrange(20) for _ in range(150)),
                 completion_ids=tuple(draw.randrange(20) for _ in range(length)),
                 advantage=draw.choice([-1.0, 1.0]),
+                weight=1 / tokens,
                 sampler_logprobs=torch.zeros(length),
             )
         )
-    weights = [torch.full((len(s.completion_ids),), 1 / tokens) for s in sequences]
-    [row] = pack(sequences, weights, row_tokens=tokens, device=device)
+    [row] = pack(sequences, row_tokens=tokens, device=device)
     return row
 
 
@@ -150,8 +150,8 @@ def gradients(policy: Policy, row: PackedRow) -> None:
     """Forward and backward of one row."""
     with torch.autocast(row.token_ids.device.type, dtype=torch.bfloat16, cache_enabled=False):
         tokens = policy(row, 1.0)
-    losses, _ = ClipLoss()(tokens.logprobs, tokens.logprobs.detach(), row.advantages)
-    (losses * row.weights).sum().backward()
+    output = ClipLoss()(tokens, tokens.logprobs.detach(), row)
+    (output.per_token * row.weights).sum().backward()
 
 
 def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:

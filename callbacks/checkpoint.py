@@ -43,6 +43,7 @@ class Checkpoint(CalledLast):
             raise FieldError("best_mode", best_mode, f"must be one of {', '.join(MODES)}", "try best_mode=max")
         self.every, self.keep, self.best, self.best_mode = every, keep, best, best_mode
         self._counted: dict[str, Any] | None = None
+        self._seen = False
 
     @property
     def _from_evaluation(self) -> bool:
@@ -64,13 +65,12 @@ class Checkpoint(CalledLast):
         run = Path(trainer.default_root_dir)
         validates = self._from_evaluation and report.iteration % pl_module.recipe.evaluation.every == 0
         saves = report.iteration % self.every == 0 or report.is_last or validates
-        fresh = self.best in pl_module.pending_metrics
         if saves:
             pl_module.write_metrics()  # a run that is killed after the checkpoint does not repeat this iteration
             saving.save(trainer, run, report.iteration, keep=self.keep)
-        # An iteration that trained nothing lacks some metrics, and Lightning would repeat those of an earlier one.
+        # An iteration that trained nothing lacks some metrics.
         if self.best is not None and not self._from_evaluation:
-            self._compare(trainer, run, report.iteration, may_lack=not report.updates, fresh=fresh, mark=saves)
+            self._compare(pl_module, run, report.iteration, may_lack=not report.updates, mark=saves)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """A run that was killed after a checkpoint still owes the mark of the best one, and old ones their removal."""
@@ -90,32 +90,24 @@ class Checkpoint(CalledLast):
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """Only mark: Lightning would resume a checkpoint that is written here one validation late."""
         if self._from_evaluation:
-            self._compare(trainer, Path(trainer.default_root_dir), pl_module.iteration, mark=True)
+            self._compare(pl_module, Path(trainer.default_root_dir), pl_module.iteration, mark=True)
 
-    def _compare(
-        self,
-        trainer: lightning.Trainer,
-        run: Path,
-        iteration: int,
-        *,
-        mark: bool,
-        fresh: bool = True,
-        may_lack: bool = False,
-    ) -> None:
+    def _compare(self, module: RLModule, run: Path, iteration: int, *, mark: bool, may_lack: bool = False) -> None:
         """Record the checkpoint of `iteration` as the best one if it is.
 
         Raises:
             UserError: on every rank, when rank 0 has never seen the metric.
         """
         assert self.best is not None
-        logged = trainer.callback_metrics
-        unknown = self.best not in logged and not may_lack
+        logged = module.metrics
+        self._seen = self._seen or self.best in logged
+        unknown = not self._seen and not may_lack
         problem = self._unknown_metric(sorted(logged)) if unknown else None
         problem = ranks.gather(problem)[0]
         if problem is not None:
             raise UserError(problem)
-        seen = ranks.index() == 0 and mark and fresh and self.best in logged
-        if seen and self._mark_if_best(run, iteration, float(logged[self.best])):
+        seen = ranks.index() == 0 and mark and self.best in logged
+        if seen and self._mark_if_best(run, iteration, logged[self.best]):
             checkpoints.prune(run, self.keep)
         ranks.barrier()
 

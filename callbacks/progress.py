@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 
 from rsgrpo.distributed import ranks
-from rsgrpo.evaluation.statistics import rollout_statistics
 from rsgrpo.fields import check_at_least_one
+from rsgrpo.metrics.rollouts import rollout_statistics
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import StepReport
 
@@ -41,7 +41,7 @@ class ProgressLine(lightning.Callback):
     ) -> None:
         report = outputs["report"]
         rollouts = rollout_statistics(report.outcomes)
-        solved = trainer.callback_metrics.get("train/cumulative_solve_rate")
+        solved = pl_module.metrics.get("train/cumulative_solve_rate")
         line = self._line(report, {"reward": rollouts["reward_mean"], "solved": solved, "entropy": report.entropy})
         if self.live:
             self.bar.update(self.task, completed=report.iteration, description=line, refresh=True)

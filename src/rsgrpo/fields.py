@@ -212,6 +212,12 @@ def _fits_class(value: Any, cls: Any, inner: tuple[Any, ...]) -> bool:
     return not inner or not issubclass(cls, Sequence) or all(_fits(item, inner[0]) for item in value)
 
 
+def is_whole_number(annotation: Any) -> bool:
+    """Whether an annotated type takes whole numbers and no others, alone or in a tensor."""
+    options = _options(annotation)
+    return int in options and float not in options
+
+
 def _is_infinite(value: Any) -> bool:
     """Whether a number is infinite, not a number, or an integer too large for a float."""
     try:

@@ -17,6 +17,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
+from rsgrpo.command_line.moved import use_current_names
 from rsgrpo.command_line.names import run_name
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.command_line.sweep import JobFailed, Sweep, is_sweep
@@ -73,6 +74,7 @@ def _call(cfg: DictConfig, run: Path) -> None:
     try:
         if is_sweep() and cfg.ckpt == AUTO:
             find_run_of_job(cfg)
+        use_current_names(cfg)
         _check_read(cfg)
         _check_references(cfg)
         if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line

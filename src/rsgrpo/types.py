@@ -14,7 +14,7 @@ import math
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -170,6 +170,10 @@ class Outcome:
     """Whether a stop token ended it."""
     mean_logprobs: tuple[float, ...]
     """The sampler's mean log-prob per token of each completion, in nats."""
+    answers: tuple[str | None, ...] | None = None
+    """The answer that the reward found in each completion, where the objective needs them."""
+    mean_entropies: tuple[float, ...] | None = None
+    """The policy's mean entropy per token of each completion, in nats, where the objective needs them."""
 
     @property
     def rewards(self) -> tuple[float, ...]:
@@ -183,6 +187,28 @@ class Outcome:
     def accuracy(self) -> float:
         """Share of the completions that are correct."""
         return self.num_correct / len(self.scores)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptHistory:
+    """What came of one prompt at its earlier visits in a run."""
+
+    visits: int = 0
+    completions: int = 0
+    correct: int = 0
+    reward_sum: float = 0.0
+    last_iteration: int | None = None
+    """The iteration of the latest visit; None before the first."""
+
+    def after(self, outcome: Outcome, iteration: int) -> "PromptHistory":
+        """The history with one more visit."""
+        return PromptHistory(
+            visits=self.visits + 1,
+            completions=self.completions + len(outcome.scores),
+            correct=self.correct + outcome.num_correct,
+            reward_sum=self.reward_sum + sum(outcome.rewards),
+            last_iteration=iteration,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,6 +237,8 @@ class TrainingSequence:
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
     advantage: float
+    weight: float
+    """Share of each of its completion tokens in the loss of the whole update, see `losses/aggregation.py`."""
     sampler_logprobs: Float[Tensor, " T"]
 
 
@@ -234,10 +262,22 @@ class PackedRow:
     weights: Float[Tensor, " T"]
     """Share of each token in the loss of the whole update: the aggregation, see `losses/aggregation.py`."""
     sampler_logprobs: Float[Tensor, " T"]
+    old_logprobs: Float[Tensor, " T"] | None = None
+    """What the policy that was sampled from says, before any update; None where the first forward pass says it."""
 
     @property
     def num_loss_tokens(self) -> int:
         return self.target_ids.numel()
+
+
+class TokenStatistics(NamedTuple):
+    """What the policy says of each loss token of a row, in nats: log pi(token), and the entropy before it.
+
+    The log-probs carry a gradient; so does the entropy where a loss has asked for it.
+    """
+
+    logprobs: Float[Tensor, " T"]
+    entropy: Float[Tensor, " T"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -253,8 +293,8 @@ class UpdateReport:
     loss_tokens: int
     row_tokens: int
     """All tokens of the rows, prompts included: what went through forward and backward."""
-    clip_fraction: float
-    """Share of loss tokens whose ratio was clipped away."""
+    diagnostics: Mapping[str, float]
+    """What the loss says of the update, as means over its loss tokens: `clip_fraction` and the like."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

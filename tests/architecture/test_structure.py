@@ -19,21 +19,22 @@ LEVELS = (
     ("fields",),
     ("types",),
     ("seeds", "run_folder", "workers"),
-    ("verification", "objectives", "losses"),
+    ("verification", "metrics", "losses"),
+    ("objectives",),
     ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts", "distributed"),
     ("evaluation", "checkpoints", "loggers"),
     ("pretraining",),
     ("training", "bandit", "analysis"),
-    ("command_line",),
+    ("callbacks", "command_line"),
     ("composition",),
     ("tasks",),
-    ("callbacks", "main"),
+    ("main",),
     ("run",),
 )
 """The rooms from the ground up. A room may import itself and any room of a lower level: never a neighbour, never up."""
 
-APPLICATION = ("callbacks", "run")
+APPLICATION = ("run",)
 """What is built on the library and lies outside it."""
 
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}

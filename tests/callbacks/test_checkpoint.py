@@ -10,11 +10,14 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from callbacks.checkpoint import Checkpoint
 from rsgrpo import checkpoints, run_folder
+from rsgrpo.callbacks.checkpoint import Checkpoint
 from rsgrpo.errors import FieldError, UserError, keyed
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's, about a trainer as small as these
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # Lightning's, about a trainer as small as these
+    pytest.mark.usefixtures("as_users_run_it"),
+]
 
 NAN = math.nan
 
@@ -28,13 +31,14 @@ class Module(lightning.LightningModule):
         self.recipe = SimpleNamespace(evaluation=SimpleNamespace(every=every))
         self.iterations, self.iteration = iterations, 0
         self.train_values, self.validation_values = train, validation
-        self.pending_metrics: dict[str, float] = {}
+        self.metrics: dict[str, float] = {}
 
     def write_metrics(self) -> None:
-        self.pending_metrics = {}
+        pass
 
     def training_step(self, rows: torch.Tensor, batch_idx: int) -> dict[str, Any]:
         self.iteration += 1
+        self.metrics = {}
         trained = self.iteration in self.train_values
         report = SimpleNamespace(
             iteration=self.iteration, is_last=self.iteration == self.iterations, updates=(1,) if trained else ()
@@ -42,7 +46,6 @@ class Module(lightning.LightningModule):
         return {"loss": self.map(rows).sum(), "report": report}
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self.pending_metrics = {}
         if self.iteration >= self.iterations:
             self.trainer.should_stop = True
 
@@ -64,11 +67,10 @@ class Metrics(lightning.Callback):
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if (value := pl_module.train_values.get(pl_module.iteration)) is not None:
-            pl_module.pending_metrics["train/reward_mean"] = value
-            pl_module.log("train/reward_mean", value)
+            pl_module.metrics["train/reward_mean"] = value
 
     def on_validation_epoch_end(self, trainer: Any, pl_module: Any) -> None:
-        pl_module.log("eval/validation/pass@1", pl_module.validation_values.get(pl_module.iteration, 0.0))
+        pl_module.metrics["eval/validation/pass@1"] = pl_module.validation_values.get(pl_module.iteration, 0.0)
 
 
 def fit(

@@ -199,8 +199,8 @@ def prepare() -> None:
     import torch.utils.tensorboard  # noqa: F401
     from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast  # noqa: F401
 
-    import callbacks.checkpoint
-    import callbacks.completions  # noqa: F401
+    import rsgrpo.callbacks.checkpoint
+    import rsgrpo.callbacks.completions  # noqa: F401
     import tests.training.parity_reward  # noqa: F401
 
 

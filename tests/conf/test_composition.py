@@ -15,15 +15,17 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
-from hydra.utils import get_class, get_method, instantiate
+from hydra.utils import get_class, get_method, get_object, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.composition.compose import RECIPE_GROUPS, build, build_recipe, build_reward
 from rsgrpo.composition.trainer import OURS, build_sharding
 from rsgrpo.data.maths import Maths
 from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.errors import UserError
+from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
@@ -42,6 +44,10 @@ CHOICES = sorted(
 NEEDS = {
     ("objective", "custom"): ["objective._target_=rsgrpo.objectives.grpo.GRPO"],
     ("data", "local"): ["data.path=problems.jsonl"],
+    ("loss", "custom"): ["loss._target_=rsgrpo.losses.clip.ClipLoss"],
+    ("filter", "custom"): ["filter._target_=rsgrpo.batching.filters.KeepAll"],
+    ("schedule", "custom"): ["schedule._target_=rsgrpo.schedules.constant.Constant"],
+    ("data", "custom"): ["data._target_=rsgrpo.data.arithmetic.Arithmetic"],
     ("rollout", "custom"): ["rollout._target_=rsgrpo.rollouts.hf.HFEngine"],
     ("reward", "custom"): ["reward._target_=rsgrpo.rewards.countdown.CountdownReward"],
     ("task", "score"): ["data.path=pairs.jsonl"],
@@ -103,8 +109,8 @@ CONFIGURED = {
     f"{file.relative_to(CONF).as_posix()}:{where}": node
     for file in sorted(CONF.rglob("*.yaml"))
     for where, node in targets(OmegaConf.to_container(OmegaConf.load(file)))
-    if node["_target_"].split(".")[0] in ("rsgrpo", "callbacks") and "tasks" not in node["_target_"].split(".")
-    if file.parent != CONF / "data/base"
+    if node["_target_"].startswith("rsgrpo.") and "tasks" not in node["_target_"].split(".")
+    if file.parent != CONF / "data/base" and inspect.isclass(get_object(node["_target_"]))
 }
 """Every class of ours that a file of `conf/` configures, as the file alone has it; half of `Maths` is a dataset's."""
 
@@ -146,7 +152,7 @@ def test_every_choice_builds_its_object(
             pytest.skip(f"{package} is not installed")
         assert isinstance(instantiate(cfg.logger), Logger)
     elif group == "callbacks":
-        made = [instantiate(callback) for callback in (cfg.get("callbacks") or {}).values()]
+        made = build_callbacks(cfg, build_recipe(cfg)) if cfg.get("callbacks") else []
         assert all(isinstance(callback, lightning.Callback) for callback in made)
         assert bool(made) == (choice != "none")
     elif group in ("model", "experiment"):
@@ -186,8 +192,7 @@ def test_a_model_of_the_paper_comes_with_the_papers_numbers(model: str, weights:
     assert recipe.sampling.max_new_tokens == response
     assert recipe.evaluation.sampling.max_new_tokens == response
     assert (recipe.sampling.temperature, recipe.sampling.truncates) == (1.0, False)
-    assert (recipe.loss.clip_low, recipe.loss.clip_high) == (0.2, 0.28)
-    assert recipe.loss.aggregation == "token_mean"
+    assert recipe.loss == ClipLoss(clip_low=0.2, clip_high=0.28, aggregation="token_mean")
     assert get_class(cfg.filter._target_).__name__ == "DropEqualRewards"
     assert (recipe.optimizer.lr, cfg.data.max_prompt_tokens) == (1e-6, 1024)
     assert cfg.model.path == weights

@@ -39,12 +39,12 @@ def rows_of(rank: int) -> list[PackedRow]:
             prompt_ids=tuple(torch.randint(0, 200, (3,), generator=generator).tolist()),
             completion_ids=tuple(torch.randint(0, 200, (5 + i,), generator=generator).tolist()),
             advantage=1.0,
+            weight=1.0 - (rank + i) / 7,
             sampler_logprobs=torch.zeros(5 + i),
         )
         for i in range({0: 3, 1: 1}.get(rank, 0))
     ]
-    weights = [torch.rand(len(s.completion_ids), generator=generator) for s in sequences]
-    return pack(sequences, weights, row_tokens=1, device=CPU)
+    return pack(sequences, row_tokens=1, device=CPU)
 
 
 def backward(policy: Policy, rows: list[PackedRow]) -> list[torch.Tensor]:

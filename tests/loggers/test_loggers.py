@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from callbacks.reward import Reward
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.errors import FieldError
 from rsgrpo.loggers import followers as loggers
 from rsgrpo.loggers.event_files import COMPLETIONS, texts
 from rsgrpo.loggers.followers import CSV, TensorBoard, Wandb, follow_records, show
 from rsgrpo.loggers.metrics_file import MetricsFile
+from rsgrpo.metrics.rollouts import Rollouts
 from tests.checkpoints.same_folder import events, table
 from tests.runs import ROOT, SETTINGS
 
@@ -142,7 +142,7 @@ def test_a_value_that_is_not_finite_is_the_same_before_and_after(tmp_path: Path)
 
 
 def test_a_part_of_the_reward_that_was_seen_before_a_checkpoint_is_logged_after_it() -> None:
-    before, after = Reward(), Reward()
+    before, after = Rollouts(), Rollouts()
     before.parts = {"no_box", "timeout"}
     after.load_state_dict(before.state_dict())
     assert after.parts == {"no_box", "timeout"}

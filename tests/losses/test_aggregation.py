@@ -1,5 +1,6 @@
 """Token weights: their values, their sums, and that splitting an update into rows changes nothing."""
 
+from itertools import chain
 from typing import get_args
 
 import pytest
@@ -8,11 +9,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching.packing import pack
-from rsgrpo.losses.aggregation import Aggregation, token_weights
+from rsgrpo.losses.aggregation import Aggregation, token_weight
 from rsgrpo.losses.clip import ClipLoss
-from rsgrpo.types import TrainingSequence
+from rsgrpo.types import TokenStatistics, TrainingSequence
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
+
+
+def weights_of(lengths, aggregation, max_new_tokens):
+    """The weights of all tokens of each sequence."""
+    weight = token_weight(lengths, aggregation, max_new_tokens=max_new_tokens)
+    return [[weight(length)] * length for length in lengths]
 
 
 @pytest.mark.parametrize(
@@ -24,38 +31,37 @@ LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
     ],
 )
 def test_weights_by_hand(aggregation, weights):
-    got = token_weights([1, 3], aggregation, max_new_tokens=8)
-    assert [w.tolist() for w in got] == [
-        pytest.approx([weights[0]], rel=1e-6),
-        pytest.approx([weights[1]] * 3, rel=1e-6),
+    assert weights_of([1, 3], aggregation, 8) == [
+        pytest.approx([weights[0]], rel=1e-12),
+        pytest.approx([weights[1]] * 3, rel=1e-12),
     ]
 
 
 @given(lengths=LENGTHS)
 def test_token_mean_counts_every_token_the_same_and_sums_to_one(lengths):
-    weights = torch.cat(token_weights(lengths, "token_mean", max_new_tokens=40))
+    weights = list(chain(*weights_of(lengths, "token_mean", 40)))
     assert len(weights) == sum(lengths)
-    assert weights.unique().numel() == 1
-    assert weights.sum().item() == pytest.approx(1, abs=1e-5)
+    assert len(set(weights)) == 1
+    assert sum(weights) == pytest.approx(1, abs=1e-9)
 
 
 @given(lengths=LENGTHS)
 def test_sequence_mean_counts_every_sequence_the_same_and_sums_to_one(lengths):
-    weights = token_weights(lengths, "sequence_mean", max_new_tokens=40)
-    assert [w.sum().item() for w in weights] == pytest.approx([1 / len(lengths)] * len(lengths), rel=1e-5)
+    weights = weights_of(lengths, "sequence_mean", 40)
+    assert [sum(w) for w in weights] == pytest.approx([1 / len(lengths)] * len(lengths), rel=1e-9)
 
 
 @given(lengths=LENGTHS)
 def test_sequence_sum_does_not_depend_on_the_other_lengths(lengths):
     # The weight of a token is 1 / (sequences x max_new_tokens), whoever it belongs to: the sum of a sequence's
     # log-prob gradients is scaled by one constant.
-    weights = torch.cat(token_weights(lengths, "sequence_sum", max_new_tokens=40))
-    assert weights.tolist() == pytest.approx([1 / (40 * len(lengths))] * sum(lengths), rel=1e-6)
+    weights = list(chain(*weights_of(lengths, "sequence_sum", 40)))
+    assert weights == pytest.approx([1 / (40 * len(lengths))] * sum(lengths), rel=1e-9)
 
 
-def test_no_sequences_have_no_weights():
+def test_an_update_without_sequences_has_a_weight_for_none():
     for aggregation in get_args(Aggregation):
-        assert token_weights([], aggregation, max_new_tokens=8) == []
+        assert callable(token_weight([], aggregation, max_new_tokens=8))
 
 
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))
@@ -66,28 +72,31 @@ def test_the_loss_of_many_rows_is_the_loss_of_one_row(aggregation, row_tokens):
     logits = torch.tensor([0.2, -0.4, 1.0, 0.0, 0.6], requires_grad=True)
     completions, prompts = [(1,), (2, 0, 4, 4), (3, 2)], [(0, 1), (3,), (4, 4, 4)]
     old = torch.full((5,), 0.2).log()
+    weight = token_weight([len(c) for c in completions], aggregation, max_new_tokens=6)
     sequences = [
-        TrainingSequence(prompt_ids=p, completion_ids=c, advantage=a, sampler_logprobs=old[list(c)])
+        TrainingSequence(
+            prompt_ids=p, completion_ids=c, advantage=a, weight=weight(len(c)), sampler_logprobs=old[list(c)]
+        )
         for p, c, a in zip(prompts, completions, (1.0, -2.0, 0.5), strict=True)
     ]
-    weights = token_weights([len(c) for c in completions], aggregation, max_new_tokens=6)
 
     def loss_of(row_tokens):
-        rows = pack(sequences, weights, row_tokens=row_tokens, device=torch.device("cpu"))
+        rows = pack(sequences, row_tokens=row_tokens, device=torch.device("cpu"))
         total = torch.zeros(())
         for row in rows:
-            losses, _ = ClipLoss()(logits.log_softmax(0)[row.target_ids], row.sampler_logprobs, row.advantages)
-            total = total + (losses * row.weights).sum()
+            logprobs = logits.log_softmax(0)[row.target_ids]
+            output = ClipLoss()(TokenStatistics(logprobs, torch.zeros_like(logprobs)), row.sampler_logprobs, row)
+            total = total + (output.per_token * row.weights).sum()
         return len(rows), total, torch.autograd.grad(total, logits)[0]
 
     count, total, gradient = loss_of(row_tokens)
     # By hand, one sequence after the other and without any packing.
     expected = torch.zeros(())
-    for sequence, weight in zip(sequences, weights, strict=True):
+    for sequence in sequences:
         ids = torch.tensor(sequence.completion_ids)
         ratio = (logits.log_softmax(0)[ids] - old[ids]).exp()
         a = sequence.advantage
-        expected = expected - (weight * torch.minimum(ratio * a, ratio.clamp(0.8, 1.28) * a)).sum()
+        expected = expected - (sequence.weight * torch.minimum(ratio * a, ratio.clamp(0.8, 1.28) * a)).sum()
     assert count == {1: 3, 7: 3, 12: 2, 1000: 1}[row_tokens]  # lengths 3, 5, 5
     torch.testing.assert_close(total, expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected, logits)[0], atol=1e-6, rtol=0)

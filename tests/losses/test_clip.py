@@ -9,6 +9,7 @@ import torch
 
 from rsgrpo.errors import FieldError
 from rsgrpo.losses.clip import ClipLoss, clipped_surrogate
+from rsgrpo.types import PackedRow, TokenStatistics
 
 LOW, HIGH = 0.2, 0.28
 """The ratio is clipped to [0.8, 1.28]."""
@@ -22,14 +23,39 @@ def unchecked() -> Iterator[None]:
     jaxtyping.config.update("jaxtyping_disable", False)
 
 
+def row_of(advantages: torch.Tensor) -> PackedRow:
+    """One completion behind a prompt of one token."""
+    count, places = len(advantages), torch.arange(len(advantages))
+    return PackedRow(
+        token_ids=torch.zeros(count + 1, dtype=torch.long),
+        position_ids=torch.arange(count + 1),
+        lengths=(count + 1,),
+        target_index=places,
+        target_ids=torch.zeros(count, dtype=torch.long),
+        sequence_of_target=torch.zeros(count, dtype=torch.long),
+        advantages=advantages,
+        weights=torch.ones(count),
+        sampler_logprobs=torch.zeros(count),
+    )
+
+
+def clipped(
+    loss: ClipLoss, logprobs: torch.Tensor, old: torch.Tensor, advantages: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """The loss of each token, and where it was clipped, of a row that holds nothing else."""
+    row = row_of(advantages)
+    output = loss(TokenStatistics(logprobs, torch.zeros_like(logprobs)), old, row)
+    return output.per_token, output.diagnostics["clip_fraction"]
+
+
 def surrogate(ratio: float, advantage: float) -> tuple[float, bool, float]:
     """(loss, clipped, derivative of the loss by the log-prob) of one token whose ratio is `ratio`."""
     logprob = torch.tensor([math.log(ratio)], dtype=torch.float64, requires_grad=True)
     zero = torch.zeros(1, dtype=torch.float64)
-    loss, clipped = clipped_surrogate(logprob, zero, zero + advantage, clip_low=LOW, clip_high=HIGH)
+    loss, cut = clipped_surrogate(logprob, zero, zero + advantage, clip_low=LOW, clip_high=HIGH)
     loss.sum().backward()
     assert logprob.grad is not None
-    return loss.item(), bool(clipped), logprob.grad.item()
+    return loss.item(), bool(cut), logprob.grad.item()
 
 
 @pytest.mark.parametrize(
@@ -73,36 +99,35 @@ def test_ratio_one_gives_the_reinforce_gradient():
     tokens = torch.tensor([2, 0, 2, 1, 3])
     advantages = torch.tensor([1.0, -0.5, 0.25, 2.0, -3.0], dtype=torch.float64)
     logprobs = logits.log_softmax(0)[tokens]
-    loss, clipped = ClipLoss()(logprobs, logprobs.detach(), advantages)
+    loss, cut = clipped(ClipLoss(), logprobs, logprobs.detach(), advantages)
     (gradient,) = torch.autograd.grad(loss.sum(), logits)
     scores = torch.eye(4, dtype=torch.float64)[tokens] - logits.detach().softmax(0)
     torch.testing.assert_close(gradient, -(advantages[:, None] * scores).sum(dim=0), atol=1e-15, rtol=1e-13)
     assert loss.tolist() == (-advantages).tolist()
-    assert not clipped.any()
+    assert not cut.any()
 
 
 def test_tokens_are_clipped_one_by_one():
     ratios = torch.tensor([1.5, 1.5, 0.5, 0.5])
-    loss, clipped = ClipLoss()(ratios.log(), torch.zeros(4), torch.tensor([1.0, -1.0, 1.0, -1.0]))
+    loss, cut = clipped(ClipLoss(), ratios.log(), torch.zeros(4), torch.tensor([1.0, -1.0, 1.0, -1.0]))
     assert loss.tolist() == pytest.approx([-1.28, 1.5, -0.5, 0.8], abs=1e-6)
-    assert clipped.tolist() == [True, False, False, True]
+    assert cut.tolist() == [True, False, False, True]
 
 
 def test_only_the_difference_to_the_old_logprobs_counts():
     advantages = torch.tensor([1.0, -1.0])
     old = torch.tensor([-3.0, -7.0])
-    shifted, _ = ClipLoss()(old + 0.1, old, advantages)
-    plain, _ = ClipLoss()(torch.full((2,), 0.1), torch.zeros(2), advantages)
+    shifted, _ = clipped(ClipLoss(), old + 0.1, old, advantages)
+    plain, _ = clipped(ClipLoss(), torch.full((2,), 0.1), torch.zeros(2), advantages)
     torch.testing.assert_close(shifted, plain, atol=1e-6, rtol=0)
 
 
 def test_the_two_bounds_are_the_configured_ones():
     # clip_low = 0.5, clip_high = 1: the ratio is kept in [0.5, 2].
-    loss, clipped = ClipLoss(clip_low=0.5, clip_high=1.0)(
-        torch.tensor([3.0, 0.25]).log(), torch.zeros(2), torch.tensor([1.0, -1.0])
-    )
+    wide = ClipLoss(clip_low=0.5, clip_high=1.0)
+    loss, cut = clipped(wide, torch.tensor([3.0, 0.25]).log(), torch.zeros(2), torch.tensor([1.0, -1.0]))
     assert loss.tolist() == pytest.approx([-2.0, 0.5], abs=1e-6)
-    assert clipped.all()
+    assert cut.all()
 
 
 @pytest.mark.parametrize(

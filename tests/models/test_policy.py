@@ -153,11 +153,15 @@ def test_the_rows_of_the_packer_give_what_each_sequence_gives_alone(any_policy: 
     by_length = sorted(MIXED, key=lambda s: len(s[0]) + len(s[1]))
     sequences = [
         TrainingSequence(
-            prompt_ids=tuple(p), completion_ids=tuple(c), advantage=0.0, sampler_logprobs=torch.zeros(len(c))
+            prompt_ids=tuple(p),
+            completion_ids=tuple(c),
+            advantage=0.0,
+            weight=1.0,
+            sampler_logprobs=torch.zeros(len(c)),
         )
         for p, c in MIXED
     ]
-    rows = pack(sequences, [torch.ones(len(c)) for _, c in MIXED], row_tokens=150, device=any_policy.device)
+    rows = pack(sequences, row_tokens=150, device=any_policy.device)
     assert len(rows) > 2
     with torch.no_grad():
         packed = torch.cat([any_policy(row, 1.0).logprobs for row in rows])

@@ -51,9 +51,9 @@ def scheduled(
     prompts: Sequence[str] = PROMPTS,
 ) -> tuple[Tensor, dict[str, float]]:
     """Advantages and what was in force; the accuracies are the mean rewards."""
-    given = context(iteration, prompts, rewards.shape[1])
-    advantages, in_force = schedule.advantages(objective, rewards, given, rewards.mean(dim=1))
-    return advantages, dict(in_force)
+    given = dataclasses.replace(context(iteration, prompts, rewards.shape[1]), correct=rewards > 0)
+    in_force = schedule.in_force(objective, given)
+    return in_force.advantages(rewards, given), dict(in_force.values)
 
 
 def values(schedule: Schedule, objective: Objective, name: str, iterations: int) -> list[float]:

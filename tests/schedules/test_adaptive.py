@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def beta_at(accuracy: float, *, final: float = 2.0, **settings: Any) -> float:
 
 
 def beta_of(schedule: Schedule, prompt: str, *, final: float = 2.0) -> float:
-    got = schedule.value("beta", final, context(prompts=[prompt]), TWENTY.mean(dim=1))
+    got = schedule.value("beta", final, replace(context(prompts=[prompt], completions=20), correct=TWENTY > 0))
     assert isinstance(got, torch.Tensor)
     return got.item()
 

@@ -19,9 +19,10 @@ from rsgrpo.objectives.reinforce import Reinforce
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
 from rsgrpo.schedules.adaptive import Adaptive
-from rsgrpo.schedules.base import Schedule, scheduled_field
+from rsgrpo.schedules.base import Schedule
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.schedules.cosine import Cosine
+from rsgrpo.schedules.driven import scheduled_field
 from rsgrpo.schedules.linear import Linear
 from rsgrpo.schedules.switch import Switch
 from tests.schedules.cases import PROMPTS, REWARDS, context, risk_sensitive_by_definition, scheduled, values
@@ -368,11 +369,11 @@ def test_a_single_completion_is_refused_where_others_are_needed() -> None:
 
 
 def test_where_no_group_is_left_the_value_in_force_is_known_all_the_same() -> None:
-    nobody, none = context(2, [], 16), torch.zeros(0, dtype=torch.float64)
-    assert Linear(start=8.0, decay=3).in_force(RSGRPO(), nobody, none) == {"beta": 6.0}
-    assert Constant().in_force(MaxPO(k=3), nobody, none) == {"k": 3.0}
-    assert Constant().in_force(GRPO(), nobody, none) == {}
-    assert Adaptive().in_force(RSGRPO(), nobody, none) == {}  # a mean over nobody
+    nobody = context(2, [], 16)
+    assert Linear(start=8.0, decay=3).in_force(RSGRPO(), nobody).values == {"beta": 6.0}
+    assert Constant().in_force(MaxPO(k=3), nobody).values == {"k": 3.0}
+    assert Constant().in_force(GRPO(), nobody).values == {}
+    assert Adaptive().in_force(RSGRPO(), nobody).values == {}  # a mean over nobody
 
 
 def test_both_ends_of_a_schedule_are_named() -> None:

@@ -9,17 +9,18 @@ import lightning
 import pytest
 import torch
 
-from callbacks.entropy import Entropy
-from callbacks.solve_rate import CumulativeSolveRate
-from callbacks.timing import StageTimes
-from callbacks.updates import UpdateStatistics
 from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
 from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.callbacks.metrics import StepMetrics
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.loggers.metrics_file import MetricsFile
 from rsgrpo.losses.clip import ClipLoss
+from rsgrpo.metrics.entropy import entropy
+from rsgrpo.metrics.solve_rate import CumulativeSolveRate
+from rsgrpo.metrics.timing import stage_times
+from rsgrpo.metrics.updates import updates
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.objectives.base import AdvantageContext, Objective
@@ -118,9 +119,9 @@ def test_only_several_updates_need_a_forward_pass_for_old_logprobs(
     rows_seen: list[int] = []
     forward = Policy.forward
 
-    def counted(self: Policy, row: PackedRow, temperature: float) -> Any:
+    def counted(self: Policy, row: PackedRow, temperature: float, **asked: bool) -> Any:
         rows_seen.append(id(row))
-        return forward(self, row, temperature)
+        return forward(self, row, temperature, **asked)
 
     monkeypatch.setattr(Policy, "forward", counted)
     plan = replace(PLAN, prompts_per_update=prompts_per_update)
@@ -130,7 +131,7 @@ def test_only_several_updates_need_a_forward_pass_for_old_logprobs(
 
 def test_a_single_update_leaves_the_ratio_at_one(tmp_path: Path) -> None:
     _, [report] = train(tmp_path, RECIPE)
-    assert report.updates[0].clip_fraction == 0
+    assert report.updates[0].diagnostics["clip_fraction"] == 0
     # rho = 1: the loss is minus the token-weighted mean advantage.
     lengths = torch.tensor([outcome.lengths for outcome in report.outcomes], dtype=torch.float)
     kept = torch.tensor([reason is None for reason in report.dropped])
@@ -165,8 +166,8 @@ def test_the_second_epoch_clips_against_the_policy_that_was_sampled_from(tmp_pat
     plan = replace(PLAN, epochs=2)
     narrow = ClipLoss(clip_low=0.001, clip_high=0.001)
     _, [report] = train(tmp_path, replace(RECIPE, batching=plan, loss=narrow))
-    assert report.updates[0].clip_fraction == 0
-    assert report.updates[1].clip_fraction > 0.1
+    assert report.updates[0].diagnostics["clip_fraction"] == 0
+    assert report.updates[1].diagnostics["clip_fraction"] > 0.1
 
 
 def test_an_iteration_without_a_kept_group_changes_nothing(tmp_path: Path) -> None:
@@ -190,7 +191,9 @@ def test_an_iteration_that_trained_nothing_repeats_no_number_of_the_one_before(t
             self.calls += 1
             return ["unwanted" if self.calls == 2 else None] * len(outcomes)
 
-    observers = [Entropy(), UpdateStatistics(), StageTimes(), CumulativeSolveRate()]
+    observers = [
+        StepMetrics({"e": entropy, "updates": updates, "timing": stage_times, "solve_rate": CumulativeSolveRate()})
+    ]
     recipe = replace(RECIPE, iterations=3, filter=DropSecondIteration())
     _, reports = train(tmp_path, recipe, logger=MetricsFile(tmp_path), callbacks=observers)
     written = records(tmp_path / "metrics.jsonl")

@@ -136,8 +136,7 @@ def _advantages(
     objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"]
 ) -> Float[Tensor, "G N"]:
     names = [f"group {i}" for i in range(len(rewards))]
-    context = AdvantageContext(iteration=1, prompt_ids=names, sampler_logprobs=logprobs)
-    return checked_advantages(objective, rewards, context)
+    return checked_advantages(objective, rewards, AdvantageContext.of_one_token(names, rewards, logprobs))
 
 
 def _differ(one: Float[Tensor, "G N"], other: Float[Tensor, "G N"], all_of_them: Float[Tensor, "F N"]) -> bool:

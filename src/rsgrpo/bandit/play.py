@@ -14,7 +14,8 @@ from rsgrpo.bandit.streams import Stream
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
-from rsgrpo.schedules.base import Schedule, replaced, scheduled_field
+from rsgrpo.schedules.base import Schedule
+from rsgrpo.schedules.driven import replaced, scheduled_field
 
 RECORDS = 250
 """Moments of a run at which the curves of figures are recorded."""
@@ -236,15 +237,18 @@ class _Step:
         arms: Int[Tensor, "P N"],
         rewards: Float[Tensor, "P N"],
     ) -> Float[Tensor, "P K"]:
-        context = AdvantageContext(
-            iteration=iteration, prompt_ids=self.prompt_ids, sampler_logprobs=policy.gather(1, arms).log()
+        context = AdvantageContext.of_one_token(
+            self.prompt_ids,
+            rewards,
+            policy.gather(1, arms).log(),
+            iteration=iteration,
+            correct=arms == self.best,
         )
         if self.plain:
             advantages = checked_advantages(self.objective, rewards, context)
         else:
-            accuracies = (arms == self.best).to(rewards.dtype).mean(dim=1)
-            advantages, _ = self.schedule.advantages(self.objective, rewards, context, accuracies)
-            self.schedule.observe(self.prompt_ids, accuracies.tolist())
+            advantages = self.schedule.in_force(self.objective, context).advantages(rewards, context)
+            self.schedule.observe(self.prompt_ids, context.accuracies.tolist())
         shares = advantages / self.bandit.batch
         # In place: nobody needs the policy any more, and the next array would push it out of the cache.
         return policy.mul_(shares.sum(dim=1, keepdim=True)).scatter_add_(1, arms, shares.neg_())

@@ -1,21 +1,36 @@
-"""Sequences -> packed rows of at most `row_tokens` tokens, laid end to end without padding."""
+"""Sequences -> packed rows of at most `row_tokens` tokens, laid end to end without padding.
 
-from collections.abc import Sequence
+A row of two sequences, prompt [5, 6] with completion [7, 8] and prompt [5] with completion [9, 4, 2]:
+
+    position                0  1  2  3 | 4  5  6  7
+    token_ids               5  6  7  8 | 5  9  4  2      S = 8
+    position_ids            0  1  2  3 | 0  1  2  3      each sequence counts from 0
+    lengths                 (4, 4)                       B = 2
+
+The token at a position is predicted one position before it, so the loss tokens are read there:
+
+    target_index            1  2       | 4  5  6         T = 5
+    target_ids              7  8       | 9  4  2
+    sequence_of_target      0  0       | 1  1  1
+    advantages              A0 A0      | A1 A1 A1        of the completion, on each of its tokens
+    weights                 w0 w0      | w1 w1 w1        of the aggregation, the same within a sequence
+"""
+
+from collections.abc import Callable, Sequence
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from rsgrpo.types import Group, PackedRow, TrainingSequence
 
 
-def sequences_of(group: Group, advantages: Sequence[float]) -> list[TrainingSequence]:
-    """The completions of a group with their advantages, as `pack` takes them."""
+def sequences_of(group: Group, advantages: Sequence[float], weight: Callable[[int], float]) -> list[TrainingSequence]:
+    """The completions of a group with their advantages and the weight that their length gets, as `pack` takes them."""
     return [
         TrainingSequence(
             prompt_ids=group.prompt.token_ids,
             completion_ids=completion.token_ids,
             advantage=advantage,
+            weight=weight(len(completion.token_ids)),
             sampler_logprobs=completion.logprobs,
         )
         for completion, advantage in zip(group.completions, advantages, strict=True)
@@ -24,7 +39,6 @@ def sequences_of(group: Group, advantages: Sequence[float]) -> list[TrainingSequ
 
 def pack(
     sequences: Sequence[TrainingSequence],
-    token_weights: Sequence[Float[Tensor, " _"]],
     *,
     row_tokens: int,
     device: torch.device,
@@ -36,21 +50,24 @@ def pack(
 
     Args:
         sequences: the sequences of one update.
-        token_weights: for each sequence, the weight of each completion token in the loss.
         row_tokens: tokens of a row, prompts included.
         device: where the rows live.
     """
-    order = sorted(range(len(sequences)), key=lambda i: _length(sequences[i]))
     rows: list[list[int]] = []
     filled = 0
-    for i in order:
+    for i in packing_order(sequences):
         length = _length(sequences[i])
         if not rows or filled + length > row_tokens:
             rows.append([])
             filled = 0
         rows[-1].append(i)
         filled += length
-    return [_row([sequences[i] for i in row], [token_weights[i] for i in row], device) for row in rows]
+    return [_row([sequences[i] for i in row], device) for row in rows]
+
+
+def packing_order(sequences: Sequence[TrainingSequence]) -> list[int]:
+    """The order in which `pack` lays the sequences into rows: by length, and equally long ones as they come."""
+    return sorted(range(len(sequences)), key=lambda i: _length(sequences[i]))
 
 
 def empty_row(device: torch.device) -> PackedRow:
@@ -74,9 +91,7 @@ def _length(sequence: TrainingSequence) -> int:
     return len(sequence.prompt_ids) + len(sequence.completion_ids)
 
 
-def _row(
-    sequences: Sequence[TrainingSequence], token_weights: Sequence[Float[Tensor, " _"]], device: torch.device
-) -> PackedRow:
+def _row(sequences: Sequence[TrainingSequence], device: torch.device) -> PackedRow:
     lengths = torch.tensor([_length(s) for s in sequences])
     targets = torch.tensor([len(s.completion_ids) for s in sequences])
     starts = lengths.cumsum(0) - lengths
@@ -86,6 +101,7 @@ def _row(
     offset = torch.arange(int(targets.sum())) - (targets.cumsum(0) - targets)[sequence_of_target]
     position = (starts + lengths - targets)[sequence_of_target] + offset
     advantages = torch.tensor([s.advantage for s in sequences], dtype=torch.float32)
+    weights = torch.tensor([s.weight for s in sequences], dtype=torch.float32)
     return PackedRow(
         token_ids=token_ids.to(device),
         position_ids=(torch.arange(int(lengths.sum())) - starts.repeat_interleave(lengths)).to(device),
@@ -94,6 +110,6 @@ def _row(
         target_ids=token_ids[position].to(device),
         sequence_of_target=sequence_of_target.to(device),
         advantages=advantages[sequence_of_target].to(device),
-        weights=torch.cat(list(token_weights)).to(device),
+        weights=weights[sequence_of_target].to(device),
         sampler_logprobs=torch.cat([s.sampler_logprobs for s in sequences]).to(device),
     )

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
+from rsgrpo.command_line.moved import TARGET, current_name
 from rsgrpo.errors import UserError
 
 ENGINE = "rollout"
@@ -101,7 +102,7 @@ def check_same_base(run: Path, path: str | None, now: str | None) -> None:
 
 
 def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
-    """{"a": {"b": 1}} -> {"a.b": 1}."""
+    """{"a": {"b": 1}} -> {"a.b": 1}, with today's names of classes."""
     if not isinstance(tree, dict):
-        return {prefix: tree}
+        return {prefix: current_name(tree) if prefix.endswith(f".{TARGET}") and isinstance(tree, str) else tree}
     return {key: value for k, v in tree.items() for key, value in _flat(v, f"{prefix}.{k}" if prefix else k).items()}

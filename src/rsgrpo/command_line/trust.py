@@ -16,12 +16,14 @@ from hydra.utils import get_object
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from rsgrpo.command_line.moved import TARGET, current_name
 from rsgrpo.errors import UserError
 
-OURS = ("rsgrpo", "callbacks")
-"""Packages whose classes need no word."""
+OURS = "rsgrpo"
+"""The package whose classes need no word."""
 
-TARGET = "_target_"
+METRICS = "rsgrpo.metrics."
+"""Where functions need none either."""
 
 
 def check_words(words: Sequence[str], file: Path) -> None:
@@ -99,7 +101,7 @@ def _targets(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         for name, branch in tree.items():
             key = f"{prefix}.{name}" if prefix else str(name)
             if name == TARGET:
-                yield key, str(branch)
+                yield key, current_name(str(branch))
             yield from _targets(branch, key)
     elif isinstance(tree, list):
         for place, branch in enumerate(tree):
@@ -107,11 +109,12 @@ def _targets(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
 
 
 def is_ours(target: str) -> bool:
-    """Whether a name stands for a class of this project: not for what one of its modules has imported."""
-    if target.partition(".")[0] not in OURS:
+    """Whether a name stands for a class or a metric of this project: not for what one of its modules has imported."""
+    if target.partition(".")[0] != OURS:
         return False
     try:
         found = get_object(target)
     except Exception:
         return True  # there is none: whoever builds it says what is wrong with the name
-    return isinstance(found, type) and found.__module__.partition(".")[0] in OURS
+    home = str(getattr(found, "__module__", ""))
+    return home.startswith(METRICS) or (isinstance(found, type) and home.partition(".")[0] == OURS)

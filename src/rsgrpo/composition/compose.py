@@ -18,7 +18,7 @@ from rsgrpo.data.source import DataSource
 from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_arguments, check_values
-from rsgrpo.losses.clip import ClipLoss
+from rsgrpo.losses.base import Loss
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rewards.isolated import IsolatedReward
 from rsgrpo.rollouts.engine import RolloutEngine
@@ -32,8 +32,8 @@ T = TypeVar("T")
 RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "batching", "sampling", "optimizer")
 
 MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "schedule": (Schedule, ("check", "advantages", "in_force", "observe", "state_dict", "load_state_dict")),
-    "loss": (ClipLoss, ("__call__", "aggregation")),
+    "schedule": (Schedule, ("check", "in_force", "observe", "state_dict", "load_state_dict")),
+    "loss": (Loss, ("__call__", "aggregation")),
     "filter": (GroupFilter, ("__call__",)),
     "reward": (Reward, ("__call__",)),
     "data": (DataSource, ("max_prompt_tokens", "split", "removed")),
@@ -55,7 +55,8 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     Raises:
         UserError: naming the key that is wrong and the cure.
     """
-    parts: dict[str, Any] = {name: build(cfg, name) for name in RECIPE_GROUPS}
+    parts: dict[str, Any] = {name: build(cfg, name) for name in RECIPE_GROUPS if name != "filter"}
+    parts["filter"] = build_callable(cfg, "filter", arguments=1)
     if not callable(getattr(parts["objective"], "advantages", None)):
         raise UserError(
             f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
@@ -64,7 +65,7 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     reward, evaluation = build_reward(cfg), build(cfg, "eval")
     for group, made in {**parts, "eval": evaluation}.items():
         check_members(cfg, group, made)
-    parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
+    parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt, parts["loss"])
     with field_errors_name_their_key(""):
         return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
 
@@ -120,7 +121,7 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
     if not isinstance(isolates, bool):
         raise UserError(f"{key}.isolated={isolates} must be true or false; try {key}.isolated=true")
     _check_isolation(isolation, f"{key}.isolation")
-    _keep_function(node)
+    keep_function(node, arguments=2)
     if isolates:
         parent[name] = {"_target_": "rsgrpo.rewards.isolated.IsolatedReward", "reward": node, **isolation}
         isolated.append(key)
@@ -138,12 +139,12 @@ def _check_isolation(isolation: Any, key: str) -> None:
         raise UserError(f"{key}.{unknown}: no such key, {key} has {', '.join(ISOLATION)}; remove {key}.{unknown}")
 
 
-def _keep_function(node: DictConfig) -> None:
-    """Hydra calls what `_target_` names: a function is wanted itself, with its settings filled in."""
+def keep_function(node: DictConfig, *, arguments: int) -> None:
+    """Hydra calls what `_target_` names: a function is wanted itself, with the settings after its first `arguments`."""
     target = None if OmegaConf.is_missing(node, "_target_") else node.get("_target_")
-    if inspect.isfunction(found := _found(target)):
+    if inspect.isfunction(found := located(target)):
         node["_partial_"] = True
-        takes = list(inspect.signature(found).parameters)[2:]
+        takes = list(inspect.signature(found).parameters)[arguments:]
         for name in node:
             if name not in ("_target_", "_partial_", *takes):
                 settings = f"has the settings {', '.join(takes)}" if takes else "has no settings"
@@ -172,6 +173,27 @@ def build(cfg: DictConfig, key: str) -> Any:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
         raise UserError(_explain(error, cfg._get_full_key(key))) from error
+
+
+def build_callable(cfg: DictConfig, key: str, *, arguments: int) -> Any:
+    """The object of `cfg[key]`, or the function itself where `_target_` names one, which Hydra would call.
+
+    Args:
+        arguments: what the run calls the function with; those after them are its settings.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    node = cfg.get(key)
+    named = isinstance(node, DictConfig) and not OmegaConf.is_missing(node, "_target_")
+    if not named or not inspect.isfunction(located(node.get("_target_"))):
+        return build(cfg, key)
+    place = node._get_full_key("")
+    kept = OmegaConf.create({})  # under the same keys, which messages name
+    OmegaConf.update(kept, place, OmegaConf.to_container(node, resolve=True))
+    node = OmegaConf.select(kept, place)
+    keep_function(node, arguments=arguments)
+    return build(node._get_parent(), key)
 
 
 def build_as(cfg: DictConfig, key: str, cls: type[T], *, without: Collection[str] = ()) -> T:
@@ -221,7 +243,7 @@ def _check_targets(node: DictConfig) -> None:
     for name in node:
         if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
             _check_targets(node[name])
-    cls = _found(target)
+    cls = located(target)
     if cls is None or is_dataclass(cls):
         return
     plain = {
@@ -234,8 +256,8 @@ def _check_targets(node: DictConfig) -> None:
         raise UserError(keyed(error, node._get_full_key(""))) from error
 
 
-def _found(target: str | None) -> Any:
-    """The class of that name; None where there is none, which whoever instantiates it says."""
+def located(target: str | None) -> Any:
+    """The class or function of that name; None where there is none, which whoever instantiates it says."""
     try:
         found = None if target is None else _locate(target)  # get_object would also print
         return found if found is not None and inspect.signature(found) else None

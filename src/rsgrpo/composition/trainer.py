@@ -4,7 +4,7 @@ import errno
 import os
 import sys
 from pathlib import Path
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, TypeVar
 
 import lightning
 import torch
@@ -16,11 +16,12 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig
 
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.composition.compose import build
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.distributed.strategy import FSDP2
-from rsgrpo.errors import UserError, field_errors_name_their_key
+from rsgrpo.errors import UserError
 from rsgrpo.loggers.metrics_file import MetricsFile
 from rsgrpo.training.recipe import Recipe
 
@@ -30,15 +31,6 @@ MOST_DEVICES = 128
 
 OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile")
 """Keys of `trainer` that Lightning does not get as they are."""
-
-
-@runtime_checkable
-class ChecksRecipe(Protocol):
-    """A callback that can tell beforehand that a run will not give it what it asks for."""
-
-    def check(self, recipe: Recipe) -> None:
-        """Raise a FieldError that names the setting."""
-        ...
 
 
 def is_sharded(cfg: DictConfig) -> bool:
@@ -77,21 +69,13 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
         settings["precision"] = precision
     loggers: list[Logger] = [MetricsFile(run), _built_as(cfg, "logger", Logger)]
     _check_place(loggers[-1], run)
-    callbacks = {
-        str(name): _built_as(cfg.callbacks, str(name), lightning.Callback)
-        for name, callback in cfg.callbacks.items()
-        if callback
-    }
-    for name, callback in callbacks.items():
-        if isinstance(callback, ChecksRecipe):
-            with field_errors_name_their_key(f"callbacks.{name}"):
-                callback.check(recipe)
+    callbacks = build_callbacks(cfg, recipe)
     try:
         return lightning.Trainer(
             **settings,
             max_epochs=-1,
             logger=loggers,
-            callbacks=list(callbacks.values()),
+            callbacks=callbacks,
             val_check_interval=recipe.evaluation.every,
             check_val_every_n_epoch=None,
             limit_val_batches=0,
@@ -101,7 +85,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
             inference_mode=False,  # gathered weights that are inference tensors could not be trained
             enable_progress_bar=False,
             enable_checkpointing=any(
-                isinstance(callback, Checkpoint) for callback in callbacks.values()
+                isinstance(callback, Checkpoint) for callback in callbacks
             ),  # else Lightning's own
             enable_model_summary=False,
             default_root_dir=run,

@@ -10,7 +10,7 @@ from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending, Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine, complete
-from rsgrpo.types import Group, Prompt, Sampling, Score
+from rsgrpo.types import Group, Prompt, Sampling, Score, ScoredGroup
 
 MOST_COMPLETIONS = 2**20
 """Completions of one problem."""
@@ -79,8 +79,13 @@ def evaluate(
     *,
     num_completions: int,
     seed_of: Callable[[Prompt], int],
+    see: Callable[[int, ScoredGroup], None] | None = None,
 ) -> list[ProblemResult]:
-    """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`."""
+    """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`.
+
+    `see` is handed the index of each prompt with its completions and scores, as they are finished: kept by nobody else,
+    since those of a whole split would fill the memory.
+    """
     seeds = [seed_of(prompt) for prompt in prompts]
     groups = engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds)
     results: dict[int, ProblemResult] = {}
@@ -88,7 +93,10 @@ def evaluate(
 
     def finish_oldest() -> None:
         index, group, scores = pending.popleft()
-        results[index] = _result(group, scores())
+        scored = ScoredGroup(group=group, scores=scores())
+        results[index] = _result(group, scored.scores)
+        if see is not None:
+            see(index, scored)
 
     for index, group in complete(groups, prompts, num_completions):
         pending.append((index, group, begin(reward, group)))

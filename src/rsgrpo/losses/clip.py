@@ -8,6 +8,8 @@ from torch import Tensor
 
 from rsgrpo.fields import check_fields
 from rsgrpo.losses.aggregation import Aggregation
+from rsgrpo.losses.base import Loss, LossOutput
+from rsgrpo.types import PackedRow, TokenStatistics
 
 LARGEST_LOG_RATIO = 20.0
 """Keeps exp() finite; far outside any clip."""
@@ -36,7 +38,7 @@ def clipped_surrogate(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClipLoss:
+class ClipLoss(Loss):
     """PPO's clipped surrogate with separate bounds, and how tokens are aggregated.
 
     Raises:
@@ -51,8 +53,9 @@ class ClipLoss:
     def __post_init__(self) -> None:
         check_fields(self, clip_low=(0.0, 1.0), clip_high=(0.0, math.inf))
 
-    def __call__(
-        self, logprobs: Float[Tensor, " T"], old_logprobs: Float[Tensor, " T"], advantages: Float[Tensor, " T"]
-    ) -> tuple[Float[Tensor, " T"], Bool[Tensor, " T"]]:
-        """Per-token loss and where it was clipped, both of shape T."""
-        return clipped_surrogate(logprobs, old_logprobs, advantages, clip_low=self.clip_low, clip_high=self.clip_high)
+    def __call__(self, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
+        """The surrogate of each token, and `clip_fraction`: where its gradient was cut off."""
+        per_token, clipped = clipped_surrogate(
+            tokens.logprobs, old_logprobs, row.advantages, clip_low=self.clip_low, clip_high=self.clip_high
+        )
+        return LossOutput(per_token=per_token, diagnostics={"clip_fraction": clipped})

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float, Int
@@ -24,14 +24,7 @@ from rsgrpo.models.attention import PackedLayout
 from rsgrpo.models.files import CAUSAL, TOKENIZER_FILES, check_folder, naming, refusal
 from rsgrpo.models.lora import LoRA, first_values, plain_name
 from rsgrpo.models.weights import Misfits, check_finite, check_shards, refuse_misfits, saved_tensors, untied
-from rsgrpo.types import PackedRow
-
-
-class TokenStatistics(NamedTuple):
-    """Per loss token of a row: log pi(token), with gradient, and the entropy of the distribution, without."""
-
-    logprobs: Float[Tensor, " T"]
-    entropy: Float[Tensor, " T"]
+from rsgrpo.types import PackedRow, TokenStatistics
 
 
 class Policy(nn.Module):
@@ -178,11 +171,11 @@ class Policy(nn.Module):
         ids = configured if isinstance(configured, list) else [configured]
         return tuple(sorted({i for i in [*ids, self.tokenizer.eos_token_id] if i is not None}))
 
-    def forward(self, row: PackedRow, temperature: float) -> TokenStatistics:
+    def forward(self, row: PackedRow, temperature: float, *, entropy_gradient: bool = False) -> TokenStatistics:
         """Log-probs and entropies of the row's loss tokens at `temperature`, both of shape T, in nats.
 
         Equals the full softmax over separate sequences; the vocabulary is never materialised for more than
-        `chunk_tokens` tokens at once.
+        `chunk_tokens` tokens at once. The entropy has a gradient only with `entropy_gradient`, which costs memory.
         """
         hidden = self.model.get_decoder()(
             input_ids=row.token_ids[None],
@@ -193,9 +186,9 @@ class Policy(nn.Module):
         wanted = hidden[row.target_index]
         head = cast(nn.Module, self.model.get_output_embeddings())
         if wanted.shape[0] <= self.chunk_tokens:
-            return _token_statistics(head, wanted, row.target_ids, temperature)
+            return _token_statistics(head, wanted, row.target_ids, temperature, entropy_gradient)
         parts = [
-            checkpoint(_token_statistics, head, h, ids, temperature, use_reentrant=False)
+            checkpoint(_token_statistics, head, h, ids, temperature, entropy_gradient, use_reentrant=False)
             for h, ids in zip(wanted.split(self.chunk_tokens), row.target_ids.split(self.chunk_tokens), strict=True)
         ]
         return TokenStatistics(*(torch.cat(column) for column in zip(*parts, strict=True)))
@@ -229,12 +222,16 @@ def _loaded(path: str | Path) -> PreTrainedModel:
 
 
 def _token_statistics(
-    head: nn.Module, hidden: Float[Tensor, "T D"], token_ids: Int[Tensor, " T"], temperature: float
+    head: nn.Module,
+    hidden: Float[Tensor, "T D"],
+    token_ids: Int[Tensor, " T"],
+    temperature: float,
+    entropy_gradient: bool,
 ) -> TokenStatistics:
     logits = head(hidden).float() / temperature
     log_normaliser = logits.logsumexp(dim=-1)
     logprobs = logits.gather(-1, token_ids[:, None])[:, 0] - log_normaliser
-    with torch.no_grad():
+    with torch.set_grad_enabled(entropy_gradient and torch.is_grad_enabled()):
         probabilities = (logits - log_normaliser[:, None]).exp_()
         entropy = log_normaliser - (probabilities * logits).sum(dim=-1)
     return TokenStatistics(logprobs, entropy)

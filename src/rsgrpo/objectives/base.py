@@ -11,13 +11,14 @@ import functools
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError
+from rsgrpo.types import PromptHistory
 
 PromptFloat = float | Float[Tensor, "P 1"]
 """A number for all prompts, or, from a schedule, one for each."""
@@ -25,9 +26,16 @@ PromptInt = int | Int[Tensor, "P 1"]
 """The same for whole numbers."""
 
 
+NEEDS = ("answers", "entropies", "history")
+"""What an objective has to declare in `needs`, since it costs something: the fields of the context of these names."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdvantageContext:
-    """What an objective may know beside the rewards."""
+    """What an objective may know beside the rewards.
+
+    `answers`, `entropies` and `history` are None unless the objective's class declares that it needs them.
+    """
 
     iteration: int
     """The iteration being trained, from 1."""
@@ -35,6 +43,57 @@ class AdvantageContext:
     """Identity of each of the P prompts."""
     sampler_logprobs: Float[Tensor, "P N"]
     """Mean log-prob per token of each completion under the sampler, in nats."""
+    lengths: Int[Tensor, "P N"] | None = None
+    """Tokens of each completion. A run, the audit and the bandit always say so, and the next two."""
+    finished: Bool[Tensor, "P N"] | None = None
+    """Whether a stop token ended it."""
+    correct: Bool[Tensor, "P N"] | None = None
+    """Whether the reward calls it correct, which `rewards` need not say: they may hold penalties and partial credit."""
+    answers: Sequence[Sequence[str | None]] | None = None
+    """The answer that the reward found in each completion, written one way; None where it found none."""
+    entropies: Float[Tensor, "P N"] | None = None
+    """Mean entropy per token of each completion under the policy that was sampled from, in nats."""
+    history: Sequence[PromptHistory] | None = None
+    """What came of each prompt at its earlier visits in this run."""
+
+    @property
+    def completions(self) -> int:
+        """N, the completions of a group."""
+        return self.sampler_logprobs.shape[1]
+
+    @property
+    def accuracies(self) -> Float[Tensor, " P"]:
+        """Share of each prompt's completions that are correct.
+
+        Raises:
+            ValueError: when nobody has said which are.
+        """
+        if self.correct is None:
+            raise ValueError("this context does not say which completions are correct")
+        return self.correct.to(self.sampler_logprobs.dtype).mean(dim=1)
+
+    @classmethod
+    def of_one_token(
+        cls,
+        prompt_ids: Sequence[str],
+        rewards: Float[Tensor, "P N"],
+        sampler_logprobs: Float[Tensor, "P N"],
+        *,
+        iteration: int = 1,
+        correct: Bool[Tensor, "P N"] | None = None,
+    ) -> "AdvantageContext":
+        """The context where a completion is one draw among a few: in the bandit, in the audit, or to try an objective.
+
+        Every reward is an answer of its own; by default those above 0 are correct. Nothing was visited before.
+        """
+        return cls(
+            iteration=iteration,
+            prompt_ids=prompt_ids,
+            sampler_logprobs=sampler_logprobs,
+            lengths=torch.ones((), dtype=torch.long).expand(rewards.shape),
+            finished=torch.ones((), dtype=torch.bool).expand(rewards.shape),
+            correct=rewards > 0 if correct is None else correct,
+        )
 
 
 class Objective(ABC):
@@ -47,6 +106,9 @@ class Objective(ABC):
     A schedule drives the field `beta`, or else `k`, of a subclass, when it has one: it makes a copy of the objective
     with that field replaced by the value in force, a number or one of shape [P, 1].
     """
+
+    needs: ClassVar[Sequence[str]] = ()
+    """What else the context has to hold, of `answers`, `entropies` and `history`; what nobody needs is not computed."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """The formula of every subclass sees rewards that went through `as_floats`."""

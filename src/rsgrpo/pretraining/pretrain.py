@@ -82,7 +82,7 @@ def pretrain(recipe: Pretraining, progress: Progress) -> Policy:
     rng = random.Random(recipe.seed)
     for step in range(recipe.steps):
         loss = 0.0
-        for row in pack(*_draw_batch(recipe, policy, rng), row_tokens=recipe.row_tokens, device=policy.device):
+        for row in pack(_draw_batch(recipe, policy, rng), row_tokens=recipe.row_tokens, device=policy.device):
             row_loss = -(row.weights * policy(row, 1.0).logprobs).sum()
             row_loss.backward()
             loss += row_loss.item()
@@ -102,10 +102,8 @@ def learning_rate_factor(step: int, recipe: Pretraining) -> float:
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def _draw_batch(
-    recipe: Pretraining, policy: Policy, rng: random.Random
-) -> tuple[list[TrainingSequence], list[torch.Tensor]]:
-    """Demonstrations of one step and their token weights: the mean over all completion tokens."""
+def _draw_batch(recipe: Pretraining, policy: Policy, rng: random.Random) -> list[TrainingSequence]:
+    """Demonstrations of one step, weighted for the mean over all completion tokens."""
     tokenizer, corpus = policy.tokenizer, recipe.demonstrations
     problems = rng.choices(corpus.problems(), k=recipe.batch_size)
     prompts = tokenizer([problem.text for problem in problems]).input_ids
@@ -116,14 +114,14 @@ def _draw_batch(
             f"demonstrations.max_tokens={corpus.max_tokens} is less than a demonstration of {longest} tokens needs; "
             f"try demonstrations.max_tokens={longest}"
         )
-    sequences = [
+    total = sum(map(len, completions))
+    return [
         TrainingSequence(
             prompt_ids=tuple(prompt),
             completion_ids=tuple(completion),
             advantage=0.0,
+            weight=1 / total,
             sampler_logprobs=torch.zeros(len(completion)),
         )
         for prompt, completion in zip(prompts, completions, strict=True)
     ]
-    total = sum(len(sequence.completion_ids) for sequence in sequences)
-    return sequences, [torch.full((len(s.completion_ids),), 1 / total) for s in sequences]

@@ -11,6 +11,7 @@ from typing import Protocol, runtime_checkable
 
 from rsgrpo.errors import UserError
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
+from rsgrpo.verification.boxes import last_boxed
 
 
 @runtime_checkable
@@ -29,6 +30,11 @@ class TextReward(ABC):
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         return self.judge(prompt.problem, completion.text)
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        """The last box, without its spaces."""
+        boxed = last_boxed(completion.text)
+        return None if boxed is None else "".join(boxed.split())
 
 
 def wrong(why: str, value: float = 0.0) -> Score:
@@ -52,6 +58,34 @@ class ReadsGolds(Protocol):
     def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
         """For each problem why its gold answer cannot be compared with, `prose` for example, or None where it can."""
         ...
+
+
+@runtime_checkable
+class FindsAnswers(Protocol):
+    """A reward that can say which answer a completion gives, written one way: for objectives that compare answers."""
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        """The answer, or None where it finds none."""
+        ...
+
+
+def answers(reward: Reward, group: Group) -> tuple[str | None, ...]:
+    """The answer of each completion of a group.
+
+    Raises:
+        UserError: when the reward does not say, or says it wrong.
+    """
+    if not isinstance(reward, FindsAnswers):
+        raise UserError(
+            f"reward: the objective needs answers, and {name_of(reward)} has no method answer(prompt, completion); "
+            "give it one, or use another objective"
+        )
+    with _named(reward, group.prompt):
+        found = tuple(reward.answer(group.prompt, completion) for completion in group.completions)
+    wrong = next((answer for answer in found if answer is not None and not isinstance(answer, str)), None)
+    if wrong is not None:
+        raise UserError(f"reward: {name_of(reward)}.answer returned {type(wrong).__name__}; return text, or None")
+    return found
 
 
 @runtime_checkable

@@ -9,6 +9,7 @@ from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 from rsgrpo.verification.boxes import last_boxed
+from rsgrpo.verification.notation.tidy import tidy
 from rsgrpo.workers.pool import Program, Workers, default_count
 
 
@@ -50,6 +51,11 @@ class MathVerifyReward:
 
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         return self.begin(Group(prompt=prompt, completions=(completion,)))()[0]
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        """The last box in the one notation that the rules read; `1/2` and `0.5` stay two."""
+        boxed = last_boxed(completion.text)
+        return None if boxed is None or len(boxed) > self.max_answer_chars else tidy(boxed)
 
     def begin(self, group: Group) -> Pending:
         """Start on a group, and return what waits for its scores."""

@@ -68,11 +68,10 @@ class Adaptive(Schedule):
         if self.source == "offline":
             self.accuracy.update(_first_visits(self.run))
 
-    def value(
-        self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> PromptFloat:
+    def value(self, name: str, final: PromptFloat, context: AdvantageContext) -> PromptFloat:
         known = [self.accuracy.get(prompt, self.prior) for prompt in context.prompt_ids]
-        a = (accuracies.double() if self.source == "group" else torch.tensor(known, dtype=torch.float64))[:, None]
+        present = self.source == "group"
+        a = (context.accuracies.double() if present else torch.tensor(known, dtype=torch.float64))[:, None]
         if self.curve not in BETA_ONLY:
             exponent = self.gamma if self.curve == "power" else 1.0
             return final + (self.hardest - final) * (1 - a) ** exponent

@@ -1,57 +1,53 @@
-"""What every schedule is: the value of an objective's `beta`, or of its `k`, at an iteration and for a prompt.
+"""What every schedule is: the value of one number of the objective or of the loss, at an iteration and for a prompt.
 
-`objective.beta` (or `objective.k`) is one end of a schedule: the last value of `linear` and `cosine`, the first of
-`switch`, that of the easiest prompts for `adaptive`. The schedule adds the other end and the way. It hands
-the objective a copy of itself with the value in force, so that no formula knows of schedules.
+`objective.beta` (or `objective.k`, or whatever `schedule.field` names) is one end of a schedule: the last value of
+`linear` and `cosine`, the first of `switch`, that of the easiest prompts for `adaptive`. The schedule adds the other
+end and the way. What it gives is a copy of the objective, or of the loss, with the value in force, so that no formula
+knows of schedules.
 
-A new schedule is one file here and one yaml in `conf/schedule/`.
+A new schedule is one file here and one yaml in `conf/schedule/`, or a class anywhere: `schedule=custom`.
 """
 
-import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
+from rsgrpo.losses.base import Loss
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, checked_advantages
+from rsgrpo.schedules.driven import SCHEDULED, Driven, InForce, Value, driven, logged, replaced
 from rsgrpo.schedules.rescale import each_expected_square, expected_square
 
-SCHEDULED = ("beta", "k")
-"""The fields of an objective that a schedule may drive, the first that it has."""
-
 _NO_BETA = "schedule.rescale=times_beta needs an objective with a beta; use schedule.rescale=unit_rms or none"
-
-Value = PromptFloat | PromptInt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Schedule(ABC):
     """Base of all schedules. A subclass is final, and its constructor is its configuration."""
 
+    field: str | None = None
+    """The number that is driven, `tau` or `loss.clip_high` for example. null: `beta`, or else `k`, of the objective."""
     rescale: Literal["none", "times_beta", "unit_rms"] = "none"
     """The advantages of RS-GRPO shrink like 1/beta: `times_beta` multiplies them by |beta|, `unit_rms` divides them by
     their expected root mean square, see `expected_square`: the same number for all prompts. `none` is the paper's."""
 
     changes_value: ClassVar[bool] = True
-    """Whether it needs an objective with a field that it can drive."""
+    """Whether it needs a number that it can drive."""
     per_prompt: ClassVar[bool] = False
     """Whether prompts of one iteration get different values."""
 
     @abstractmethod
-    def value(
-        self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> PromptFloat:
-        """The value in force, one for all prompts or one for each; `k` is rounded later.
+    def value(self, name: str, final: PromptFloat, context: AdvantageContext) -> PromptFloat:
+        """The value in force, one for all prompts or, of shape [P, 1], one for each; whole numbers are rounded later.
 
         Args:
-            name: the field, `beta` or `k`.
-            final: its value in the objective's configuration.
-            accuracies: share of each prompt's present completions that are correct.
+            name: the field, `beta` or `k` for example.
+            final: its value in the configuration.
+            context: the iteration, the prompts, and how they were solved just now.
         """
 
     @abstractmethod
@@ -72,31 +68,27 @@ class Schedule(ABC):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
         """Take up the state of a checkpoint."""
 
-    def advantages(
-        self,
-        objective: Objective,
-        rewards: Float[Tensor, "P N"],
-        context: AdvantageContext,
-        accuracies: Float[Tensor, " P"],
-    ) -> tuple[Float[Tensor, "P N"], Mapping[str, float]]:
-        """The objective's advantages under this schedule, and what was in force: `beta` or `k`, mean and range.
+    def in_force(self, objective: Objective, context: AdvantageContext, loss: Loss | None = None) -> InForce:
+        """The objective and the loss of this iteration.
 
         Raises:
-            UserError: naming what the objective refuses, or what is wrong with what it returned.
+            UserError: for a value that is no number, or not one for each prompt.
         """
-        name = scheduled_field(objective)
-        value = self._value(objective, name, context, accuracies)
+        target = driven(objective, loss, self.field)
+        if target is None:
+            return InForce(objective=objective, loss=loss, values={}, scale=self._scale(objective, None, None, context))
+        value = target.rounded(_checked(self, self.value(target.name, target.own, context), len(context.prompt_ids)))
+        if target.part == "loss":
+            changed = loss if value is target.own else replaced(loss, target.name, value)
+            scale = self._scale(objective, None, None, context)
+            return InForce(objective=objective, loss=changed, values=logged(target.name, value), scale=scale)
         with field_errors_name_their_key("objective"):
-            in_force = self._with(objective, name, value)
-            advantages = checked_advantages(in_force, rewards, context)
-            return self._rescaled(advantages, objective, name, value), _range(name, value)
-
-    def in_force(
-        self, objective: Objective, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> Mapping[str, float]:
-        """What is in force, as `advantages` says it; with a value for each prompt nothing where there are none."""
-        name = scheduled_field(objective)
-        return _range(name, self._value(objective, name, context, accuracies))
+            return InForce(
+                objective=self._with(objective, target, value),
+                loss=loss,
+                values=logged(target.name, value),
+                scale=self._scale(objective, target, value, context),
+            )
 
     def tried(self, objective: Objective) -> Sequence[Objective]:
         """The objective at its own value and at both ends of the schedule: all between which a run moves.
@@ -104,37 +96,40 @@ class Schedule(ABC):
         Raises:
             UserError: when the schedule cannot drive it.
         """
-        name = scheduled_field(objective)
-        if name is None or not self.changes_value:
+        target = self._of_objective(objective)
+        if target is None or not self.changes_value:
             return [objective]
-        own = getattr(objective, name)
-        ends = [_of_field(name, end) for end in self.extremes(name, own)]
-        return [objective, *(self.with_value(objective, name, end) for end in ends if end != own)]
+        ends = [target.rounded(end) for end in self.extremes(target.name, target.own)]
+        return [objective, *(self.with_value(objective, target.name, end) for end in ends if end != target.own)]
 
-    def check(self, objective: Objective, completions: int) -> None:
+    def check(self, objective: Objective, completions: int, loss: Loss | None = None) -> None:
         """Try the objective on a group of N = `completions`, at both ends of the schedule, before a run spends an hour.
 
         Raises:
             UserError: naming the key that is wrong and the cure.
         """
-        name = scheduled_field(objective)
-        if name is None and self.changes_value:
+        target = driven(objective, loss, self.field)
+        if target is None and self.changes_value:
             unset = next((field for field in SCHEDULED if hasattr(objective, field)), None)
-            cure = f"set objective.{unset} to a number" if unset else "take an objective that has one"
+            cure = f"set objective.{unset} to a number" if unset else "take an objective that has one, name another"
+            named = "" if unset else " number with schedule.field"
             raise UserError(
                 f"schedule: {type(objective).__name__} has no number `beta` or `k` that a schedule could drive; "
-                f"{cure}, or use schedule=constant"
+                f"{cure}{named}, or use schedule=constant"
             )
         with field_errors_name_their_key("objective"):
             _try(objective, completions)
-        if self.rescale == "times_beta" and name != "beta":
+        if target is not None and target.part == "loss":
+            self._check_loss(loss, target)
+            target = None
+        if self.rescale == "times_beta" and (target is None or target.name != "beta"):
             raise UserError(_NO_BETA)
-        ends = [] if name is None else self.extremes(name, getattr(objective, name))
+        ends = [] if target is None else self.extremes(target.name, target.own)
         for end in ends if self.changes_value else ():
-            assert name is not None
+            assert target is not None
             value = torch.full((2, 1), float(end), dtype=torch.float64) if self.per_prompt else end
             try:
-                _try(self._with(objective, name, _of_field(name, value)), completions)
+                _try(self._with(objective, target, target.rounded(value)), completions)
             except FieldError as error:
                 raise UserError(f"schedule: on its way {keyed(error, 'objective')}") from error
         if self.rescale == "unit_rms":
@@ -147,60 +142,62 @@ class Schedule(ABC):
                 "trained there; use schedule.rescale=unit_rms"
             )
 
-    def _value(
-        self, objective: Objective, name: str | None, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> Value | None:
-        if name is None:
+    def _check_loss(self, loss: Loss | None, target: Driven) -> None:
+        """Refuse a schedule that the loss cannot follow: it has one value for all prompts."""
+        if self.per_prompt:
+            raise UserError(
+                f"schedule.field={target.name} is a number of the loss, which is the same for all prompts; use "
+                "schedule=linear, or a field of the objective"
+            )
+        for end in self.extremes(target.name, target.own):
+            try:
+                replaced(loss, target.name, target.rounded(end))
+            except FieldError as error:
+                raise UserError(f"schedule: on its way {keyed(error, 'loss')}") from error
+
+    def _of_objective(self, objective: Objective) -> Driven | None:
+        """The objective's number that is driven; None where it has none, or where the loss has it."""
+        try:
+            return driven(objective, None, self.field)
+        except UserError:
             return None
-        return _of_field(name, self.value(name, getattr(objective, name), context, accuracies))
 
-    def _with(self, objective: Objective, name: str | None, value: Value | None) -> Objective:
-        if name is None or value is None or value is getattr(objective, name):
-            return objective
-        return self.with_value(objective, name, value)
+    def _with(self, objective: Objective, target: Driven, value: Value) -> Objective:
+        return objective if value is target.own else self.with_value(objective, target.name, value)
 
-    def _rescaled(
-        self, advantages: Float[Tensor, "P N"], objective: Objective, name: str | None, value: Value | None
-    ) -> Float[Tensor, "P N"]:
-        if self.rescale == "times_beta" and name == "beta" and value is not None:
-            return (advantages * abs(value)).to(advantages.dtype)
+    def _scale(
+        self, objective: Objective, target: Driven | None, value: Value | None, context: AdvantageContext
+    ) -> PromptFloat:
+        """What the advantages are multiplied by, see `rescale`."""
+        if self.rescale == "times_beta" and target is not None and value is not None:
+            return abs(value)
         if self.rescale != "unit_rms":
-            return advantages
+            return 1.0
         values = [value]
-        if self.per_prompt and name is not None:
+        if self.per_prompt and target is not None:
             # The mean of both ends, so that one number holds for all prompts and for the whole run.
-            values = [_of_field(name, end) for end in self.extremes(name, getattr(objective, name))]
-        squares = [
-            each_expected_square(lambda v: self._with(objective, name, v), v, advantages.shape[1]) for v in values
-        ]
-        return (advantages / (sum(squares) / len(squares)) ** 0.5).to(advantages.dtype)
+            values = [target.rounded(end) for end in self.extremes(target.name, target.own)]
+
+        def under(value: Value | None) -> Objective:
+            return objective if target is None or value is None else self._with(objective, target, value)
+
+        squares = [each_expected_square(under, v, context.completions) for v in values]
+        return (sum(squares) / len(squares)) ** -0.5
 
 
-def scheduled_field(objective: Objective) -> str | None:
-    """The field that a schedule drives: the first of `beta` and `k` that the objective has as a number or a column."""
-    numbers = [name for name in SCHEDULED if isinstance(getattr(objective, name, None), int | float | Tensor)]
-    return numbers[0] if numbers else None
-
-
-def replaced(objective: Objective, name: str, value: PromptFloat | PromptInt) -> Objective:
-    """The objective with another value in one field.
-
-    Raises:
-        UserError: when its class is no dataclass, which could not be copied with a change.
-    """
-    if not dataclasses.is_dataclass(objective):
+def _checked(schedule: Schedule, value: object, prompts: int) -> PromptFloat:
+    """The value of a schedule, when it is one number or one for each prompt."""
+    if isinstance(value, Tensor):
+        right = list(value.shape) == [prompts, 1] and not value.is_complex()
+    else:
+        right = isinstance(value, int | float) and not isinstance(value, bool)
+    if not right:
+        got = f"a tensor of shape {list(value.shape)}" if isinstance(value, Tensor) else repr(value)
         raise UserError(
-            f"schedule: {type(objective).__name__} is no dataclass, so its {name} cannot be replaced; decorate it with "
-            "@dataclass(frozen=True, kw_only=True), or use schedule=constant"
+            f"schedule: {type(schedule).__name__}.value returned {got}; return a number, or a tensor of shape "
+            f"[{prompts}, 1] with one for each prompt"
         )
-    return dataclasses.replace(objective, **{name: value})
-
-
-def _of_field(name: str, value: PromptFloat) -> Any:
-    """A value as the field takes it: `k` is a whole number of at least 1."""
-    if name == "k":
-        return value.round().clamp(min=1).long() if isinstance(value, Tensor) else max(1, round(value))
-    return value
+    return value  # pyright: ignore[reportReturnType]
 
 
 def _try(objective: Objective, completions: int) -> None:
@@ -208,16 +205,4 @@ def _try(objective: Objective, completions: int) -> None:
     rewards = torch.zeros(2, completions, dtype=torch.float64)
     rewards[:, 0] = 1.0
     logprobs = -torch.rand(2, completions, dtype=torch.float64)
-    context = AdvantageContext(iteration=1, prompt_ids=["a try", "another"], sampler_logprobs=logprobs)
-    checked_advantages(objective, rewards, context)
-
-
-def _range(name: str | None, value: Value | None) -> dict[str, float]:
-    if name is None or value is None:
-        return {}
-    if not isinstance(value, Tensor):
-        return {name: float(value)}
-    if not value.numel():
-        return {}
-    value = value.double()
-    return {name: value.mean().item(), f"{name}_min": value.min().item(), f"{name}_max": value.max().item()}
+    checked_advantages(objective, rewards, AdvantageContext.of_one_token(["a try", "another"], rewards, logprobs))

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from jaxtyping import Float
-from torch import Tensor
-
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
 from rsgrpo.schedules.base import Schedule
@@ -21,9 +18,7 @@ class Constant(Schedule):
     def __post_init__(self) -> None:
         check_fields(self)
 
-    def value(
-        self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> PromptFloat:
+    def value(self, name: str, final: PromptFloat, context: AdvantageContext) -> PromptFloat:
         return final
 
     def extremes(self, name: str, final: float) -> Sequence[float]:

@@ -5,9 +5,6 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
 from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, PromptFloat
@@ -65,9 +62,7 @@ class Decay(Schedule):
     def left(self, done: float) -> float:
         """Share of the way that is still to go, from 1 at `done` = 0 to 0 at `done` = 1."""
 
-    def value(
-        self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> PromptFloat:
+    def value(self, name: str, final: PromptFloat, context: AdvantageContext) -> PromptFloat:
         return final + (self.start - final) * self.left(progress(context.iteration, self.hold, self.steps))
 
     def extremes(self, name: str, final: float) -> Sequence[float]:

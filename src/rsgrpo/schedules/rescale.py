@@ -24,11 +24,8 @@ def expected_square(objective: Objective, completions: int) -> float:
     """
     rewards = torch.ones(completions + 1, completions, dtype=torch.float64).tril(-1)
     p = rewards.mean(dim=1, keepdim=True).clamp(1e-6, 1 - 1e-6)
-    context = AdvantageContext(
-        iteration=1,
-        prompt_ids=[f"{correct} correct" for correct in range(completions + 1)],
-        sampler_logprobs=torch.where(rewards == 1, p.log(), (1 - p).log()),
-    )
+    prompt_ids = [f"{correct} correct" for correct in range(completions + 1)]
+    context = AdvantageContext.of_one_token(prompt_ids, rewards, torch.where(rewards == 1, p.log(), (1 - p).log()))
     square = checked_advantages(objective, rewards, context).square().mean().item()
     if square == 0:
         raise UserError(

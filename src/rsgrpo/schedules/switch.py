@@ -4,13 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from jaxtyping import Float
-from torch import Tensor
-
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat
 from rsgrpo.objectives.grpo import GRPO
-from rsgrpo.schedules.base import Schedule, Value
+from rsgrpo.schedules.base import Schedule
+from rsgrpo.schedules.driven import Value
 
 MEAN_REWARD = {"beta": 0.0, "k": 1.0}
 """What is logged after the switch: the value at which risk and max@k are the mean reward."""
@@ -33,9 +31,7 @@ class Switch(Schedule):
     def __post_init__(self) -> None:
         check_fields(self, hold=(0, math.inf))
 
-    def value(
-        self, name: str, final: PromptFloat, context: AdvantageContext, accuracies: Float[Tensor, " P"]
-    ) -> PromptFloat:
+    def value(self, name: str, final: PromptFloat, context: AdvantageContext) -> PromptFloat:
         return final if context.iteration <= self.hold else MEAN_REWARD[name]
 
     def with_value(self, objective: Objective, name: str, value: Value) -> Objective:

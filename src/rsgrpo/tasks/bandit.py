@@ -21,7 +21,8 @@ from rsgrpo.composition.machine import check_run_folder, set_threads
 from rsgrpo.composition.settings import BanditSettings
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import Objective
-from rsgrpo.schedules.base import Schedule, scheduled_field
+from rsgrpo.schedules.base import Schedule
+from rsgrpo.schedules.driven import scheduled_field
 
 EVERY = "objectives"
 """The choice of `bandit=` that plays all objectives."""

@@ -50,14 +50,18 @@ def _gap(policy: Policy, engine: RolloutEngine, temperature: float) -> float:
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=temperature)
     groups = list(engine.generate(prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts))))
     ranks.barrier()  # a rank whose engine failed is not in the forward pass
-    sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * COMPLETIONS)]
-    weights = [torch.zeros(len(sequence.completion_ids)) for sequence in sequences]
-    (row,) = pack(sequences, weights, row_tokens=sum(PROMPT_TOKENS) * COMPLETIONS * 2, device=policy.device)
+    sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * COMPLETIONS, no_weight)]
+    (row,) = pack(sequences, row_tokens=sum(PROMPT_TOKENS) * COMPLETIONS * 2, device=policy.device)
     with torch.no_grad():
         logprobs = policy(row, temperature).logprobs
     if isinstance(policy, FSDPModule):
         cast(FSDPModule, policy).reshard()  # what only a backward pass would do
     return float((logprobs - row.sampler_logprobs).abs().nan_to_num(nan=torch.inf).max())
+
+
+def no_weight(length: int) -> float:
+    """Of tokens whose log-probs are compared, and which are not trained."""
+    return 0.0
 
 
 def canaries(vocabulary: int, context: int) -> list[Prompt]:

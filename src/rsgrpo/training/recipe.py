@@ -1,6 +1,6 @@
 """Everything that defines a training run, but the policy and the machine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,9 +9,9 @@ from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.errors import FieldError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_fields
-from rsgrpo.losses.clip import ClipLoss
-from rsgrpo.objectives.base import Objective
-from rsgrpo.rewards.base import Reward
+from rsgrpo.losses.base import Loss
+from rsgrpo.objectives.base import NEEDS, Objective
+from rsgrpo.rewards.base import FindsAnswers, Reward
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.types import Sampling
@@ -30,7 +30,7 @@ class Recipe:
 
     objective: Objective
     schedule: Schedule
-    loss: ClipLoss
+    loss: Loss
     filter: GroupFilter
     reward: Reward
     batching: BatchPlan
@@ -49,6 +49,27 @@ class Recipe:
                 "cuts tokens off while training, which makes the probability ratio wrong",
                 "train with sampling.top_p=1 sampling.top_k=0 sampling.min_p=0 (eval.sampling may differ)",
             )
+
+        unknown = [need for need in self.needs if need not in NEEDS]
+        if unknown:
+            raise FieldError(
+                "objective",
+                type(self.objective).__name__,
+                f"needs {unknown[0]!r}, which is unknown",
+                f"its `needs` may name {', '.join(NEEDS)}",
+            )
+        if "answers" in self.needs and not isinstance(self.reward, FindsAnswers):
+            raise FieldError(
+                "objective",
+                type(self.objective).__name__,
+                "needs answers, and the reward does not say which answer a completion gives",
+                "give the reward a method answer(prompt, completion), or use another objective",
+            )
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """What the objective needs beside rewards, see `rsgrpo.objectives.base.NEEDS`."""
+        return getattr(self.objective, "needs", ())
 
     def state_dict(self) -> dict[str, Any]:
         """What the parts have learnt, of those that say so: schedules, and objectives or filters of your own.

@@ -1,4 +1,4 @@
-"""Running totals of an iteration's forward passes: behaviour log-probs, entropy, and what each update saw.
+"""Running totals of an iteration's forward passes: entropy, gap to the sampler, and what each update saw.
 
 Each rank counts what its own rows add up to; `merge` makes one report out of the totals of all ranks.
 """
@@ -6,11 +6,11 @@ Each rank counts what its own rows add up to; `merge` makes one report out of th
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.models.policy import TokenStatistics
-from rsgrpo.types import PackedRow, UpdateReport
+from rsgrpo.losses.base import LossOutput
+from rsgrpo.types import PackedRow, TokenStatistics, UpdateReport
 
 
 @dataclass(slots=True)
@@ -20,6 +20,15 @@ class BehaviourTotals:
     entropy_sum: float = 0.0
     num_tokens: int = 0
     largest_gap: float = 0.0
+
+    def add(self, row: PackedRow, tokens: TokenStatistics) -> None:
+        """Add the tokens of a row to the entropy and to the gap to the sampler."""
+        if not row.num_loss_tokens:
+            return
+        gap = (tokens.logprobs.detach() - row.sampler_logprobs).abs().max().item()
+        self.entropy_sum += tokens.entropy.detach().sum().item()
+        self.num_tokens += row.num_loss_tokens
+        self.largest_gap = max(self.largest_gap, gap)
 
     @classmethod
     def merge(cls, totals: Sequence["BehaviourTotals"]) -> "BehaviourTotals":
@@ -42,36 +51,12 @@ class BehaviourTotals:
 
 
 @dataclass(slots=True)
-class Behaviour:
-    """The behaviour policy's log-probs of this rank's rows, and their totals."""
-
-    logprobs: dict[int, Float[Tensor, " T"]] = field(default_factory=dict)
-    """By identity of the row."""
-    totals: BehaviourTotals = field(default_factory=BehaviourTotals)
-
-    def record(self, row: PackedRow, tokens: TokenStatistics) -> None:
-        """Keep the row's log-probs, and add its tokens to the entropy and to the gap to the sampler."""
-        logprobs = tokens.logprobs.detach()
-        self.logprobs[id(row)] = logprobs
-        if not row.num_loss_tokens:
-            return
-        self.totals.entropy_sum += tokens.entropy.sum().item()
-        self.totals.num_tokens += row.num_loss_tokens
-        self.totals.largest_gap = max(self.totals.largest_gap, (logprobs - row.sampler_logprobs).abs().max().item())
-
-    def logprobs_of(self, row: PackedRow, tokens: TokenStatistics) -> Float[Tensor, " T"]:
-        """The row's behaviour log-probs; those of `tokens` when the row is seen for the first time."""
-        if id(row) not in self.logprobs:
-            self.record(row, tokens)
-        return self.logprobs[id(row)]
-
-
-@dataclass(slots=True)
 class UpdateTotals:
     """What the rows of one update add up to on one rank. The gradient norm and the learning rate are of all ranks."""
 
     loss: float = 0.0
-    clipped_tokens: int = 0
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    """What the loss says of its tokens, summed over them."""
     num_sequences: int = 0
     num_rows: int = 0
     loss_tokens: int = 0
@@ -79,12 +64,13 @@ class UpdateTotals:
     grad_norm: float = 0.0
     learning_rate: float = 0.0
 
-    def add(self, row: PackedRow, loss: Float[Tensor, ""], clipped: Bool[Tensor, " T"]) -> None:
+    def add(self, row: PackedRow, loss: Float[Tensor, ""], output: LossOutput) -> None:
         """Add one row after its backward pass; a row that only keeps step with other ranks does not count."""
         if not row.num_loss_tokens:
             return
         self.loss += loss.item()
-        self.clipped_tokens += int(clipped.sum())
+        for name, values in output.diagnostics.items():
+            self.diagnostics[name] = self.diagnostics.get(name, 0.0) + values.detach().double().sum().item()
         self.num_sequences += len(row.lengths)
         self.num_rows += 1
         self.loss_tokens += row.num_loss_tokens
@@ -94,6 +80,7 @@ class UpdateTotals:
 def merge(totals: Sequence[UpdateTotals]) -> UpdateReport:
     """The frozen record of one update, from the totals of all ranks."""
     loss_tokens = sum(t.loss_tokens for t in totals)
+    names = sorted({name for t in totals for name in t.diagnostics})
     return UpdateReport(
         loss=sum(t.loss for t in totals),
         grad_norm=totals[0].grad_norm,
@@ -102,5 +89,5 @@ def merge(totals: Sequence[UpdateTotals]) -> UpdateReport:
         num_rows=sum(t.num_rows for t in totals),
         loss_tokens=loss_tokens,
         row_tokens=sum(t.row_tokens for t in totals),
-        clip_fraction=sum(t.clipped_tokens for t in totals) / loss_tokens,
+        diagnostics={name: sum(t.diagnostics.get(name, 0.0) for t in totals) / loss_tokens for name in names},
     )

@@ -7,14 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from rsgrpo.evaluation.statistics import (
-    SolveTracker,
-    group_statistics,
-    reward_parts,
-    rollout_statistics,
-    throughput,
-    update_statistics,
-)
+from rsgrpo.metrics.groups import groups as group_statistics
+from rsgrpo.metrics.rollouts import reward_parts, rollout_statistics
+from rsgrpo.metrics.solve_rate import CumulativeSolveRate
+from rsgrpo.metrics.timing import throughput
+from rsgrpo.metrics.updates import updates as update_statistics
 from rsgrpo.types import Outcome, Score, StepReport, UpdateReport
 
 
@@ -30,7 +27,7 @@ def outcome(name: str, rewards: Sequence[float], tokens: Sequence[int] = (), cut
 
 
 def update(**changes: Any) -> UpdateReport:
-    usual: dict[str, Any] = dict.fromkeys(("loss", "grad_norm", "learning_rate", "clip_fraction"), 0.0)
+    usual: dict[str, Any] = dict.fromkeys(("loss", "grad_norm", "learning_rate"), 0.0) | {"diagnostics": {}}
     usual |= dict.fromkeys(("num_sequences", "num_rows", "loss_tokens", "row_tokens"), 1)
     return UpdateReport(**{**usual, **changes})
 
@@ -64,27 +61,26 @@ def test_the_parts_of_a_reward_are_means_over_all_completions():
     assert reward_parts(groups) == {}
 
 
+def rates(metric: CumulativeSolveRate, *outcomes: Outcome) -> tuple[float, float]:
+    said = metric(report(outcomes=outcomes))
+    return said["cumulative_solve_rate"], said["cumulative_solve_rate_visited"]
+
+
 def test_a_prompt_counts_as_solved_once_and_for_good():
-    tracker = SolveTracker()
-    tracker.add([outcome("a", [0.0, 1.0]), outcome("b", [0.0, 0.0])])
-    assert (tracker.rate(10), tracker.rate_of_visited()) == (0.1, 0.5)
+    metric = CumulativeSolveRate()
+    assert rates(metric, outcome("a", [0.0, 1.0]), outcome("b", [0.0, 0.0])) == (0.1, 0.5)
     # Failing later does not undo it, solving again does not count twice.
-    tracker.add([outcome("a", [0.0, 0.0]), outcome("c", [1.0, 1.0])])
-    tracker.add([outcome("a", [1.0, 1.0])])
-    assert tracker.solved == {"a", "c"}
-    assert tracker.visited == {"a", "b", "c"}
-    assert (tracker.rate(10), tracker.rate_of_visited()) == (0.2, pytest.approx(2 / 3))
+    rates(metric, outcome("a", [0.0, 0.0]), outcome("c", [1.0, 1.0]))
+    assert rates(metric, outcome("a", [1.0, 1.0])) == (0.2, pytest.approx(2 / 3))
+    assert (metric.solved, metric.visited) == ({"a", "c"}, {"a", "b", "c"})
 
 
 def test_nothing_visited_is_nothing_solved():
-    assert SolveTracker().rate(10) == 0
-    assert SolveTracker().rate_of_visited() == 0
+    assert rates(CumulativeSolveRate()) == (0, 0)
 
 
 def test_solved_means_correct_and_not_rewarded():
-    tracker = SolveTracker()
-    tracker.add([outcome("a", [0.5, 0.9])])
-    assert not tracker.solved
+    assert rates(CumulativeSolveRate(), outcome("a", [0.5, 0.9])) == (0, 0)
 
 
 def test_rollout_statistics_are_means_over_completions():
@@ -111,9 +107,9 @@ def test_group_statistics_count_before_and_after_the_filter():
             "groups_all_correct_fraction": 0.25,
             "groups_all_wrong_fraction": 0.5,
             "advantage_rms": 12.5**0.5,
-            "groups_dropped/all_correct": 1.0,
-            "groups_dropped/all_wrong": 1.0,
-            "groups_dropped/equal_rewards": 1.0,
+            "train/groups_dropped/all_correct": 1.0,
+            "train/groups_dropped/all_wrong": 1.0,
+            "train/groups_dropped/equal_rewards": 1.0,
         }
     )
 
@@ -122,22 +118,30 @@ def test_group_statistics_of_an_iteration_without_training():
     got = group_statistics(report(outcomes=(outcome("a", [1.0, 1.0]),), dropped=("all_correct",)))
     assert got["groups_kept"] == 0
     assert got["advantage_rms"] == 0
-    assert got["groups_dropped/all_wrong"] == 0
+    assert got["train/groups_dropped/all_wrong"] == 0
 
 
 def test_update_statistics_weigh_updates_by_their_loss_tokens():
     updates = (
-        update(loss=1.0, grad_norm=4.0, clip_fraction=0.0, loss_tokens=30, learning_rate=1e-3),
-        update(loss=5.0, grad_norm=0.0, clip_fraction=0.4, loss_tokens=10, learning_rate=2e-3),
+        update(loss=1.0, grad_norm=4.0, diagnostics={"clip_fraction": 0.0}, loss_tokens=30, learning_rate=1e-3),
+        update(loss=5.0, grad_norm=0.0, diagnostics={"clip_fraction": 0.4}, loss_tokens=10, learning_rate=2e-3),
     )
     # (30 * 1 + 10 * 5) / 40, (30 * 4) / 40, (10 * 0.4) / 40; the learning rate is the last one.
     assert update_statistics(report(updates=updates)) == pytest.approx(
-        {"loss": 2.0, "grad_norm": 3.0, "clip_fraction": 0.1, "learning_rate": 2e-3, "loss_tokens": 40.0}
+        {
+            "loss": 2.0,
+            "grad_norm": 3.0,
+            "clip_fraction": 0.1,
+            "learning_rate": 2e-3,
+            "loss_tokens": 40.0,
+            "iteration": 1,
+            "optimizer_steps": 1,
+        }
     )
 
 
-def test_no_updates_have_no_statistics():
-    assert update_statistics(report()) == {}
+def test_no_updates_have_counters_alone():
+    assert update_statistics(report()) == {"iteration": 1, "optimizer_steps": 1}
 
 
 def test_throughput_divides_tokens_by_the_time_of_their_stage():

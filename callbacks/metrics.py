@@ -1,0 +1,39 @@
+"""The one door for metrics: functions of an iteration's report, logged under their names."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning
+
+from rsgrpo.metrics.base import Metric, Remembers, record
+from rsgrpo.training.module import RLModule
+
+BEFORE = {"reward": "Reward", "solve_rate": "CumulativeSolveRate"}
+"""Checkpoints of earlier versions keep the state of these metrics under a callback of its own."""
+
+
+class StepMetrics(lightning.Callback):
+    """Calls every metric on the `StepReport` of an iteration and logs what they say, before any other callback runs.
+
+    The composition root makes it out of all entries of `callbacks` that are functions, or classes that are called.
+    """
+
+    def __init__(self, metrics: Mapping[str, Metric]) -> None:
+        self.metrics = dict(metrics)
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        pl_module.log_metrics(record(self.metrics, outputs["report"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {name: metric.state_dict() for name, metric in self.metrics.items() if isinstance(metric, Remembers)}
+
+    def on_load_checkpoint(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        states = checkpoint.get("callbacks", {})
+        kept = states.get(self.state_key, {name: states[key] for name, key in BEFORE.items() if key in states})
+        for name, metric in self.metrics.items():
+            if isinstance(metric, Remembers) and name in kept:
+                metric.load_state_dict(kept[name])

@@ -1,0 +1,70 @@
+"""What every loss is: what the policy says of the tokens of a row -> the loss of each token, and what it noticed.
+
+How tokens are weighted against one another is its `aggregation`; the sum of weight times loss over all rows of an
+update is what is minimised. A loss of one's own is a subclass anywhere: `loss=custom loss._target_=my_module.MyLoss`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from rsgrpo.errors import UserError
+from rsgrpo.losses.aggregation import Aggregation
+from rsgrpo.types import PackedRow, TokenStatistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LossOutput:
+    """The loss of each token of a row, and diagnostics."""
+
+    per_token: Float[Tensor, " T"]
+    """With a gradient."""
+    diagnostics: Mapping[str, Float[Tensor, " T"] | Bool[Tensor, " T"]] = field(default_factory=dict)
+    """One number per token each, without a gradient; its mean over the loss tokens is logged as `train/<name>`."""
+
+
+class Loss(ABC):
+    """Base of all losses. A subclass is final, and its constructor is its configuration."""
+
+    aggregation: Aggregation = "token_mean"
+    """How tokens are weighted, see `losses/aggregation.py`."""
+    entropy_gradient: ClassVar[bool] = False
+    """Whether `tokens.entropy` has to carry a gradient, for an entropy bonus."""
+
+    @abstractmethod
+    def __call__(self, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
+        """The loss of the T loss tokens of a row.
+
+        Args:
+            tokens: log-probs with a gradient, and entropies, of the policy that is being updated.
+            old_logprobs: of the policy that was sampled from, computed by the trainer.
+            row: the advantages of the tokens, the sampler's log-probs, and which sequence each belongs to.
+        """
+
+
+def checked_loss(loss: Loss, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
+    """What the loss says of a row, when it is what a loss must return.
+
+    Raises:
+        UserError: naming the class and what is wrong with its result.
+    """
+    output: object = loss(tokens, old_logprobs, row)
+    name, shape = type(loss).__name__, list(row.target_ids.shape)
+    if not isinstance(output, LossOutput):
+        raise UserError(
+            f"loss: {name} returned {type(output).__name__}; return rsgrpo.losses.base.LossOutput(per_token=...)"
+        )
+    for what, values in {"per_token": output.per_token, **output.diagnostics}.items():
+        if not isinstance(values, Tensor) or list(values.shape) != shape:
+            got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
+            raise UserError(f"loss: {name} returned {what} of shape {got}; return one number per loss token, {shape}")
+    if not output.per_token.is_floating_point() or not output.per_token.requires_grad:
+        raise UserError(
+            f"loss: {name} returned a per_token without a gradient, so nothing would be trained; compute it from "
+            "tokens.logprobs"
+        )
+    return output

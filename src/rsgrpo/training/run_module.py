@@ -1,0 +1,157 @@
+"""What a run needs of its LightningModule beside the step: weights in step, metrics, signals, checkpoints."""
+
+from abc import ABC
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import lightning
+from lightning.pytorch.trainer.states import TrainerFn
+
+from rsgrpo.checkpoints.saving import SavesOnFailure
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.sharding import Sharding, full_tensors
+from rsgrpo.distributed.signals import StopSignals
+from rsgrpo.loggers.followers import show
+from rsgrpo.models.policy import Policy
+from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
+from rsgrpo.training.clock import StageClock, stage
+from rsgrpo.training.history import History
+from rsgrpo.training.parity import check_parity
+from rsgrpo.training.recipe import Recipe
+
+
+class RunModule(lightning.LightningModule, ABC):
+    """Base of `RLModule`: everything of a run that is the same whatever an iteration does.
+
+    Manual optimisation: one iteration may hold several optimiser updates. Iterations and optimiser steps are counted
+    here, since Lightning counts optimiser steps only.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        engine: RolloutEngine,
+        recipe: Recipe,
+        *,
+        train_set_size: int,
+        sharding: Sharding | None = None,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.policy, self.engine, self.recipe = policy, engine, recipe
+        self.sharding = sharding or Sharding()
+        self.train_set_size = train_set_size
+        self.iteration = 0
+        self.synced: int | None = None
+        self.optimizer_steps = 0
+        self.clock = StageClock()
+        self.stop_signals = StopSignals()
+        self.stopped_by: str | None = None
+        self.history = History()
+        self.metrics: dict[str, float] = {}
+        self._unwritten: dict[str, float] = {}
+
+    def configure_model(self) -> None:
+        """Lightning calls this before each of its loops: the weights are laid out over the ranks at the first."""
+        self.sharding.apply(self.policy, self.device_mesh)
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """What fails inside on one rank fails on all of them, after what was finished before is saved.
+
+        For engines and rewards, which run alone on each rank: the others would wait for its outcomes for ever.
+        """
+        try:
+            yield
+        except Exception as error:
+            if isinstance(error, EngineLost):
+                raise  # other ranks wait inside the engine, and hear nothing
+            if not isinstance(error, ranks.OtherRankFailed):
+                ranks.fail(error)
+            for callback in self.trainer.checkpoint_callbacks if self.iteration else ():
+                if isinstance(callback, SavesOnFailure):
+                    callback.save_on_failure(self.trainer, self)
+            raise
+
+    @stage("sync")
+    def sync(self) -> None:
+        """Before anything is sampled the engine has the policy's weights, those of a resumed run for example.
+
+        Raises:
+            UserError: when the engine then samples from something else.
+        """
+        if self.synced == self.iteration:
+            return
+        first, weights = self.synced is None, full_tensors(self.policy.model)
+        try:
+            self.engine.load_policy(weights, version=self.iteration)
+        except Exception:
+            for _ in weights:
+                pass  # the other ranks go on gathering
+            raise
+        ranks.barrier()
+        self.synced = self.iteration
+        if self.engine.parity and (first or self.iteration % self.engine.parity.every == 0):
+            check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
+
+    def log_metrics(self, metrics: Mapping[str, float]) -> None:
+        """Add to `metrics`, all that is logged of the present iteration or evaluation, for every callback to read.
+
+        Lightning's own `log` repeats the last value of a metric that an iteration does not have (the entropy of an
+        iteration that trained nothing), so it only gets the metrics for what monitors them, such as early stopping.
+        """
+        self.metrics |= metrics
+        self._unwritten |= metrics
+        self.log_dict(dict(metrics), logger=False)
+
+    def write_metrics(self) -> None:
+        """Hand what is new to every logger, as one record: at the latest in the module's hooks, after all callbacks."""
+        record, self._unwritten = self._unwritten, {}
+        if record:
+            show(self.loggers, record, self.iteration)
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the run after its last iteration; a resumed run may have more of them."""
+        self.write_metrics()
+        if outputs["report"].is_last:
+            self.trainer.should_stop = True
+        if self.stopped_by:
+            self.trainer.limit_val_batches = 0  # a run that was told to stop does not evaluate first
+
+    def on_validation_epoch_end(self) -> None:
+        self.write_metrics()
+
+    def on_test_epoch_end(self) -> None:
+        self.write_metrics()
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        optimizer, schedule = self.recipe.optimizer.build(self.policy.parameters())
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn != TrainerFn.FITTING:
+            self.stop_signals.let_through()
+
+    def on_test_start(self) -> None:
+        self.stop_signals.let_through()
+
+    def on_train_start(self) -> None:
+        """Hear signals here: Lightning's own handlers hang on several ranks and save nothing on one."""
+        self.stop_signals.listen()
+        if self.iteration >= self.recipe.iterations:  # a run that ended between its last checkpoint and its end
+            self.trainer.should_stop = True
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["rsgrpo"] = {
+            "iteration": self.iteration,
+            "optimizer_steps": self.optimizer_steps,
+            "parts": self.recipe.state_dict(),
+            **({"history": self.history.state_dict()} if "history" in self.recipe.needs else {}),
+        }
+
+    def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
+        self.iteration = checkpoint["rsgrpo"]["iteration"]
+        self.optimizer_steps = checkpoint["rsgrpo"]["optimizer_steps"]
+        self.recipe.load_state_dict(checkpoint["rsgrpo"]["parts"])
+        self.history.load_state_dict(checkpoint["rsgrpo"].get("history", {}))

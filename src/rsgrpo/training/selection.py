@@ -1,0 +1,80 @@
+"""What of an iteration is trained on, and with which advantages."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from rsgrpo.errors import UserError
+from rsgrpo.losses.base import Loss
+from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.types import Outcome, PromptHistory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """The groups of an iteration, which of them are kept, and what an objective makes of those."""
+
+    outcomes: Sequence[Outcome]
+    """Of all groups of all ranks, in prompt order."""
+    dropped: Sequence[str | None]
+    """Why each group was dropped, or None where it was kept; aligned with `outcomes`."""
+    advantages: Float[Tensor, "P_kept N"]
+    loss: Loss
+    """The loss in force: a schedule may drive one of its numbers."""
+    in_force: Mapping[str, float]
+    """What the schedule set."""
+
+    @property
+    def kept(self) -> list[int]:
+        """The places of the kept groups among `outcomes`, in order: the rows of `advantages`."""
+        return [place for place, reason in enumerate(self.dropped) if reason is None]
+
+
+def checked_filter(dropped: object, outcomes: Sequence[Outcome], filter_: object) -> list[str | None]:
+    """What a filter says of the groups, when it says something of each.
+
+    Raises:
+        UserError: naming the class and what it returned.
+    """
+    name = type(filter_).__name__
+    if not isinstance(dropped, list | tuple) or len(dropped) != len(outcomes):
+        got = f"{len(dropped)} entries" if isinstance(dropped, list | tuple) else type(dropped).__name__
+        raise UserError(
+            f"filter: {name} returned {got} for {len(outcomes)} groups; return a list with None for each group that "
+            "is kept and a reason for each that is dropped"
+        )
+    wrong = next((reason for reason in dropped if reason is not None and not isinstance(reason, str)), None)
+    if wrong is not None:
+        raise UserError(f"filter: {name} returned {wrong!r} for a group; return None to keep it, or a reason as text")
+    return list(dropped)
+
+
+def advantage_context(
+    outcomes: Sequence[Outcome], *, iteration: int, completions: int, history: Sequence[PromptHistory] | None
+) -> tuple[Float[Tensor, "P N"], AdvantageContext]:
+    """The rewards of P groups and all else that an objective may know of them.
+
+    In float64: the numbers are few, and rewards that are large and close together keep what tells them apart.
+    """
+
+    def table(rows: Sequence[Sequence[float]], dtype: torch.dtype) -> Tensor:
+        return torch.tensor(rows, dtype=dtype).view(-1, completions)
+
+    answers = [outcome.answers for outcome in outcomes if outcome.answers is not None]
+    entropies = [outcome.mean_entropies for outcome in outcomes if outcome.mean_entropies is not None]
+    everyone = len(outcomes)
+    context = AdvantageContext(
+        iteration=iteration,
+        prompt_ids=[outcome.prompt_id for outcome in outcomes],
+        sampler_logprobs=table([outcome.mean_logprobs for outcome in outcomes], torch.float64),
+        lengths=table([outcome.lengths for outcome in outcomes], torch.long),
+        finished=table([outcome.finished for outcome in outcomes], torch.bool),
+        correct=table([[score.correct for score in outcome.scores] for outcome in outcomes], torch.bool),
+        answers=answers if everyone and len(answers) == everyone else None,
+        entropies=table(entropies, torch.float64) if everyone and len(entropies) == everyone else None,
+        history=history,
+    )
+    return table([outcome.rewards for outcome in outcomes], torch.float64), context
