@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rsgrpo.errors import UserError
-from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
 from rsgrpo.objectives.claims import group_chances, multisets
 
 
@@ -136,7 +136,8 @@ def _advantages(
     objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"]
 ) -> Float[Tensor, "G N"]:
     names = [f"group {i}" for i in range(len(rewards))]
-    return checked_advantages(objective, rewards, AdvantageContext.of_one_token(names, rewards, logprobs))
+    context = AdvantageContext.of_one_token(names, rewards, logprobs, needs=needs_of(objective))
+    return checked_advantages(objective, rewards, context)
 
 
 def _differ(one: Float[Tensor, "G N"], other: Float[Tensor, "G N"], all_of_them: Float[Tensor, "F N"]) -> bool:

@@ -13,7 +13,7 @@ from rsgrpo.bandit.landscape import Landscape
 from rsgrpo.bandit.streams import Stream
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields
-from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.schedules.driven import replaced, scheduled_field
 
@@ -213,6 +213,7 @@ class _Step:
         self.noise = torch.Generator().manual_seed(bandit.stream.seed)
         self.prompt_ids = [f"run/{i}" for i in range(rows)]
         self.plain = not schedule.changes_value and schedule.rescale == "none"
+        self.needs = needs_of(objective)
 
     def __call__(
         self, iteration: int, policy: Float[Tensor, "P K"], uniforms: Float[Tensor, "S N"]
@@ -243,6 +244,7 @@ class _Step:
             policy.gather(1, arms).log(),
             iteration=iteration,
             correct=arms == self.best,
+            needs=self.needs,
         )
         if self.plain:
             advantages = checked_advantages(self.objective, rewards, context)

@@ -81,10 +81,12 @@ class AdvantageContext:
         *,
         iteration: int = 1,
         correct: Bool[Tensor, "P N"] | None = None,
+        needs: Sequence[str] = (),
     ) -> "AdvantageContext":
         """The context where a completion is one draw among a few: in the bandit, in the audit, or to try an objective.
 
-        Every reward is an answer of its own; by default those above 0 are correct. Nothing was visited before.
+        By default the rewards above 0 are correct. Of what an objective `needs`: completions of the same reward have
+        the same answer, an entropy is estimated by -log pi of what was drawn, and no prompt was visited before.
         """
         return cls(
             iteration=iteration,
@@ -93,7 +95,15 @@ class AdvantageContext:
             lengths=torch.ones((), dtype=torch.long).expand(rewards.shape),
             finished=torch.ones((), dtype=torch.bool).expand(rewards.shape),
             correct=rewards > 0 if correct is None else correct,
+            answers=[list(map(str, row)) for row in rewards.tolist()] if "answers" in needs else None,
+            entropies=-sampler_logprobs if "entropies" in needs else None,
+            history=[PromptHistory()] * len(rewards) if "history" in needs else None,
         )
+
+
+def needs_of(objective: object) -> Sequence[str]:
+    """What an objective declares in `needs`; a class of one's own need not inherit."""
+    return getattr(objective, "needs", ())
 
 
 class Objective(ABC):

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
 from rsgrpo.losses.base import Loss
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, checked_advantages, needs_of
 from rsgrpo.schedules.driven import SCHEDULED, Driven, InForce, Value, driven, logged, replaced
 from rsgrpo.schedules.rescale import each_expected_square, expected_square
 
@@ -205,4 +205,5 @@ def _try(objective: Objective, completions: int) -> None:
     rewards = torch.zeros(2, completions, dtype=torch.float64)
     rewards[:, 0] = 1.0
     logprobs = -torch.rand(2, completions, dtype=torch.float64)
-    checked_advantages(objective, rewards, AdvantageContext.of_one_token(["a try", "another"], rewards, logprobs))
+    context = AdvantageContext.of_one_token(["a try", "another"], rewards, logprobs, needs=needs_of(objective))
+    checked_advantages(objective, rewards, context)

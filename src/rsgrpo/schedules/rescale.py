@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rsgrpo.errors import UserError
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages, needs_of
 
 
 def expected_square(objective: Objective, completions: int) -> float:
@@ -25,7 +25,8 @@ def expected_square(objective: Objective, completions: int) -> float:
     rewards = torch.ones(completions + 1, completions, dtype=torch.float64).tril(-1)
     p = rewards.mean(dim=1, keepdim=True).clamp(1e-6, 1 - 1e-6)
     prompt_ids = [f"{correct} correct" for correct in range(completions + 1)]
-    context = AdvantageContext.of_one_token(prompt_ids, rewards, torch.where(rewards == 1, p.log(), (1 - p).log()))
+    logprobs = torch.where(rewards == 1, p.log(), (1 - p).log())
+    context = AdvantageContext.of_one_token(prompt_ids, rewards, logprobs, needs=needs_of(objective))
     square = checked_advantages(objective, rewards, context).square().mean().item()
     if square == 0:
         raise UserError(

@@ -149,7 +149,7 @@ def _say_what_the_filter_takes(recipe: Recipe) -> None:
     n = recipe.batching.completions_per_prompt
     rewards = torch.stack([torch.ones(n), torch.zeros(n)])
     logprobs = -torch.arange(1.0, n + 1).expand(2, n) / n
-    context = AdvantageContext.of_one_token(["all right", "all wrong"], rewards, logprobs)
+    context = AdvantageContext.of_one_token(["all right", "all wrong"], rewards, logprobs, needs=recipe.needs)
     tried = [checked_advantages(o, rewards, context) for o in recipe.schedule.tried(recipe.objective)]
     taught = torch.stack(tried).abs().amax(dim=(0, 2)) > 1e-6
     if taught.any():

@@ -10,7 +10,7 @@ from rsgrpo.errors import FieldError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_fields
 from rsgrpo.losses.base import Loss
-from rsgrpo.objectives.base import NEEDS, Objective
+from rsgrpo.objectives.base import NEEDS, Objective, needs_of
 from rsgrpo.rewards.base import FindsAnswers, Reward
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.training.optimizer import AdamW
@@ -69,7 +69,7 @@ class Recipe:
     @property
     def needs(self) -> Sequence[str]:
         """What the objective needs beside rewards, see `rsgrpo.objectives.base.NEEDS`."""
-        return getattr(self.objective, "needs", ())
+        return needs_of(self.objective)
 
     def state_dict(self) -> dict[str, Any]:
         """What the parts have learnt, of those that say so: schedules, and objectives or filters of your own.

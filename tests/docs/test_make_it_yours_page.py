@@ -1,0 +1,78 @@
+"""docs/make_it_yours.md: each of its parts is as short as its table says, and trains together with the others."""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.runs import ROOT, records
+
+PAGE = (ROOT / "docs" / "make_it_yours.md").read_text(encoding="utf-8")
+FILES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
+CORRECTED = re.findall(r"```python\n( {8}weight = .*?)```", PAGE, re.DOTALL)
+COMMANDS = re.findall(r"^    python run\.py (.*)$", PAGE, re.MULTILINE)
+
+SMALL = (
+    *("iterations=2", "batching.prompts_per_iteration=4", "batching.completions_per_prompt=4", "eval.every=100"),
+    *("eval.validation_prompts=4", "eval.validation_completions=4", "eval.test_completions=4", "eval.k=[1,4]"),
+)
+
+
+def words(*names: str) -> list[str]:
+    """The words of the page's commands that hold these names."""
+    found = [next(command for command in COMMANDS if name in command) for name in names]
+    return [word for command in found for word in shlex.split(command)]
+
+
+def train(folder: Path, *overrides: str, files: dict[str, str] = FILES) -> tuple[dict[str, float], str]:
+    """The last record of an iteration, and what was printed."""
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    command = [sys.executable, str(ROOT / "run.py"), f"hydra.run.dir={folder}/run", *SMALL, *overrides]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    metrics = [record for record in records(folder / "run" / "metrics.jsonl") if "train/loss" in record]
+    return metrics[-1], done.stdout
+
+
+@pytest.mark.parametrize(("part", "lines"), re.findall(r"^\| \[(\w+)\].*\| (\d+) \|$", PAGE, re.MULTILINE))
+def test_a_part_is_as_short_as_the_table_says(part: str, lines: str) -> None:
+    file = {"metric": "my_metrics.py"}.get(part, f"my_{part}.py")
+    written = [line for line in FILES[file].splitlines() if line.strip()]
+    assert len(written) == int(lines) <= 20
+
+
+def test_the_parts_train_together(tmp_path: Path) -> None:
+    given = words("my_metrics", "my_filter", "my_problems", "my_objective", "my_loss", "my_callback")
+    record, said = train(tmp_path, *given, "filter.most=0.4", "batching.epochs=2")
+    assert 0 < record["train/completion_tokens_max"] <= 24
+    assert record["train/groups_dropped/too_easy"] + record["train/groups_kept"] == 4
+    assert record["train/sequence_ratio"] == pytest.approx(1, abs=0.1)
+    assert "longest correct completion after iteration 2: " in said
+
+
+@pytest.mark.slow
+def test_the_other_parts_train_too(tmp_path: Path) -> None:
+    (corrected,) = CORRECTED
+    loss = FILES["my_loss.py"]
+    start = loss.index("        sums = ")
+    files = FILES | {"my_loss.py": loss[:start] + corrected}
+    record, _ = train(tmp_path, *words("my_reward", "my_schedule", "my_loss"), "filter=none", files=files)
+    assert record["train/importance_weight"] == pytest.approx(1, abs=1e-3)  # the hf engine samples from the policy
+    assert record["train/beta"] == pytest.approx(2 + (8 - 2) / 5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("field", "values"), [("positive", (1.0, 0.1)), ("clip_high", (0.5, 0.28))])
+def test_a_schedule_drives_the_field_that_it_is_told(tmp_path: Path, field: str, values: tuple[float, float]) -> None:
+    train(tmp_path, *words(f"schedule.field={'loss.' if 'clip' in field else ''}{field}"), "filter=none")
+    said = [
+        record[f"train/{field}"] for record in records(tmp_path / "run" / "metrics.jsonl") if "train/loss" in record
+    ]
+    assert said == pytest.approx(values)
