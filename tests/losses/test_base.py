@@ -37,7 +37,10 @@ def test_what_a_loss_must_return_is_taken() -> None:
     [
         (None, r"Returns returned NoneType; return rsgrpo\.losses\.base\.LossOutput"),
         (lambda t: -t.logprobs.sum(), "Returns returned Tensor; return"),
-        (lambda t: LossOutput(per_token=-t.logprobs.sum()), r"per_token of shape \[\]; return one number per loss token"),
+        (
+            lambda t: LossOutput(per_token=-t.logprobs.sum()),
+            r"per_token of shape \[\]; return one number per loss token",
+        ),
         (lambda t: LossOutput(per_token=-t.logprobs[:2]), r"per_token of shape \[2\]; .*\[3\]"),
         (lambda t: LossOutput(per_token=-t.logprobs, diagnostics={"kl": torch.zeros(2)}), r"kl of shape \[2\]"),
         (lambda t: LossOutput(per_token=-t.logprobs, diagnostics={"kl": 0.5}), "kl of shape float"),

@@ -107,5 +107,7 @@ def test_a_value_that_is_no_number_is_refused(value: Any) -> None:
         def extremes(self, name: str, final: float) -> list[float]:
             return [final]
 
-    with pytest.raises(UserError, match=r"schedule: Mine\.value returned .*; return a number, or a tensor of shape \[3"):
+    with pytest.raises(
+        UserError, match=r"schedule: Mine\.value returned .*; return a number, or a tensor of shape \[3"
+    ):
         Mine().in_force(RSGRPO(), context())

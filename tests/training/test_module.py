@@ -1,7 +1,7 @@
 """One iteration in process: micro-batches, epochs and mini-batches add up to what they should."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,10 @@ from rsgrpo.batching.filters import DropEqualRewards, GroupFilter, KeepAll
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.callbacks.metrics import StepMetrics
 from rsgrpo.data.countdown import Countdown
-from rsgrpo.errors import UserError
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.loggers.metrics_file import MetricsFile
+from rsgrpo.losses.base import Loss, LossOutput
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.metrics.entropy import entropy
 from rsgrpo.metrics.solve_rate import CumulativeSolveRate
@@ -25,6 +26,7 @@ from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.rs_grpo import RSGRPO
+from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.datamodule import PromptData
@@ -33,6 +35,7 @@ from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Outcome, PackedRow, Prompt, Sampling, StepReport
 from tests.runs import records
+from tests.training.needy import Needy
 from tests.training.parity_reward import ParityReward
 
 SAMPLING = Sampling(max_new_tokens=10)
@@ -203,6 +206,82 @@ def test_an_iteration_that_trained_nothing_repeats_no_number_of_the_one_before(t
     assert [only_when_trained <= record.keys() for record in written] == [True, False, True]
     assert not only_when_trained & written[1].keys()
     assert written[1]["train/cumulative_solve_rate"] > 0
+
+
+def test_what_an_objective_asks_for_is_computed(tmp_path: Path) -> None:
+    needy = Needy()
+    plan = replace(PLAN, row_tokens=40)
+    recipe = replace(RECIPE, objective=needy, reward=CountdownReward(), filter=KeepAll(), batching=plan, iterations=2)
+    module, reports = train(tmp_path, recipe)
+    assert len(needy.seen) == 2
+    for context, report in zip(needy.seen, reports, strict=True):
+        assert context.entropies is not None
+        assert context.lengths is not None
+        # All groups are kept, so the mean over their tokens is the entropy that the report has of the trained tokens.
+        mean = (context.entropies * context.lengths).sum() / context.lengths.sum()
+        assert float(mean) == pytest.approx(report.entropy, rel=1e-5)
+        assert [answer is None for row in context.answers or () for answer in row] == [
+            "no_box" in score.parts for outcome in report.outcomes for score in outcome.scores
+        ]
+        visits = [history.visits for history in context.history or ()]
+        assert visits == [
+            sum(p in r.prompt_ids for r in needy.seen[: report.iteration - 1]) for p in context.prompt_ids
+        ]
+    saved: dict[str, Any] = {}
+    module.on_save_checkpoint(saved)
+    assert sum(history["visits"] for history in saved["rsgrpo"]["history"].values()) == 8
+
+
+def test_the_entropies_of_completions_are_those_of_each_alone(tmp_path: Path) -> None:
+    needy = Needy()
+    recipe = replace(RECIPE, objective=needy, reward=CountdownReward(), filter=KeepAll(), optimizer=AdamW(lr=1e-12))
+    module, [report] = train(tmp_path, recipe)
+    (context,) = needy.seen
+    assert context.entropies is not None
+    for place, scored in report.groups.items():
+        for number, completion in enumerate(scored.group.completions):
+            prompt = scored.group.prompt.token_ids
+            with torch.no_grad():
+                logits = module.policy.model(torch.tensor([[*prompt, *completion.token_ids]])).logits[0]
+            entropy = torch.distributions.Categorical(logits=logits[len(prompt) - 1 : -1]).entropy().mean()
+            assert float(context.entropies[place, number]) == pytest.approx(float(entropy), abs=1e-4)
+
+
+def test_what_nobody_asks_for_is_not_computed(tmp_path: Path) -> None:
+    module, [report] = train(tmp_path, RECIPE)
+    assert {(outcome.answers, outcome.mean_entropies) for outcome in report.outcomes} == {(None, None)}
+    saved: dict[str, Any] = {}
+    module.on_save_checkpoint(saved)
+    assert "history" not in saved["rsgrpo"]
+
+
+def test_a_need_that_cannot_be_met_is_refused_before_a_run() -> None:
+    class Unknown(Needy):
+        needs = ("embeddings",)
+
+    with pytest.raises(FieldError, match="needs 'embeddings', which is unknown; its `needs` may name answers"):
+        replace(RECIPE, objective=Unknown())
+    with pytest.raises(FieldError, match="needs answers, and the reward does not say"):
+        replace(RECIPE, objective=Needy())
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntropyBonus(Loss):
+    """Maximises the entropy and nothing else."""
+
+    entropy_gradient = True
+
+    def __call__(self, tokens: Any, old_logprobs: torch.Tensor, row: PackedRow) -> LossOutput:
+        return LossOutput(per_token=-tokens.entropy, diagnostics={"entropy_bonus": tokens.entropy.detach()})
+
+
+def test_an_entropy_that_a_loss_asks_for_can_be_trained(tmp_path: Path) -> None:
+    bonus, plan = EntropyBonus(), replace(PLAN, epochs=8)
+    recipe = replace(RECIPE, loss=bonus, batching=plan, filter=KeepAll(), optimizer=AdamW(lr=1e-3))
+    _, [report] = train(tmp_path, recipe)
+    entropies = [update.diagnostics["entropy_bonus"] for update in report.updates]
+    assert entropies == sorted(entropies)
+    assert entropies[-1] > entropies[0] + 0.01
 
 
 class Wrong(Objective):
