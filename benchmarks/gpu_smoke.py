@@ -52,7 +52,9 @@ from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import CONTEXT, EOS, PAD, build_tokenizer
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.hf import HFEngine
-from rsgrpo.rollouts.vllm import GIB, VLLMEngine, missing
+from rsgrpo.rollouts.vllm import VLLMEngine
+from rsgrpo.rollouts.vllm.memory import GIB
+from rsgrpo.rollouts.vllm.process import missing
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
@@ -212,7 +214,7 @@ class Watched(VLLMEngine):
         VLLMEngine.make_room(self)
 
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
-        if self._asleep:
+        if self._memory.asleep:
             self.used_training = max(self.used_training, used_memory())
         VLLMEngine.load_policy(self, weights, version=version)
 

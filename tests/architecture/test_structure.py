@@ -39,12 +39,12 @@ APPLICATION = ("callbacks", "run")
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 HOMES = {
-    "vllm": ("src/rsgrpo/rollouts/vllm.py",),
+    "vllm": ("src/rsgrpo/rollouts/vllm/",),
     "peft": ("src/rsgrpo/models/lora.py",),
     # vLLM joins the trainer's process group or makes its own: its engine has to know which, to leave the former alone.
     "torch.distributed": (
         *(f"src/rsgrpo/{room}/" for room in ("checkpoints", "distributed", "training")),
-        "src/rsgrpo/rollouts/vllm.py",
+        "src/rsgrpo/rollouts/vllm/",
     ),
     "lightning": (
         *(

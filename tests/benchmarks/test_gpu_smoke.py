@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rsgrpo.rollouts.vllm import missing
+from rsgrpo.rollouts.vllm.process import missing
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
