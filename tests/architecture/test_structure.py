@@ -209,6 +209,20 @@ def test_a_name_says_what_is_inside(file: Path) -> None:
     assert words & SAYS_NOTHING == set()
 
 
+LONGEST_FILE = 300
+"""Lines of a source file, at most."""
+
+TOO_LONG = {"src/rsgrpo/training/module.py"}
+"""Not yet split."""
+
+
+def test_no_source_file_is_long() -> None:
+    files = [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    lines = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {"benchmarks/engines.py", "run.py"} <= lines.keys()
+    assert {path for path, count in lines.items() if count > LONGEST_FILE} <= TOO_LONG
+
+
 @pytest.mark.parametrize("file", SOURCES, ids=IDS)
 def test_nothing_is_evaluated_from_text(file: Path) -> None:
     calls = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Call)]
