@@ -27,7 +27,7 @@ from rsgrpo.losses.aggregation import token_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import Pending, begin
-from rsgrpo.rollouts.engine import EngineLost, RolloutEngine, complete
+from rsgrpo.rollouts.engine import EngineLost, RolloutEngine, checked_groups
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.parity import check_parity
@@ -153,7 +153,7 @@ class RLModule(lightning.LightningModule):
         ]
         n = self.recipe.batching.completions_per_prompt
         groups = self.engine.generate(prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
-        groups = complete(groups, prompts, n)
+        groups = checked_groups(groups, prompts, n)
         sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
         self.engine.make_room()
         return sampled
