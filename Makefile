@@ -69,7 +69,7 @@ gpu:  ## Set up on a GPU node, with the CUDA builds of PyTorch and vLLM
 gpu-smoke:  ## Check vLLM and the trainer on this machine's GPU, in 8 minutes at most
 	@$(NEEDS_GPU)
 	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
-	$(BIN)/python benchmarks/gpu_smoke.py $(ARGS)
+	$(BIN)/python -m benchmarks.gpu_smoke $(ARGS)
 
 clean:  ## Remove the virtual environment
 	rm -rf $(VENV)

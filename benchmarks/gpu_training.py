@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config, Qwen3Config
@@ -28,48 +28,44 @@ from rsgrpo.models.tiny import EOS, PAD, build_tokenizer
 from rsgrpo.types import PackedRow, TrainingSequence
 
 GIB = 2**30
-QWEN3: dict[str, Any] = {"vocab_size": 151_936, "head_dim": 128, "tie_word_embeddings": True}
-TINY: dict[str, Any] = {"vocab_size": 100, "head_dim": 16, "tie_word_embeddings": True}
-SHAPES: dict[str, tuple[type[PretrainedConfig], int, dict[str, Any]]] = {
-    "tiny": (
-        Qwen3Config,
-        8,
-        TINY | dict(hidden_size=32, intermediate_size=64, num_attention_heads=2, num_key_value_heads=1),
-    ),
-    "qwen3_0_6b": (
-        Qwen3Config,
-        28,
-        QWEN3 | dict(hidden_size=1024, intermediate_size=3072, num_attention_heads=16, num_key_value_heads=8),
-    ),
-    "qwen2_5_math_1_5b": (
-        Qwen2Config,
-        28,
-        dict(
-            vocab_size=151_936,
-            hidden_size=1536,
-            intermediate_size=8960,
-            num_attention_heads=12,
-            num_key_value_heads=2,
-            tie_word_embeddings=True,
-        ),
-    ),
-    "qwen3_4b": (
-        Qwen3Config,
-        36,
-        QWEN3 | dict(hidden_size=2560, intermediate_size=9728, num_attention_heads=32, num_key_value_heads=8),
-    ),
-    "qwen2_5_7b": (
-        Qwen2Config,
-        28,
-        dict(
-            vocab_size=152_064,
-            hidden_size=3584,
-            intermediate_size=18_944,
-            num_attention_heads=28,
-            num_key_value_heads=4,
-            tie_word_embeddings=False,
-        ),
-    ),
+
+
+class Shape(NamedTuple):
+    """A model's widths and its depth."""
+
+    kind: type[PretrainedConfig]
+    depth: int
+    vocabulary: int
+    hidden: int
+    intermediate: int
+    heads: int
+    key_value_heads: int
+    head: int = 128
+    tied: bool = True
+
+    def config(self, layers: int, **tokens: int | None) -> PretrainedConfig:
+        """The configuration with some of the layers."""
+        kind: Any = self.kind
+        return kind(
+            vocab_size=self.vocabulary,
+            hidden_size=self.hidden,
+            intermediate_size=self.intermediate,
+            num_attention_heads=self.heads,
+            num_key_value_heads=self.key_value_heads,
+            head_dim=self.head,
+            tie_word_embeddings=self.tied,
+            num_hidden_layers=layers,
+            max_position_embeddings=32_768,
+            **tokens,
+        )
+
+
+SHAPES = {
+    "tiny": Shape(Qwen3Config, 8, 100, 32, 64, heads=2, key_value_heads=1, head=16),
+    "qwen3_0_6b": Shape(Qwen3Config, 28, 151_936, 1024, 3072, heads=16, key_value_heads=8),
+    "qwen2_5_math_1_5b": Shape(Qwen2Config, 28, 151_936, 1536, 8960, heads=12, key_value_heads=2),
+    "qwen3_4b": Shape(Qwen3Config, 36, 151_936, 2560, 9728, heads=32, key_value_heads=8),
+    "qwen2_5_7b": Shape(Qwen2Config, 28, 152_064, 3584, 18_944, heads=28, key_value_heads=4, tied=False),
 }
 BF16_PEAK = 989e12
 """Dense bfloat16 FLOP/s of an H100 or H200 by the datasheet."""
@@ -91,18 +87,9 @@ class Step:
 
 def build_policy(shape: str, layers: int, device: torch.device) -> Policy:
     """Random weights of the shape's widths, made on the device."""
-    _, _, widths = SHAPES[shape]
-    kind: Any = SHAPES[shape][0]
     tokenizer = build_tokenizer()
     vocabulary = tokenizer.get_vocab()
-    config = kind(
-        **widths,
-        num_hidden_layers=layers,
-        max_position_embeddings=32_768,
-        pad_token_id=vocabulary[PAD],
-        eos_token_id=vocabulary[EOS],
-        bos_token_id=None,
-    )
+    config = SHAPES[shape].config(layers, pad_token_id=vocabulary[PAD], eos_token_id=vocabulary[EOS], bos_token_id=None)
     torch.manual_seed(0)
     with device:
         model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
@@ -174,7 +161,6 @@ def attention_errors(
 ) -> dict[str, float]:
     """Largest difference of variable-length attention in bfloat16 from SDPA in float32, over the largest value."""
     torch.manual_seed(0)
-    lengths = (1, 2, 63, 64, 65, 777, 4096)
     layout, size = PackedLayout.of(lengths, device), sum(lengths)
     inputs = [torch.randn(1, heads, size, 128, device=device).bfloat16() for heads in (32, 8, 8)]
     found = []
@@ -211,7 +197,7 @@ def main() -> int:
     print(f"one row of {sum(row.lengths):,} tokens, {len(row.lengths)} sequences")
     print(f"{'shape':<18} {'layers':>6} {'checkpoints':>11} {'AdamW':>7} {'GiB':>6} {'in step':>7}      s step s")
     for shape in options.shapes:
-        depth = SHAPES[shape][1]
+        depth = SHAPES[shape].depth
         for checkpointing in (False, True):
             for fused in (False, True):
                 few, many = (

@@ -74,7 +74,7 @@ class Checkpoint(CalledLast):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """A run that was killed after a checkpoint still owes the mark of the best one, and old ones their removal."""
-        if ranks.index() == 0 and pl_module.iteration:
+        if ranks.is_first() and pl_module.iteration:
             run = Path(trainer.default_root_dir)
             if self.best is not None:
                 for record in run_folder.read(run / run_folder.METRICS):
@@ -106,7 +106,7 @@ class Checkpoint(CalledLast):
         problem = ranks.gather(problem)[0]
         if problem is not None:
             raise UserError(problem)
-        seen = ranks.index() == 0 and mark and self.best in logged
+        seen = ranks.is_first() and mark and self.best in logged
         if seen and self._mark_if_best(run, iteration, logged[self.best]):
             checkpoints.prune(run, self.keep)
         ranks.barrier()

@@ -33,11 +33,11 @@ class Export(lightning.Callback):
             return
         folder = run_folder.exported_policy(Path(trainer.default_root_dir), iteration)
         unfinished = folder.with_name(folder.name + run_folder.UNFINISHED)
-        if ranks.index() == 0:
+        if ranks.is_first():
             shutil.rmtree(unfinished, ignore_errors=True)
         ranks.barrier()
         save_policy(pl_module.policy, unfinished)
-        if ranks.index() == 0:
+        if ranks.is_first():
             if folder.exists():  # of a run that was resumed before it
                 shutil.rmtree(folder)
             unfinished.rename(folder)

@@ -7,6 +7,7 @@ class says itself.
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import MISSING, Field, field, fields
 from functools import cache
 from types import MappingProxyType, UnionType
@@ -210,6 +211,26 @@ def _fits_class(value: Any, cls: Any, inner: tuple[Any, ...]) -> bool:
     if issubclass(cls, Mapping) and inner:
         return all(_fits(key, inner[0]) and _fits(item, inner[1]) for key, item in value.items())
     return not inner or not issubclass(cls, Sequence) or all(_fits(item, inner[0]) for item in value)
+
+
+def number_of(name: str, value: Any) -> float:
+    """The number that a user's reward gave, as a float; text is none, though Python would read it."""
+    if not isinstance(value, str | bytes):
+        try:
+            return float(value.detach() if isinstance(value, Tensor) else value)
+        except (TypeError, ValueError, RuntimeError, OverflowError):
+            pass
+    raise FieldError(name, repr(value), "must be a number", f"try {name}=1.0")
+
+
+def truth_of(value: Any) -> bool:
+    """Whether a user's reward says that an answer is correct: `"False"`, NaN or .5 say nothing."""
+    if isinstance(value, bool):
+        return value
+    with suppress(FieldError):
+        if (number := number_of("correct", value)) in (0.0, 1.0):
+            return number == 1.0
+    raise FieldError("correct", repr(value), "must be true or false", "try correct=True")
 
 
 def is_whole_number(annotation: Any) -> bool:

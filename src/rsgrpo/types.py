@@ -12,7 +12,6 @@ Log-probs and entropies are in nats. Every record is frozen: a stage makes a new
 
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -20,7 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rsgrpo.errors import FieldError
-from rsgrpo.fields import check_fields, example
+from rsgrpo.fields import check_fields, example, number_of, truth_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,26 +107,6 @@ class Group:
     completions: tuple[Completion, ...]
 
 
-def _number(name: str, value: Any) -> float:
-    """The number that a user's reward gave, as a float; text is none, though Python would read it."""
-    if not isinstance(value, str | bytes):
-        try:
-            return float(value.detach() if isinstance(value, Tensor) else value)
-        except (TypeError, ValueError, RuntimeError, OverflowError):
-            pass
-    raise FieldError(name, repr(value), "must be a number", f"try {name}=1.0")
-
-
-def _truth(value: Any) -> bool:
-    """Whether a user's reward says that an answer is correct: `"False"`, NaN or .5 say nothing."""
-    if isinstance(value, bool):
-        return value
-    with suppress(FieldError):
-        if (number := _number("correct", value)) in (0.0, 1.0):
-            return number == 1.0
-    raise FieldError("correct", repr(value), "must be true or false", "try correct=True")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Score:
     """What a reward says of one completion: objectives see `value`, pass@k and the solve rate see `correct`.
@@ -148,8 +127,8 @@ class Score:
     def __post_init__(self) -> None:
         if not isinstance(self.parts, Mapping) or not all(isinstance(name, str) and name for name in self.parts):
             raise FieldError("parts", repr(self.parts), "must have names and numbers", "try parts={'length': 1.0}")
-        parts = {name: _number(f"parts[{name!r}]", part) for name, part in self.parts.items()}
-        kept = {"value": _number("value", self.value), "correct": _truth(self.correct), "parts": parts}
+        parts = {name: number_of(f"parts[{name!r}]", part) for name, part in self.parts.items()}
+        kept = {"value": number_of("value", self.value), "correct": truth_of(self.correct), "parts": parts}
         for name, content in kept.items():
             object.__setattr__(self, name, content)  # the way of frozen dataclasses
 
@@ -187,28 +166,6 @@ class Outcome:
     def accuracy(self) -> float:
         """Share of the completions that are correct."""
         return self.num_correct / len(self.scores)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PromptHistory:
-    """What came of one prompt at its earlier visits in a run."""
-
-    visits: int = 0
-    completions: int = 0
-    correct: int = 0
-    reward_sum: float = 0.0
-    last_iteration: int | None = None
-    """The iteration of the latest visit; None before the first."""
-
-    def after(self, outcome: Outcome, iteration: int) -> "PromptHistory":
-        """The history with one more visit."""
-        return PromptHistory(
-            visits=self.visits + 1,
-            completions=self.completions + len(outcome.scores),
-            correct=self.correct + outcome.num_correct,
-            reward_sum=self.reward_sum + sum(outcome.rewards),
-            last_iteration=iteration,
-        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,12 +40,12 @@ APPLICATION = ("run",)
 LEVEL = {room: level for level, rooms in enumerate(LEVELS) for room in rooms}
 
 HOMES = {
-    "vllm": ("src/rsgrpo/rollouts/vllm.py",),
+    "vllm": ("src/rsgrpo/rollouts/vllm/",),
     "peft": ("src/rsgrpo/models/lora.py",),
     # vLLM joins the trainer's process group or makes its own: its engine has to know which, to leave the former alone.
     "torch.distributed": (
         *(f"src/rsgrpo/{room}/" for room in ("checkpoints", "distributed", "training")),
-        "src/rsgrpo/rollouts/vllm.py",
+        "src/rsgrpo/rollouts/vllm/",
     ),
     "lightning": (
         *(
@@ -208,6 +208,17 @@ def _run_at_import(tree: ast.AST) -> Iterator[ast.AST]:
 def test_a_name_says_what_is_inside(file: Path) -> None:
     words = {word for part in file.relative_to(ROOT).with_suffix("").parts for word in part.split("_")}
     assert words & SAYS_NOTHING == set()
+
+
+LONGEST_FILE = 300
+"""Lines of a source file, at most."""
+
+
+def test_no_source_file_is_long() -> None:
+    files = [*SOURCES, *sorted((ROOT / "benchmarks").rglob("*.py"))]
+    lines = {path.relative_to(ROOT).as_posix(): len(path.read_text(encoding="utf-8").splitlines()) for path in files}
+    assert {"benchmarks/engines.py", "run.py"} <= lines.keys()
+    assert {path for path, count in lines.items() if count > LONGEST_FILE} == set()
 
 
 @pytest.mark.parametrize("file", SOURCES, ids=IDS)

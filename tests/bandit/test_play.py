@@ -11,10 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from rsgrpo.bandit import play as play_module
+from rsgrpo.bandit import trajectories
 from rsgrpo.bandit.landscape import Peaks
-from rsgrpo.bandit.play import Bandit, Trajectories, draw, entropy_of, play
+from rsgrpo.bandit.play import Bandit, draw, play
 from rsgrpo.bandit.streams import OfficialStream, SeededStreams, Stream
+from rsgrpo.bandit.trajectories import Trajectories, entropy_of
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat
 from rsgrpo.objectives.grpo import GRPO
@@ -401,7 +402,7 @@ def test_the_moving_average_and_its_crossings_by_hand(monkeypatch: pytest.Monkey
     assert [result.crossings[t].item() for t in (0.5, 0.7)] == [1, 2]
     assert result.crossings[0.9].isnan().all()
     assert result.entropy.flatten().tolist() == pytest.approx([math.log(2)] * 3)
-    monkeypatch.setattr(play_module, "PULLS_KEPT", 7)
+    monkeypatch.setattr(trajectories, "PULLS_KEPT", 7)
     by_update = tiny(stream)
     assert (result.resolution, by_update.resolution) == (1, 2)
     assert by_update.reward.tolist() == [[[0.25, 0.75, 0.75]]]
@@ -420,7 +421,7 @@ def test_beyond_what_is_kept_crossings_are_known_to_the_update(monkeypatch: pyte
     thresholds = (0.37, 0.4, 0.45, 0.5)
     bandit = experiment(values=[0, 8], pulls=24_000, window=1600)
     pulls = play(bandit, RSGRPO(), Constant(), thresholds=thresholds)
-    monkeypatch.setattr(play_module, "PULLS_KEPT", 2 * 24_000 - 1)
+    monkeypatch.setattr(trajectories, "PULLS_KEPT", 2 * 24_000 - 1)
     updates = play(bandit, RSGRPO(), Constant(), thresholds=thresholds)
     assert (pulls.resolution, updates.resolution) == (1, 16)
     assert torch.allclose(pulls.reward, updates.reward, atol=1e-6)

@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rsgrpo.rollouts.vllm import missing
+from benchmarks.gpu_smoke.policy import SIZES
+from benchmarks.gpu_smoke.table import Check, Checks, Result
+from rsgrpo.rollouts.vllm.process import missing
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -39,30 +41,21 @@ def states(output: str) -> dict[str, str]:
 STATES = ("ok", "FAILED", "needs a GPU", "skipped")
 
 
-@pytest.fixture
-def smoke(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """The script as a module; its neighbours are in its own folder."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    import gpu_smoke  # pyright: ignore[reportMissingImports]
-
-    return gpu_smoke
-
-
 def fail() -> Any:
     raise ValueError("no luck [today]\nand more")
 
 
-def test_every_row_says_what_came_of_its_check(smoke: Any) -> None:
-    checks = smoke.Checks(on_gpu=False, seconds=60, limit=60)
-    good, bad = (lambda: smoke.Result("1", "2")), (lambda: smoke.Result("3", "2", False))
+def test_every_row_says_what_came_of_its_check() -> None:
+    checks = Checks(on_gpu=False, seconds=60, limit=60)
+    good, bad = (lambda: Result("1", "2")), (lambda: Result("3", "2", False))
     checks.run(
         [
-            smoke.Check(name="good", run=good),
-            smoke.Check(name="too much", run=bad, after="good"),
-            smoke.Check(name="raises", run=fail),
-            smoke.Check(name="builds on it", run=good, after="raises"),
-            smoke.Check(name="goes on", run=good, after="good"),
-            smoke.Check(name="elsewhere", run=fail, on_gpu_only=True),
+            Check(name="good", run=good),
+            Check(name="too much", run=bad, after="good"),
+            Check(name="raises", run=fail),
+            Check(name="builds on it", run=good, after="raises"),
+            Check(name="goes on", run=good, after="good"),
+            Check(name="elsewhere", run=fail, on_gpu_only=True),
         ]
     )
     assert checks.failed
@@ -82,14 +75,14 @@ def test_every_row_says_what_came_of_its_check(smoke: Any) -> None:
     assert "2 ok, 2 failed, 1 skipped, 1 that need a GPU" in text
 
 
-def test_what_would_start_too_late_is_skipped(smoke: Any) -> None:
-    checks = smoke.Checks(on_gpu=True, seconds=0, limit=60)
-    checks.run([smoke.Check(name="late", run=fail)])
+def test_what_would_start_too_late_is_skipped() -> None:
+    checks = Checks(on_gpu=True, seconds=0, limit=60)
+    checks.run([Check(name="late", run=fail)])
     assert [(row.state, row.measured) for row in checks.rows] == [("skipped", "no time left")]
 
 
-def test_the_large_policy_has_the_shape_of_qwen3_0_6b(smoke: Any) -> None:
-    assert smoke.SIZES["qwen3_0_6b"] == {
+def test_the_large_policy_has_the_shape_of_qwen3_0_6b() -> None:
+    assert SIZES["qwen3_0_6b"] == {
         "vocab_size": 151936,
         "hidden_size": 1024,
         "intermediate_size": 3072,
@@ -103,9 +96,9 @@ def test_the_large_policy_has_the_shape_of_qwen3_0_6b(smoke: Any) -> None:
 def test_a_check_that_hangs_ends_the_process_with_its_table() -> None:
     finished = run(
         "-c",
-        f"import sys, time; sys.path.insert(0, {str(FOLDER)!r}); import gpu_smoke as g\n"
-        "checks = g.Checks(on_gpu=False, seconds=60, limit=0.5)\n"
-        "with g.limited(checks): checks.run([g.Check(name='hangs', run=lambda: time.sleep(300))])",
+        "import time; from benchmarks.gpu_smoke.table import Check, Checks, limited\n"
+        "checks = Checks(on_gpu=False, seconds=60, limit=0.5)\n"
+        "with limited(checks): checks.run([Check(name='hangs', run=lambda: time.sleep(300))])",
     )
     assert finished.returncode == 1
     assert states(finished.stdout) == {"hangs": "FAILED"}
@@ -114,7 +107,7 @@ def test_a_check_that_hangs_ends_the_process_with_its_table() -> None:
 
 def test_without_a_gpu_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    finished = run(str(FOLDER / "gpu_smoke.py"))
+    finished = run("-m", "benchmarks.gpu_smoke")
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert finished.stderr == (
@@ -141,7 +134,7 @@ def test_a_training_step_is_measured_in_every_way_without_a_gpu() -> None:
 def test_all_that_needs_no_gpu_is_ok_on_a_cpu() -> None:
     if (problem := missing()) is not None:
         pytest.skip(problem)
-    finished = run(str(FOLDER / "gpu_smoke.py"), *ON_CPU)
+    finished = run("-m", "benchmarks.gpu_smoke", *ON_CPU)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     found = states(finished.stdout)
     assert {name for name, state in found.items() if state == "needs a GPU"} == ON_GPU_ONLY
@@ -169,9 +162,10 @@ def test_keys_and_values_of_old_weights_fail_it() -> None:
         pytest.skip(problem)
     finished = run(
         "-c",
-        f"import sys; sys.path.insert(0, {str(FOLDER)!r}); import gpu_smoke as g\n"
-        "g.VLLMEngine._forget_prefixes = lambda self: None\n"
-        "g.Bench.speed = lambda self, name, enforce_eager=True: g.Result('not now')\n"
+        "import sys; from benchmarks.gpu_smoke import command as g\n"
+        "from benchmarks.gpu_smoke.table import Result; from rsgrpo.rollouts.vllm import VLLMEngine\n"
+        "VLLMEngine._forget_prefixes = lambda self: None\n"
+        "g.OtherProcesses.speed = lambda self, name, enforce_eager=True: Result('not now')\n"
         f"sys.exit(g.main({list(ON_CPU)}))",
     )
     assert finished.returncode == 1, finished.stdout + finished.stderr

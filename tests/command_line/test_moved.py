@@ -14,7 +14,7 @@ def test_what_took_the_place_of_a_class_is_there_and_needs_no_word(old: str) -> 
     assert is_ours(current_name(old))
 
 
-@pytest.mark.parametrize(("old", "name"), zip(MODULES, ("entropy.Entropy", "Pretraining", "FSDP2", "CSV"), strict=True))
+@pytest.mark.parametrize(("old", "name"), zip(MODULES, ("checkpoint.Checkpoint", "Pretraining", "FSDP2"), strict=True))
 def test_a_module_moved_with_all_that_is_in_it(old: str, name: str) -> None:
     assert get_object(current_name(f"{old}.{name}")) is not None
 

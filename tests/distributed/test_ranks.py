@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+import torch.distributed as dist
 
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
@@ -34,10 +35,21 @@ def test_a_process_alone_is_all_ranks() -> None:
 def test_the_first_process_is_known_from_its_environment(
     environment: dict[str, str], first: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(dist, "is_initialized", lambda: False)
     for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
+    assert ranks.is_first() is first
+
+
+@pytest.mark.parametrize(("rank", "first"), [(0, True), (1, False)])
+def test_ranks_that_have_met_know_the_first_whatever_the_environment_says(
+    rank: int, first: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", str(1 - rank))
+    monkeypatch.setattr(dist, "is_initialized", lambda: True)
+    monkeypatch.setattr(dist, "get_rank", lambda: rank)
     assert ranks.is_first() is first
 
 

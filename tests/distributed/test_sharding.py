@@ -1,12 +1,14 @@
 """The sharded policy is the policy: read, computed, trained, sampled and written as if it were whole."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from rsgrpo.distributed.sharding import Sharding, full_tensors, shard_reader
+from rsgrpo.distributed.sharding import Compiled, Sharding, full_tensors, shard_reader
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_tokenizer
 from rsgrpo.rollouts.hf import HFEngine
@@ -158,6 +160,21 @@ def test_compiled_layers_give_the_same_gradients_and_sampling_leaves_them_alone(
     prompt = Prompt(problem=Problem(id="p", text="", answer=""), token_ids=(3, 4, 5))
     list(HFEngine(policy=policy).generate([prompt], Sampling(max_new_tokens=5), num_completions=2, seeds=[0]))
     assert compiled["unique_graphs"] == graphs
+
+
+def test_compiled_layers_are_gathered_by_the_layout_of_their_weights() -> None:
+    calls: list[str] = []
+
+    class Recorded:
+        @contextmanager
+        def whole(self) -> Iterator[None]:
+            calls.append("gathered")
+            yield
+            calls.append("given back")
+
+    with Compiled(Recorded()).whole():
+        calls.append("sampled")
+    assert calls == ["gathered", "sampled", "given back"]
 
 
 def test_layers_are_prepared_once(policy: Policy) -> None:

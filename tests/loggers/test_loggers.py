@@ -9,14 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import WandbLogger
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.errors import FieldError
-from rsgrpo.loggers import followers as loggers
+from rsgrpo.loggers.csv import CSV
 from rsgrpo.loggers.event_files import COMPLETIONS, texts
-from rsgrpo.loggers.followers import CSV, TensorBoard, Wandb, follow_records, show
+from rsgrpo.loggers.followers import follow_records, show
 from rsgrpo.loggers.metrics_file import MetricsFile
+from rsgrpo.loggers.tensorboard import TensorBoard
+from rsgrpo.loggers.wandb import Wandb
 from rsgrpo.metrics.rollouts import Rollouts
 from tests.checkpoints.same_folder import events, table
 from tests.runs import ROOT, SETTINGS
@@ -189,9 +192,9 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Service:
         self._experiment = self._experiment or service.init(**self._wandb_init)
         return self._experiment
 
-    monkeypatch.setattr(loggers.WandbLogger, "__init__", begin)
-    monkeypatch.setattr(loggers.WandbLogger, "experiment", property(experiment))
-    monkeypatch.setattr(loggers.WandbLogger, "finalize", lambda self, status: None)
+    monkeypatch.setattr(WandbLogger, "__init__", begin)
+    monkeypatch.setattr(WandbLogger, "experiment", property(experiment))
+    monkeypatch.setattr(WandbLogger, "finalize", lambda self, status: None)
     return service
 
 
@@ -240,8 +243,8 @@ def test_offline_wandb_holds_every_row_once_in_one_folder(tmp_path: Path) -> Non
     from tests.loggers.wandb_file import history
 
     program = (
-        "import sys; from pathlib import Path; from rsgrpo.loggers.followers import Wandb; "
-        "from tests.training import test_loggers as t; from functools import partial; "
+        "import sys; from pathlib import Path; from rsgrpo.loggers.wandb import Wandb; "
+        "from tests.loggers import test_loggers as t; from functools import partial; "
         "make = partial(Wandb, name='a', offline=True); run = Path(sys.argv[1]); "
         "t.whole(run, make, 5) if sys.argv[2] == 'begin' else t.resume(run, make, 4, 6)"
     )

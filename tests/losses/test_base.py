@@ -1,6 +1,6 @@
 """What a loss must return."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_what_a_loss_must_return_is_taken() -> None:
         ),
         (lambda t: LossOutput(per_token=-t.logprobs[:2]), r"per_token of shape \[2\]; .*\[3\]"),
         (lambda t: LossOutput(per_token=-t.logprobs, diagnostics={"kl": torch.zeros(2)}), r"kl of shape \[2\]"),
-        (lambda t: LossOutput(per_token=-t.logprobs, diagnostics={"kl": 0.5}), "kl of shape float"),
+        (lambda t: LossOutput(per_token=-t.logprobs, diagnostics=cast(Any, {"kl": 0.5})), "kl of shape float"),
         (lambda t: LossOutput(per_token=t.entropy), "without a gradient, so nothing would be trained"),
     ],
 )

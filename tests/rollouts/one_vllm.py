@@ -7,7 +7,8 @@ import pytest
 
 from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.models.policy import Policy
-from rsgrpo.rollouts.vllm import VLLMEngine, missing
+from rsgrpo.rollouts.vllm import VLLMEngine
+from rsgrpo.rollouts.vllm.process import missing
 
 STARTED: list[VLLMEngine] = []
 

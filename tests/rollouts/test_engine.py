@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rsgrpo.rollouts.engine import complete
+from rsgrpo.rollouts.engine import checked_groups
 from rsgrpo.types import Completion, Group, Problem, Prompt
 
 PROMPTS = [Prompt(problem=Problem(id=str(i), text="", answer=""), token_ids=(1,)) for i in range(2)]
@@ -16,7 +16,7 @@ def group(index: int, completions: int = 2, logprobs: int = 3) -> tuple[int, Gro
 
 def test_groups_come_as_they_are_in_any_order() -> None:
     groups = [group(1), group(0)]
-    assert list(complete(iter(groups), PROMPTS, 2)) == groups
+    assert list(checked_groups(iter(groups), PROMPTS, 2)) == groups
 
 
 @pytest.mark.parametrize(
@@ -31,4 +31,4 @@ def test_groups_come_as_they_are_in_any_order() -> None:
 )
 def test_a_broken_promise_is_named(groups: list[tuple[int, Group]], says: str) -> None:
     with pytest.raises(RuntimeError, match=says):
-        list(complete(groups, PROMPTS, 2))
+        list(checked_groups(groups, PROMPTS, 2))

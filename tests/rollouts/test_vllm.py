@@ -4,7 +4,6 @@ import importlib.util
 import logging
 import os
 import random
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,12 +16,11 @@ import torch.distributed as dist
 from torch import Tensor
 from torch._C._distributed_c10d import HashStore
 
-import rsgrpo.rollouts.vllm as module
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.models.policy import Policy
-from rsgrpo.rollouts.vllm import VLLMEngine
+from rsgrpo.rollouts.vllm import VLLMEngine, memory
 from rsgrpo.types import Sampling
 from tests.rollouts.one_vllm import scheduler_of, vllm_engine
 from tests.rollouts.test_laws import completions_of, drawn, prompts_for, tokens, trainer_logprobs
@@ -247,7 +245,7 @@ class Recorder:
 @pytest.fixture
 def on_a_gpu(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> VLLMEngine:
     """An engine that takes this machine for one with a GPU of 80 GiB, of which 50 are free."""
-    monkeypatch.setattr(module, "missing", lambda: None)
+    monkeypatch.setattr("rsgrpo.rollouts.vllm.engine.missing", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (50 * 2**30, 80 * 2**30))
     engine = VLLMEngine(policy=policy)
@@ -297,21 +295,32 @@ def test_too_little_gpu_memory_is_said_in_numbers_with_the_keys(
     ],
 )
 def test_what_vllm_says_of_memory_is_said_in_keys_of_ours(error: str, says: str) -> None:
-    assert re.search(says, str(module._in_words(ValueError(error))))
+    with pytest.raises(UserError, match=says), memory.in_words():
+        raise ValueError(error)
+
+
+def test_an_error_that_is_not_of_memory_is_raised_as_it_is() -> None:
     other = ValueError("another mistake")
-    assert module._in_words(other) is other
+    with pytest.raises(ValueError, match="another mistake") as raised, memory.in_words():
+        raise other
+    assert raised.value is other
 
 
 def test_on_a_gpu_its_share_is_of_what_is_free(on_a_gpu: VLLMEngine) -> None:
-    assert module.memory(on_a_gpu) == {"gpu_memory_utilization": 0.6 * 50 / 80, "enable_sleep_mode": True}
+    share = {"gpu_memory_utilization": 0.6 * 50 / 80, "enable_sleep_mode": True}
+    settings = on_a_gpu._settings(ranks=1)
+    assert settings | share == settings
+    assert "kv_cache_memory_bytes" not in settings
     on_a_gpu.kv_cache_gib = 2.0
-    assert module.memory(on_a_gpu)["kv_cache_memory_bytes"] == 2 * 2**30
+    assert on_a_gpu._settings(ranks=1)["kv_cache_memory_bytes"] == 2 * 2**30
     assert on_a_gpu.parity.bound == 0.2, "bfloat16"
 
 
 def test_on_a_cpu_the_cache_has_a_size_and_blocks_of_32_tokens(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "missing", lambda: None)
+    monkeypatch.setattr("rsgrpo.rollouts.vllm.engine.missing", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     engine = VLLMEngine(policy=policy, kv_cache_gib=0.5)
-    assert module.memory(engine) == {"kv_cache_memory_bytes": 2**29, "block_size": 32}
+    settings = engine._settings(ranks=1)
+    assert (settings["kv_cache_memory_bytes"], settings["block_size"]) == (2**29, 32)
+    assert not settings.keys() & {"gpu_memory_utilization", "enable_sleep_mode"}
     assert engine.parity.bound == 1e-4

@@ -10,7 +10,7 @@ import pytest
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import evaluation_table
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
-from rsgrpo.rollouts.vllm import missing
+from rsgrpo.rollouts.vllm.process import missing
 from tests.distributed.test_fsdp2 import TWO_RANKS
 from tests.runs import RunPy, records
 from tests.tasks.test_audit import run_py as call

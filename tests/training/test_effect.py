@@ -9,7 +9,7 @@ from statistics import mean
 import pytest
 
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
-from rsgrpo.rollouts.vllm import missing
+from rsgrpo.rollouts.vllm.process import missing
 from tests.runs import ROOT, records
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsgrpo import run_folder
-from rsgrpo.rollouts.vllm import missing
+from rsgrpo.rollouts.vllm.process import missing
 from tests.runs import ROOT, SETTINGS, RunPy, records
 from tests.training.failing_engine import FAILS
 from tests.training.test_run import assert_same_weights, without_times

@@ -9,7 +9,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from rsgrpo import run_folder
 from rsgrpo.models.lora import plain_name
-from rsgrpo.rollouts.vllm import missing
+from rsgrpo.rollouts.vllm.process import missing
 from tests.distributed.test_fsdp2 import TWO_RANKS, assert_nearly_same_weights, assert_same_run
 from tests.runs import RunPy, records
 from tests.training.test_run import assert_same_weights, weights

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 
 from rsgrpo.errors import UserError
+from rsgrpo.objectives.base import PromptHistory
 from rsgrpo.training.history import History
 from rsgrpo.training.selection import advantage_context, checked_filter
-from rsgrpo.types import Outcome, PromptHistory, Score
+from rsgrpo.types import Outcome, Score
 from tests.metrics.test_metrics import outcome
 
 pytestmark = pytest.mark.usefixtures("as_users_run_it")

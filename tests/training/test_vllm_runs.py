@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from rsgrpo.rollouts.vllm import BOUNDS, missing
+from rsgrpo.rollouts.vllm.process import missing
+from rsgrpo.rollouts.vllm.weights import BOUNDS
 from tests.distributed.test_fsdp2 import TWO_RANKS, assert_same_run
 from tests.runs import RunPy, records
 from tests.training.test_run import assert_same_weights, without_times

@@ -1,7 +1,7 @@
 """Policy gradient on a bandit: many runs side by side, each a softmax policy over K arms."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rsgrpo.bandit.landscape import Landscape
 from rsgrpo.bandit.streams import Stream
+from rsgrpo.bandit.trajectories import Recorder, Trajectories, entropy_of
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
@@ -22,9 +23,6 @@ RECORDS = 250
 
 MOST_NUMBERS = 2**30
 """Rewards, or probabilities of arms, that are held at once."""
-
-PULLS_KEPT = 2**23
-"""Up to this many pulls in all, every reward is kept and crossings are looked for at every pull; beyond, at updates."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,28 +84,6 @@ class Bandit:
         return self.pulls // self.batch
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Trajectories:
-    """What happened in V values x S seeds runs, recorded at M moments."""
-
-    values: tuple[float | None, ...]
-    pulls: Int[Tensor, " M"]
-    """Pulls before each moment."""
-    reward: Float[Tensor, "V S M"]
-    """Moving average of the reward over the window that begins at the moment."""
-    entropy: Float[Tensor, "V S M"]
-    """Of the policy, in nats."""
-    policies: Float[Tensor, "V M K"]
-    """The policy of the first seed."""
-    final_reward: Float[Tensor, "V S"]
-    """Of the last window."""
-    final_entropy: Float[Tensor, "V S"]
-    crossings: dict[float, Float[Tensor, "V S"]]
-    """First pull from which the moving average is at least this: nan where that never happens."""
-    resolution: int
-    """Pulls to which crossings are known."""
-
-
 def play(
     bandit: Bandit,
     objective: Objective,
@@ -130,7 +106,14 @@ def play(
     objective = objective if values is None else with_values(objective, values, seeds, bandit.dtype)
     step = _Step(bandit, objective, schedule, rows)
     moments = torch.linspace(0, bandit.updates - bandit.window // bandit.batch, RECORDS).long().unique()
-    recorder = _Recorder(bandit, rows, moments)
+    recorder = Recorder(
+        rows,
+        moments,
+        arms=len(bandit.landscape.rewards()),
+        pulls=bandit.pulls,
+        batch=bandit.batch,
+        window=bandit.window,
+    )
     progress_every = max(1, bandit.updates // 100)
     with torch.inference_mode(bandit.gradient == "sampled"):
         for update, uniforms in enumerate(bandit.stream.uniforms(bandit.updates, bandit.batch, bandit.dtype)):
@@ -193,11 +176,6 @@ def draw(policy: Float[Tensor, "P K"], uniforms: Float[Tensor, "S N"]) -> Int[Te
         arms.add_(sums[:, half - 1 :].gather(1, arms) <= thresholds, alpha=half)
         left -= half
     return arms
-
-
-def entropy_of(policy: Float[Tensor, "P K"]) -> Float[Tensor, " P"]:
-    """-sum_a pi log pi, in nats."""
-    return torch.special.entr(policy).sum(dim=1)
 
 
 class _Step:
@@ -277,42 +255,3 @@ class _Step:
         if name is None or not isinstance(value, Tensor):
             return [self.objective] * len(self.logits)
         return [replaced(self.objective, name, number) for number in value[:, 0].tolist()]
-
-
-class _Recorder:
-    """Rewards of every pull or of every update, and the policy at some moments."""
-
-    def __init__(self, bandit: Bandit, rows: int, moments: Int[Tensor, " M"]) -> None:
-        self.keeps_pulls = rows * bandit.pulls <= PULLS_KEPT
-        self.resolution = 1 if self.keeps_pulls else bandit.batch
-        self.window = bandit.window // self.resolution
-        self.batch = bandit.batch
-        records = bandit.updates * (bandit.batch if self.keeps_pulls else 1)
-        self.rewards = torch.empty(records, rows, dtype=torch.float64 if self.keeps_pulls else torch.float32)
-        self.moments = {int(update): i for i, update in enumerate(moments)}
-        self.entropy = torch.empty(rows, len(moments), dtype=torch.float64)
-        self.policies = torch.empty(rows, len(moments), len(bandit.landscape.rewards()), dtype=torch.float64)
-
-    def add_policy(self, update: int, policy: Float[Tensor, "P K"]) -> None:
-        """The policy that an update draws from, if it is one of the moments."""
-        if update in self.moments:
-            self.entropy[:, self.moments[update]] = entropy_of(policy)
-            self.policies[:, self.moments[update]] = policy
-
-    def add_rewards(self, update: int, rewards: Float[Tensor, "P N"]) -> None:
-        """The rewards of an update."""
-        if self.keeps_pulls:
-            self.rewards[update * self.batch : (update + 1) * self.batch] = rewards.T
-        else:
-            self.rewards[update] = rewards.mean(dim=1)
-
-    def averages(self) -> Iterator[Float[Tensor, " T"]]:
-        """Moving average of each run in turn: entry i is the mean over the window that begins with record i."""
-        for row in range(self.rewards.shape[1]):
-            sums = torch.nn.functional.pad(self.rewards[:, row].double(), (1, 0)).cumsum(0)
-            yield (sums[self.window :] - sums[: -self.window]) / self.window
-
-    def crossing(self, average: Float[Tensor, " T"], threshold: float) -> float:
-        """First pull at which the moving average is at least `threshold`, nan if it never is."""
-        above = average >= threshold
-        return int(above.int().argmax()) * self.resolution if above.any() else math.nan

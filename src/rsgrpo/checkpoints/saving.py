@@ -66,7 +66,7 @@ def save(
     temporary = path.with_name(path.name + run_folder.UNFINISHED)
 
     def prepare() -> None:
-        if ranks.index() == 0:
+        if ranks.is_first():
             path.parent.mkdir(parents=True, exist_ok=True)
             if temporary.exists():
                 shutil.rmtree(temporary)
@@ -78,10 +78,10 @@ def save(
         trainer.strategy.save_checkpoint(state, run_folder.state_of(temporary))
 
     def names() -> list[str]:
-        return manifest.files_of(temporary) if ranks.index() == 0 else []
+        return manifest.files_of(temporary) if ranks.is_first() else []
 
     def finish() -> None:
-        if ranks.index() == 0:
+        if ranks.is_first():
             manifest.finish_checkpoint(temporary, path, files, ranks=ranks.count())
             keeping.prune(run, keep)
 
@@ -112,7 +112,7 @@ def _together(step: Callable[[], T], temporary: Path) -> list[T]:
     outcomes = ranks.gather((result, None if failure is None else _reason(failure)))
     reasons = [reason for _, reason in outcomes if reason is not None]
     if reasons:
-        if ranks.index() == 0:
+        if ranks.is_first():
             shutil.rmtree(temporary, ignore_errors=True)  # if this fails too, what is left is never read
         ranks.barrier()  # the space is free again before any rank counts it
         raise run_folder.disk_error(temporary.with_suffix(""), min(reasons)) from failure

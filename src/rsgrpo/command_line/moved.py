@@ -8,11 +8,13 @@ MODULES = {
     "callbacks": "rsgrpo.callbacks",
     "rsgrpo.training.pretraining": "rsgrpo.pretraining.pretrain",
     "rsgrpo.training.strategy": "rsgrpo.distributed.strategy",
-    "rsgrpo.training.loggers": "rsgrpo.loggers.followers",
 }
 """Modules that have moved with all that is in them."""
 
 NAMES = {
+    "rsgrpo.training.loggers.TensorBoard": "rsgrpo.loggers.tensorboard.TensorBoard",
+    "rsgrpo.training.loggers.CSV": "rsgrpo.loggers.csv.CSV",
+    "rsgrpo.training.loggers.Wandb": "rsgrpo.loggers.wandb.Wandb",
     "callbacks.reward.Reward": "rsgrpo.metrics.rollouts.Rollouts",
     "callbacks.solve_rate.CumulativeSolveRate": "rsgrpo.metrics.solve_rate.CumulativeSolveRate",
     "callbacks.entropy.Entropy": "rsgrpo.metrics.entropy.entropy",

@@ -108,7 +108,7 @@ def _missing_gpu(cfg: DictConfig) -> str | None:
 def _missing_engine(cfg: DictConfig) -> str | None:
     if OmegaConf.is_missing(cfg.rollout, "_target_") or cfg.rollout._target_ != "rsgrpo.rollouts.vllm.VLLMEngine":
         return None
-    from rsgrpo.rollouts.vllm import missing
+    from rsgrpo.rollouts.vllm.process import missing
 
     return missing()
 

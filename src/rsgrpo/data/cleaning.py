@@ -22,7 +22,7 @@ HELD_OUT = "kept for validation"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class CleanSplit:
     """A split as it is used: its problems, and how many were left out of it, by reason."""
 
     problems: list[Problem]

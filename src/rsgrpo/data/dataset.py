@@ -1,6 +1,7 @@
 """One dataset of problems with gold answers: where it lies, which columns count, and its quirks."""
 
 import math
+from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,8 +39,8 @@ def check_columns(columns: object) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Dataset:
-    """A split of a dataset on the Hugging Face hub, or a local copy of it, as problems.
+class ProblemTable(ABC):
+    """Base of what reads a split of a dataset on the Hugging Face hub, or a local copy of it, as problems.
 
     Raises:
         FieldError: for a value that does not make sense.
@@ -131,6 +132,11 @@ class Dataset:
         gold = gold_of(value, row, columns["answer"], f"{key}.columns.answer")
         answer = gold.text.removesuffix(self.answer_strip).rstrip() if self.answer_strip else gold.text
         return problem_of(row, self.name, text, gold._replace(text=answer), facts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dataset(ProblemTable):
+    """One dataset by itself: a test set, for example."""
 
 
 def problem_of(row: Row, name: str, text: str, gold: Gold, facts: Mapping[str, Any]) -> Problem:

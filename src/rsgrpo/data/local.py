@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 
 from rsgrpo.data import cleaning
-from rsgrpo.data.cleaning import Part
+from rsgrpo.data.cleaning import CleanSplit
 from rsgrpo.data.dataset import ID, check_columns, problem_of, refuse_shared_ids
 from rsgrpo.data.fields import gold_of, problem_at
 from rsgrpo.data.rows import FORMATS, Row, read_rows, value_at
@@ -53,17 +53,17 @@ class Local:
         Raises:
             UserError: naming the file, and the row, that is missing or malformed.
         """
-        return cleaning.with_suffix(self._part(name).problems, self.suffix)
+        return cleaning.with_suffix(self._read_split(name).problems, self.suffix)
 
     def removed(self, name: Split) -> Mapping[str, int]:
         """How many problems of a split were left out, by reason."""
-        return self._part(name).removed
+        return self._read_split(name).removed
 
-    def _part(self, name: Split) -> Part:
-        return self._train if name == "train" else Part(*cleaning.without_empty(self._read(f"{name}_path")))
+    def _read_split(self, name: Split) -> CleanSplit:
+        return self._train if name == "train" else CleanSplit(*cleaning.without_empty(self._read(f"{name}_path")))
 
     @cached_property
-    def _train(self) -> Part:
+    def _train(self) -> CleanSplit:
         kept, removed = cleaning.clean(self._read("path"))
         if self.decontaminate:
             for reason, key in ((cleaning.IN_VALIDATION, "validation_path"), (cleaning.IN_TEST, "test_path")):
@@ -75,7 +75,7 @@ class Local:
                 f"data.path={self.path}: cleaning left nothing to train on ({cleaning.in_words(removed)}); name a file "
                 f"with other problems{keep}"
             )
-        return Part(kept, cleaning.positive(removed))
+        return CleanSplit(kept, cleaning.positive(removed))
 
     def _read(self, key: str) -> list[Problem]:
         if getattr(self, key) is None:

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 
 from rsgrpo.data import cleaning
-from rsgrpo.data.cleaning import Part
-from rsgrpo.data.dataset import Dataset
+from rsgrpo.data.cleaning import CleanSplit
+from rsgrpo.data.dataset import Dataset, ProblemTable
 from rsgrpo.data.source import Split
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields
@@ -16,7 +16,7 @@ from rsgrpo.types import Problem
 
 
 @dataclass(frozen=True, kw_only=True)  # no slots: what was read is kept
-class Maths(Dataset):
+class Maths(ProblemTable):
     """The data source behind `data=math12k` and its like: the train set's own fields, and what goes with it.
 
     The test sets are the benchmarks as they were published, less problems without an answer; cleaning is for the
@@ -53,11 +53,11 @@ class Maths(Dataset):
         Raises:
             UserError: when a dataset cannot be read, or holds too little.
         """
-        return self._part(name).problems
+        return self._read_split(name).problems
 
     def removed(self, name: Split) -> Mapping[str, int]:
         """How many problems of a split were left out, by reason."""
-        return self._part(name).removed
+        return self._read_split(name).removed
 
     def sources(self) -> Mapping[str, str]:
         """Where each dataset comes from, for the record."""
@@ -65,19 +65,19 @@ class Maths(Dataset):
         keys = {"data": self, **{f"data.tests.{name}": test for name, test in self.tests.items()}}
         return {dataset.name: dataset.source(key=key, cache_dir=cache_dir) for key, dataset in keys.items()}
 
-    def _part(self, name: Split) -> Part:
+    def _read_split(self, name: Split) -> CleanSplit:
         if name == "test":
-            return Part(self._with_suffix(self._tests.problems), self._tests.removed)
+            return CleanSplit(self._with_suffix(self._tests.problems), self._tests.removed)
         return self._train_and_validation[name]
 
     @cached_property
-    def _tests(self) -> Part:
+    def _tests(self) -> CleanSplit:
         """All test sets, one after the other."""
         found = [problem for name, test in self.tests.items() for problem in self._read(test, f"data.tests.{name}")]
-        return Part(*cleaning.without_empty(found))
+        return CleanSplit(*cleaning.without_empty(found))
 
     @cached_property
-    def _train_and_validation(self) -> Mapping[str, Part]:
+    def _train_and_validation(self) -> Mapping[str, CleanSplit]:
         kept, removed = cleaning.clean(self._read(self, "data"))
         if self.decontaminate:
             kept, removed[cleaning.IN_TEST] = cleaning.without_overlap(kept, self._tests.problems)
@@ -89,11 +89,11 @@ class Maths(Dataset):
         train, validation = cleaning.hold_out(kept, self.validation)
         removed[cleaning.HELD_OUT] = len(validation)
         return {
-            "train": Part(self._with_suffix(train), cleaning.positive(removed)),
-            "validation": Part(self._with_suffix(validation), {}),
+            "train": CleanSplit(self._with_suffix(train), cleaning.positive(removed)),
+            "validation": CleanSplit(self._with_suffix(validation), {}),
         }
 
-    def _read(self, dataset: Dataset, key: str) -> list[Problem]:
+    def _read(self, dataset: ProblemTable, key: str) -> list[Problem]:
         return dataset.read(key=key, cache_dir=Path(self.cache_dir).expanduser())
 
     def _with_suffix(self, problems: list[Problem]) -> list[Problem]:

@@ -42,10 +42,12 @@ def index() -> int:
 
 
 def is_first() -> bool:
-    """Whether this process is rank 0, as the environment says before the ranks have met.
+    """Whether this process is rank 0, as the environment says while the ranks have not met.
 
     Lightning's launcher, torchrun and Slurm each number their processes in variables of their own.
     """
+    if dist.is_initialized():
+        return index() == 0
     return all(os.environ.get(name, "0") == "0" for name in ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID"))
 
 

@@ -3,7 +3,7 @@
 import os
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
@@ -19,9 +19,49 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rsgrpo.batching.packing import empty_row
 from rsgrpo.models.files import local_folder, safetensors_of
+from rsgrpo.models.layout import Layout
 from rsgrpo.models.lora import Adapter, plain_parameters
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.weights import check_finite
+
+
+@dataclass(frozen=True, slots=True)
+class Sharded:
+    """The layout of FSDP2: a part of every weight on each rank."""
+
+    modules: Sequence[nn.Module]
+    """Those that FSDP2 gathers as one: the layers, and the policy itself with what is no layer."""
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Gather every weight on every rank once, and leave FSDP out of the forward passes inside.
+
+        Ranks that sample need different numbers of passes. FSDP's hooks would gather in each of them, and remember
+        their order for the next backward pass, in which the ranks would then wait for one another for ever.
+        """
+        hooks = [(module._forward_pre_hooks, module._forward_hooks) for module in self.modules]
+        for module in self.modules:
+            cast(FSDPModule, module).unshard()
+            module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
+        try:
+            yield
+        finally:
+            for module, (before, after) in zip(self.modules, hooks, strict=True):
+                module._forward_pre_hooks, module._forward_hooks = before, after
+                cast(FSDPModule, module).reshard()
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """The layout of compiled layers, wherever their weights are."""
+
+    weights: Layout
+
+    @contextmanager
+    def whole(self) -> Iterator[None]:
+        """Not compiled inside: the shapes of sampling change with every step, and each would be compiled anew."""
+        with self.weights.whole(), torch.compiler.set_stance("force_eager"):
+            yield
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,8 +90,7 @@ class Sharding:
         if mesh is not None:
             self._shard(policy, mesh["data_parallel"])
         if self.compile:
-            whole = policy.whole
-            policy.whole = lambda: _eagerly(whole())
+            policy.layout = Compiled(policy.layout)
 
     def _shard(self, policy: Policy, mesh: DeviceMesh) -> None:
         precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
@@ -70,7 +109,7 @@ class Sharding:
             with torch.no_grad():
                 for parameter, value in policy.first_adapters():
                     parameter.copy_(_laid_out_like(parameter, value))
-        policy.whole = lambda: _whole(policy)
+        policy.layout = Sharded(_sharded(policy))
         with torch.no_grad():
             policy(empty_row(policy.device), 1.0)  # the first forward of the root ties the layers' states to it
         cast(FSDPModule, policy).reshard()
@@ -139,33 +178,6 @@ def _laid_out_like(parameter: Tensor, value: Tensor) -> Tensor:
         return value
     value = value.to(parameter.device)
     return distribute_tensor(value, parameter.device_mesh, parameter.placements, src_data_rank=None)
-
-
-@contextmanager
-def _eagerly(whole: AbstractContextManager[None]) -> Iterator[None]:
-    """Sampling does not use compiled layers: its shapes change with every step, and each would be compiled anew."""
-    with whole, torch.compiler.set_stance("force_eager"):
-        yield
-
-
-@contextmanager
-def _whole(policy: Policy) -> Iterator[None]:
-    """Gather every weight on every rank once, and leave FSDP out of the forward passes inside.
-
-    Ranks that sample need different numbers of passes. FSDP's hooks would gather in each of them, and remember their
-    order for the next backward pass, in which the ranks would then wait for one another for ever.
-    """
-    modules = _sharded(policy)
-    hooks = [(module._forward_pre_hooks, module._forward_hooks) for module in modules]
-    for module in modules:
-        cast(FSDPModule, module).unshard()
-        module._forward_pre_hooks, module._forward_hooks = OrderedDict(), OrderedDict()
-    try:
-        yield
-    finally:
-        for module, (before, after) in zip(modules, hooks, strict=True):
-            module._forward_pre_hooks, module._forward_hooks = before, after
-            cast(FSDPModule, module).reshard()
 
 
 def _sharded(policy: Policy) -> list[nn.Module]:

@@ -119,7 +119,7 @@ def _end_of(process: subprocess.Popen[bytes]) -> str:
     return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def part(launcher: Any) -> None:
+def leave_others(launcher: Any) -> None:
     """Leave the other ranks: the next run of this process, of a sweep for example, meets others."""
     ranks.leave()
     if isinstance(launcher, Launcher) and launcher.procs:

@@ -9,7 +9,7 @@ from typing import Any
 from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending, Reward, begin
-from rsgrpo.rollouts.engine import RolloutEngine, complete
+from rsgrpo.rollouts.engine import RolloutEngine, checked_groups
 from rsgrpo.types import Group, Prompt, Sampling, Score, ScoredGroup
 
 MOST_COMPLETIONS = 2**20
@@ -98,7 +98,7 @@ def evaluate(
         if see is not None:
             see(index, scored)
 
-    for index, group in complete(groups, prompts, num_completions):
+    for index, group in checked_groups(groups, prompts, num_completions):
         pending.append((index, group, begin(reward, group)))
         if len(pending) > IN_FLIGHT:
             finish_oldest()

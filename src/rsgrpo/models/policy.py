@@ -1,8 +1,8 @@
 """The policy: a causal language model that returns the log-prob and entropy of chosen tokens of a packed row."""
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -22,6 +22,7 @@ from transformers import (
 from rsgrpo.models.architecture import ANOTHER, canary_logprobs, check_config, check_packed, window
 from rsgrpo.models.attention import PackedLayout
 from rsgrpo.models.files import CAUSAL, TOKENIZER_FILES, check_folder, naming, refusal
+from rsgrpo.models.layout import InOnePlace, Layout
 from rsgrpo.models.lora import LoRA, first_values, plain_name
 from rsgrpo.models.weights import Misfits, check_finite, check_shards, refuse_misfits, saved_tensors, untied
 from rsgrpo.types import PackedRow, TokenStatistics
@@ -35,8 +36,8 @@ class Policy(nn.Module):
 
     source: str
     """The folder or hub id that the weights come from; empty for a model that was made here."""
-    whole: Callable[[], AbstractContextManager[None]]
-    """Inside this context every weight is at hand on this process. Weights that are sharded set their own."""
+    layout: Layout
+    """Where the weights are; whoever shards or compiles them sets another one."""
 
     def __init__(self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, *, chunk_tokens: int = 4096) -> None:
         super().__init__()
@@ -45,7 +46,7 @@ class Policy(nn.Module):
         self.tokenizer = tokenizer
         self.chunk_tokens = chunk_tokens
         self.source = ""
-        self.whole = nullcontext
+        self.layout = InOnePlace()
         self._adapter_seed: int | None = None
         self.train()
 
@@ -124,6 +125,10 @@ class Policy(nn.Module):
         if self.model.generation_config is not None:
             self.model.generation_config.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
+
+    def whole(self) -> AbstractContextManager[None]:
+        """Inside this context every weight is at hand on this process: a collective where ranks share the weights."""
+        return self.layout.whole()
 
     @property
     def device(self) -> torch.device:

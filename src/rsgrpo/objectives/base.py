@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError
-from rsgrpo.types import PromptHistory
+from rsgrpo.types import Outcome
 
 PromptFloat = float | Float[Tensor, "P 1"]
 """A number for all prompts, or, from a schedule, one for each."""
@@ -28,6 +28,28 @@ PromptInt = int | Int[Tensor, "P 1"]
 
 NEEDS = ("answers", "entropies", "history")
 """What an objective has to declare in `needs`, since it costs something: the fields of the context of these names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PromptHistory:
+    """What came of one prompt at its earlier visits in a run."""
+
+    visits: int = 0
+    completions: int = 0
+    correct: int = 0
+    reward_sum: float = 0.0
+    last_iteration: int | None = None
+    """The iteration of the latest visit; None before the first."""
+
+    def after(self, outcome: Outcome, iteration: int) -> "PromptHistory":
+        """The history with one more visit."""
+        return PromptHistory(
+            visits=self.visits + 1,
+            completions=self.completions + len(outcome.scores),
+            correct=self.correct + outcome.num_correct,
+            reward_sum=self.reward_sum + sum(outcome.rewards),
+            last_iteration=iteration,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

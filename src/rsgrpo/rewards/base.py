@@ -158,6 +158,7 @@ def show(reward: Reward, printed: str) -> None:
 
 
 SHOWN_LINES = 20
+"""Printed lines of each reward that are passed on, in each process."""
 
 _lines_of: Counter[str] = Counter()
 
@@ -187,6 +188,7 @@ def _repr(error: BaseException) -> str:
 
 
 LONGEST_SHOWN = 300
+"""Characters of an exception in a sentence for the user."""
 
 LARGEST = 3.4e38
 """Of float32, in which advantages are trained and parts are logged."""

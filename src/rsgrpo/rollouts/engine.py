@@ -105,7 +105,7 @@ def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -
             )
 
 
-def complete(
+def checked_groups(
     groups: Iterable[tuple[int, Group]], prompts: Sequence[Prompt], num_completions: int
 ) -> Iterator[tuple[int, Group]]:
     """The groups as they come, held to what `RolloutEngine.generate` promises.

@@ -14,7 +14,8 @@ from rich.progress import Progress
 from rsgrpo import run_folder
 from rsgrpo.analysis.bandit_figures import draw_bandit
 from rsgrpo.analysis.bandit_table import print_bandit
-from rsgrpo.bandit.play import Bandit, Trajectories, play
+from rsgrpo.bandit.play import Bandit, play
+from rsgrpo.bandit.trajectories import Trajectories
 from rsgrpo.composition.choices import every_objective, is_set, named_objective, refusal
 from rsgrpo.composition.compose import build, build_as
 from rsgrpo.composition.machine import check_run_folder, set_threads

@@ -12,7 +12,7 @@ from rsgrpo.composition.compose import build_recipe
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.distributed import ranks
-from rsgrpo.distributed.strategy import part
+from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import close
 
@@ -54,7 +54,7 @@ def _sample(assembled: Assembled) -> None:
             trainer.test(module, datamodule=data, verbose=False)
     finally:
         module.engine.close()
-        part(trainer.strategy.launcher)
+        leave_others(trainer.strategy.launcher)
 
 
 def _check(cfg: DictConfig) -> None:

@@ -27,7 +27,7 @@ from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.composition.trainer import is_sharded
 from rsgrpo.distributed import ranks
-from rsgrpo.distributed.strategy import part
+from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.errors import UserError
 from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext, checked_advantages
@@ -102,7 +102,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         raise
     finally:
         module.engine.close()
-        part(trainer.strategy.launcher)
+        leave_others(trainer.strategy.launcher)
     if ranks.is_first():
         seconds = clock.read()
         seconds["total"] = seconds.pop("step")

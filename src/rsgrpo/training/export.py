@@ -25,7 +25,7 @@ def save_policy(policy: Policy, folder: Path, *, file_bytes: int = FILE_BYTES) -
         UserError: on the first rank, when the disk refuses.
     """
     try:
-        _save(policy, folder, file_bytes, first=ranks.index() == 0)
+        _save(policy, folder, file_bytes, first=ranks.is_first())
     except (OSError, SafetensorError) as error:
         raise run_folder.disk_error(folder, error if isinstance(error, OSError) else str(error)) from error
     ranks.barrier()
@@ -51,10 +51,10 @@ def _save(policy: Policy, folder: Path, file_bytes: int, *, first: bool) -> None
             held[name] = tensor.contiguous().cpu()
     write()
     if first:
-        _name(folder, files)
+        _rename_files(folder, files)
 
 
-def _name(folder: Path, files: list[dict[str, int]]) -> None:
+def _rename_files(folder: Path, files: list[dict[str, int]]) -> None:
     """Give the files the names that transformers looks for, with an index when there are several."""
     if len(files) == 1:
         (folder / "00000.safetensors").replace(folder / "model.safetensors")

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from rsgrpo.types import Outcome, PromptHistory
+from rsgrpo.objectives.base import PromptHistory
+from rsgrpo.types import Outcome
 
 
 class History:

@@ -17,7 +17,7 @@ from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.losses.base import Loss, checked_loss
 from rsgrpo.rewards.base import Pending, answers, begin
-from rsgrpo.rollouts.engine import complete
+from rsgrpo.rollouts.engine import checked_groups
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import stage
 from rsgrpo.training.rows import mean_entropies, rows_of_updates
@@ -90,7 +90,7 @@ class RLModule(RunModule):
         ]
         n = self.recipe.batching.completions_per_prompt
         groups = self.engine.generate(prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
-        groups = complete(groups, prompts, n)
+        groups = checked_groups(groups, prompts, n)
         sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
         self.engine.make_room()
         return sampled

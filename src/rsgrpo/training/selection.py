@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rsgrpo.errors import UserError
 from rsgrpo.losses.base import Loss
-from rsgrpo.objectives.base import AdvantageContext
-from rsgrpo.types import Outcome, PromptHistory
+from rsgrpo.objectives.base import AdvantageContext, PromptHistory
+from rsgrpo.types import Outcome
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

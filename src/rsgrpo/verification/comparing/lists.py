@@ -92,7 +92,7 @@ def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
         isinstance(side, Seq) and side.opening == "" for side in (gold, answer)
     ):
         members = _distinct(members[0], same), _distinct(members[1], same)
-    names = [{_name(member) for member in side} - {None} for side in members]
+    names = [{_name_given_in(member) for member in side} - {None} for side in members]
     if any(len(found) > 1 for found in names) and not all(names):
         return in_order(*members, same)
     return in_any_order(*members, same)
@@ -101,13 +101,14 @@ def same_lists(gold: Node, answer: Node, same: Same) -> bool | None:
 def _named_values(node: Node) -> Node:
     """`x = 2 and y = 7` as the list of both; anything else as it is."""
     if isinstance(node, Joined) and node.word == "and":
-        names = [_name(part) for part in node.parts]
+        names = [_name_given_in(part) for part in node.parts]
         if None not in names and len(set(names)) == len(names):
             return Seq("", "", node.parts)
     return node
 
 
-def _name(node: Node) -> str | None:
+def _name_given_in(node: Node) -> str | None:
+    """`x` of `x = 2`, without its index; None for anything else."""
     return (
         node.sides[0].name.split("_")[0]
         if isinstance(node, Rel) and node.signs == ("=",) and isinstance(node.sides[0], Sym)

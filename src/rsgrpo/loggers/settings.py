@@ -1,0 +1,17 @@
+"""What a logger is given for the one of Lightning that it is built on."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+
+def check_passed_on(given: Mapping[str, Any], *takers: Callable[..., Any]) -> None:
+    """Refuse what a logger would pass on, at its first record only, to something that does not take it.
+
+    Raises:
+        TypeError: as Python says it of an argument of one's own.
+    """
+    taken = {name for taker in takers for name in inspect.signature(taker).parameters}
+    for name in given:
+        if name not in taken - {"kwargs", "log_dir"}:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")

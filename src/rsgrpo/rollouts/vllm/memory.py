@@ -1,0 +1,88 @@
+"""The memory that vLLM takes and, on a GPU, shares with the trainer."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from rsgrpo.errors import UserError
+
+GIB = 2**30
+
+
+def sizes(*, gpu_memory_share: float, kv_cache_gib: float | None) -> dict[str, Any]:
+    """The settings of vLLM that bound its memory; see the fields of `VLLMEngine`."""
+    cache = {} if kv_cache_gib is None else {"kv_cache_memory_bytes": int(kv_cache_gib * GIB)}
+    if not torch.cuda.is_available():
+        # Blocks of 32 tokens instead of the CPU's 128: prompts share whole blocks only.
+        return {"kv_cache_memory_bytes": GIB, "block_size": 32} | cache
+    free, total = torch.cuda.mem_get_info()
+    return {"gpu_memory_utilization": gpu_memory_share * free / total, "enable_sleep_mode": True} | cache
+
+
+@dataclass(slots=True)
+class GPUMemory:
+    """A GPU's memory, which engine and trainer have in turn: vLLM sleeps while the trainer works. Nothing on a CPU."""
+
+    asleep: bool = False
+
+    def sleep(self, llm: Any) -> None:
+        """Leave the memory. Level 2 drops the weights too, which come anew with every `load_policy`.
+
+        Raises:
+            UserError: when there is not enough memory.
+        """
+        if self.asleep or not torch.cuda.is_available():
+            return
+        with in_words():
+            llm.sleep(level=2)
+        self.asleep = True
+
+    def wake(self, llm: Any, what: Literal["weights", "kv_cache"]) -> None:
+        """Take the memory back: first for the weights and, once they are loaded, for the cache.
+
+        Woken the other way round, the cache and the weights that are being gathered would be in memory together.
+
+        Raises:
+            UserError: when there is not enough memory.
+        """
+        if not self.asleep or not torch.cuda.is_available():
+            return
+        with in_words():
+            llm.wake_up(tags=[what])
+        self.asleep = what == "weights"
+
+
+@contextmanager
+def in_words() -> Iterator[None]:
+    """A start or a waking that memory stops fails with the numbers and the keys; another error is raised as it is.
+
+    Raises:
+        UserError: when there is not enough memory.
+    """
+    try:
+        yield
+    except (torch.OutOfMemoryError, ValueError) as error:
+        words = str(error).partition("\n")[0]
+        if isinstance(error, ValueError) and "memory" not in words.lower():
+            raise
+        raise UserError(_not_enough(words)) from error
+
+
+def _not_enough(words: str) -> str:
+    """What vLLM says of memory, with what is free and with keys of ours instead of settings of its own."""
+    free = ""
+    if torch.cuda.is_available():
+        left, total = torch.cuda.mem_get_info()
+        free = f"; {left / GIB:.1f} of the GPU's {total / GIB:.1f} GiB are free"
+    cure = (
+        "lower rollout.gpu_memory_share on a GPU or rollout.kv_cache_gib on a CPU, rollout.max_tokens, "
+        "rollout.max_rows or batching.row_tokens"
+    )
+    if "KV cache is needed" in words:
+        words = "the keys and values of one completion of rollout.max_tokens do not fit"
+        cure = "lower rollout.max_tokens, or raise rollout.kv_cache_gib or, on a GPU, rollout.gpu_memory_share"
+    words = words.partition(". Decrease")[0].rstrip(".")  # what follows are vLLM's own settings
+    return f"rollout=vllm: not enough memory{free}: {words}; {cure}"
