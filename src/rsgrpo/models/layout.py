@@ -1,9 +1,10 @@
 """Where the weights of a policy are, for those who use its model directly."""
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Layout(Protocol):
     """How the weights of a policy are laid out."""
 
