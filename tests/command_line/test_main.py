@@ -329,6 +329,14 @@ def test_a_setting_that_was_taken_away_is_refused(began: Path) -> None:
         check_same_run(began, cfg)
 
 
+def test_demonstrations_that_were_never_read_do_not_make_another_run(began: Path) -> None:
+    saved = resumed_config(k=6, ckpt=None, demonstrations={"numbers": 3})
+    OmegaConf.save(saved, began / run_folder.CONFIG, resolve=True)
+    check_same_run(began, resumed_config())
+    with pytest.raises(UserError, match=r"demonstrations\.numbers was 3 and is 4 now"):
+        check_same_run(began, resumed_config(demonstrations={"numbers": 4}))
+
+
 def test_every_key_that_a_resumed_run_may_change_exists() -> None:
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", ["data=math12k", "schedule=linear"])

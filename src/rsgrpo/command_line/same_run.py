@@ -20,6 +20,9 @@ MAY_CHANGE = (
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
+UNREAD = "demonstrations"
+"""Stood in the configuration of every run once; a run that has none now never read them."""
+
 MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
 """Where a resumed run may find its base model and its data: these are compared with those that the run began with."""
 
@@ -42,6 +45,8 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
     """
     before = _flat(run_folder.read_config(run))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    if UNREAD not in cfg:
+        before = {key: value for key, value in before.items() if not is_at(key, UNREAD)}
     for key in sorted(before.keys() | now.keys()):
         if may_change(key) or before.get(key) == now.get(key):
             continue
