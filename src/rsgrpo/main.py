@@ -17,7 +17,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
-from rsgrpo.command_line.names import run_name
+from rsgrpo.command_line.names import name_of_job
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.command_line.sweep import JobFailed, Sweep, is_sweep
 from rsgrpo.command_line.trust import check_targets
@@ -28,7 +28,7 @@ from rsgrpo.errors import UserError
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
 
-OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
 _GIVEN: list[str] = []
 """The words that the user has typed: those of a resumed run are put among them."""
