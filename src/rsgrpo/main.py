@@ -18,7 +18,7 @@ from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseExce
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.moved import use_current_names
-from rsgrpo.command_line.names import run_name
+from rsgrpo.command_line.names import name_of_job
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.command_line.sweep import JobFailed, Sweep, is_sweep
 from rsgrpo.command_line.trust import check_targets
@@ -29,7 +29,10 @@ from rsgrpo.errors import UserError
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
 
-OmegaConf.register_new_resolver("run_name", run_name, replace=True)
+EXPLAIN = "explain"
+"""The task that says what another machine would run."""
+
+OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
 _GIVEN: list[str] = []
 """The words that the user has typed: those of a resumed run are put among them."""
@@ -79,7 +82,8 @@ def _call(cfg: DictConfig, run: Path) -> None:
         _check_references(cfg)
         if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
             check_targets(cfg, _GIVEN, line_of_job().conf)
-        check_machine(cfg)  # before the imports of a task, which take seconds
+        if HydraConfig.get().runtime.choices["task"] != EXPLAIN:
+            check_machine(cfg)  # before the imports of a task, which take seconds
         with disk_refusals_are_told(run):
             get_method(cfg.task._target_)(cfg)
     except (HydraException, OmegaConfBaseException) as error:

@@ -13,7 +13,7 @@ from rsgrpo import run_folder
 from rsgrpo.command_line.arguments import CommandLine, read_command_line
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.resume import with_settings_of_run
-from rsgrpo.command_line.same_run import MAY_CHANGE, check_same_run
+from rsgrpo.command_line.same_run import MAY_CHANGE, check_same_run, config_hash
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.main import start
 from tests.run_folders import write_checkpoint
@@ -327,6 +327,38 @@ def test_a_setting_that_was_taken_away_is_refused(began: Path) -> None:
     del cfg["objective"]["beta"]
     with pytest.raises(UserError, match=r"objective\.beta was 2\.0 and is null now"):
         check_same_run(began, cfg)
+
+
+def test_demonstrations_that_were_never_read_do_not_make_another_run(began: Path) -> None:
+    saved = resumed_config(k=6, ckpt=None, demonstrations={"numbers": 3})
+    OmegaConf.save(saved, began / run_folder.CONFIG, resolve=True)
+    check_same_run(began, resumed_config())
+    with pytest.raises(UserError, match=r"demonstrations\.numbers was 3 and is 4 now"):
+        check_same_run(began, resumed_config(demonstrations={"numbers": 4}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "counts"),
+    [
+        ("seed", 1, True),
+        ("iterations", 7, True),
+        ("objective.beta", 2.5, True),
+        ("objective.tau", None, True),
+        ("trainer.accelerator", "gpu", True),
+        ("objective.beta", 2, False),
+        ("ckpt", "outputs/RUN", False),
+        ("logger.save_dir", "outputs/RUN", False),
+        ("callbacks.reward", None, False),
+        ("model.cache_dir", "/elsewhere", False),
+    ],
+)
+def test_the_hash_of_a_configuration_is_of_what_names_an_experiment(key: str, value: object, counts: bool) -> None:
+    assert (config_hash(resumed_config(**{key: value})) != config_hash(resumed_config())) == counts
+
+
+def test_the_order_of_keys_does_not_count() -> None:
+    cfg = resumed_config()
+    assert config_hash(OmegaConf.create({key: cfg[key] for key in sorted(cfg)})) == config_hash(cfg)
 
 
 def test_every_key_that_a_resumed_run_may_change_exists() -> None:

@@ -32,11 +32,11 @@ from rsgrpo.rollouts.engine import RolloutEngine
 
 CONF = Path(__file__).parents[2] / "conf"
 
-SHARED_PARTS = ("model/base", "data/base", "dataset")
+SHARED_PARTS = ("model/base", "data/base", "experiment/base", "dataset")
 """What choices are made of, not choices."""
 
 CHOICES = sorted(
-    (file.parent.relative_to(CONF).as_posix(), file.stem)
+    tuple(file.relative_to(CONF).with_suffix("").as_posix().split("/", 1))
     for file in CONF.glob("*/**/*.yaml")
     if file.parent.relative_to(CONF).as_posix() not in SHARED_PARTS
 )
@@ -105,14 +105,17 @@ def targets(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from targets(value, f"{where}.{key}" if where else str(key))
 
 
+SHARED_KEYS = {"schedule": OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml").schedule)}
+"""Keys that every choice of a group has, said once in config.yaml."""
+
 CONFIGURED = {
-    f"{file.relative_to(CONF).as_posix()}:{where}": node
+    f"{file.relative_to(CONF).as_posix()}:{where}": {**SHARED_KEYS.get(file.parent.name, {}), **node}
     for file in sorted(CONF.rglob("*.yaml"))
     for where, node in targets(OmegaConf.to_container(OmegaConf.load(file)))
     if node["_target_"].startswith("rsgrpo.") and "tasks" not in node["_target_"].split(".")
     if file.parent != CONF / "data/base" and inspect.isclass(get_object(node["_target_"]))
 }
-"""Every class of ours that a file of `conf/` configures, as the file alone has it; half of `Maths` is a dataset's."""
+"""Every class of ours that a file of `conf/` configures, as the file has it; half of `Maths` is a dataset's."""
 
 MATHS = ("math12k", "deepmath103k", "dapo17k", "gsm8k")
 BENCHMARKS = ("math500", "aime24", "aime25", "hmmt_feb_2024", "hmmt_feb_2025", "cmimc_2025")
@@ -199,6 +202,31 @@ def test_a_model_of_the_paper_comes_with_the_papers_numbers(model: str, weights:
     assert (cfg.model.pretrain, cfg.trainer.accelerator) == (None, "gpu")
 
 
+@pytest.mark.parametrize("model", [name for name, *_ in PAPER_MODELS])
+def test_a_model_of_the_paper_and_its_experiment_are_one_run(model: str) -> None:
+    assert composed(f"experiment=paper/{model}") == composed(f"model={model}")
+
+
+@pytest.mark.parametrize("model", [choice for group, choice in CHOICES if group == "model"])
+def test_only_a_model_that_is_pretrained_has_demonstrations(model: str) -> None:
+    cfg = composed(f"model={model}")
+    assert ("demonstrations" in cfg) == (cfg.model.pretrain is not None)
+
+
+def test_a_model_file_sets_the_model_alone() -> None:
+    for file in CONF.glob("model/**/*.yaml"):
+        said = OmegaConf.load(file)
+        assert isinstance(said, DictConfig)
+        keys = set(said.model if "model" in said else said)
+        assert keys - {"defaults"} <= {"path", "chunk_tokens", "chat_template", "cache_dir", "pretrain"}, file
+
+
+@pytest.mark.parametrize("model", ["tiny", "qwen3_0_6b", "qwen3_4b"])
+def test_an_experiment_on_gsm8k_is_on_gsm8k_whatever_the_model(model: str) -> None:
+    cfg = composed("experiment=gsm8k_1gpu", f"model={model}")
+    assert (cfg.data.name, list(cfg.data.tests), cfg.iterations) == ("gsm8k", ["gsm8k_test"], 100)
+
+
 PRECEDENCE = [
     pytest.param([], "optimizer.grad_clip", 1.0, id="config alone"),
     pytest.param([], "iterations", 60, id="model beats config"),
@@ -213,6 +241,9 @@ PRECEDENCE = [
     pytest.param(["trainer=cpu", "model=qwen3_4b"], "trainer.accelerator", "cpu", id="in either order"),
     pytest.param(["model=qwen3_4b", "iterations=7"], "iterations", 7, id="number given beats model"),
     pytest.param(["rollout.max_rows=5", "model=qwen3_4b"], "rollout.max_rows", 5, id="number given first beats model"),
+    pytest.param(["model=qwen3_4b", "experiment=gsm8k"], "iterations", 100, id="experiment beats the model's own"),
+    pytest.param(["experiment=gsm8k", "model=qwen3_4b"], "model.path", "Qwen/Qwen3-4B-Base", id="model given beats it"),
+    pytest.param(["experiment=gsm8k", "data=dapo17k"], "data.name", "dapo17k", id="data given beats experiment"),
     pytest.param(["iterations=9", "experiment=smoke"], "iterations", 9, id="number given beats experiment"),
     pytest.param(
         ["data=local", "data.path=a"],
@@ -306,7 +337,7 @@ def test_every_dataset_is_used() -> None:
     assert {s.name for s in sources} | {t.name for s in sources for t in s.tests.values()} == set(DATASETS)
 
 
-EXPERIMENTS = sorted(file.stem for file in (CONF / "experiment").glob("*.yaml"))
+EXPERIMENTS = [choice for group, choice in CHOICES if group == "experiment"]
 
 
 @pytest.mark.parametrize("order", ["experiment first", "model first"])
@@ -316,9 +347,8 @@ def test_an_experiment_has_its_way_whatever_the_model(experiment: str, order: st
     cfg = composed(*(overrides if order == "experiment first" else reversed(overrides)))
     said = OmegaConf.load(CONF / "experiment" / f"{experiment}.yaml")
     assert isinstance(said, DictConfig)
-    said.pop("defaults", None)
+    assert said.pop("defaults", None) or said
     assert OmegaConf.to_container(OmegaConf.merge(cfg, said)) == OmegaConf.to_container(cfg)
-    assert said
 
 
 @pytest.mark.parametrize("override", ["objective.betta=4", "betta=4", "objective=rsgrpo", "objectiv=grpo"])

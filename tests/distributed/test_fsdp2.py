@@ -57,8 +57,8 @@ def test_two_ranks_are_the_run_of_one(six_iterations: Path, on_two_ranks: Path) 
 
 def test_two_ranks_speak_as_one(on_two_ranks: Path) -> None:
     said = (on_two_ranks / "terminal.txt").read_text()
-    for once in ("run folder: ", "iteration 6/6", "test: base policy", "base against trained", "all steps"):
-        assert said.count(once) == (2 if once == "run folder: " else 1), once  # at the start and at the end
+    for once in ("run folder", "iteration 6/6", "test: base policy", "base against trained", "all steps"):
+        assert said.count(once) == (2 if once == "run folder" else 1), once  # at the start and at the end
     assert "Warning" not in said
 
 

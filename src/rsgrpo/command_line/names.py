@@ -2,46 +2,70 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 
-LONGEST_NAME = 100
-"""Characters of a run folder's name that come from the command line, beside its seed."""
+from hydra.core.hydra_config import HydraConfig
+
+from rsgrpo.command_line.arguments import words_of_job
+
+LONGEST_NAME = 60
+"""Characters of a name. The time that stands before it has 20 more."""
+
+LONGEST_PART = 24
+"""Characters of an objective, or of a seed: more than any that makes sense."""
 
 
-def run_name(task: str, objective: str, overrides: str) -> str:
-    """The name of a run folder: its task unless it is training, its objective, and what was set on the command line.
+def name_of_job() -> str:
+    """The name of the run that is starting."""
+    job = HydraConfig.get()
+    return run_name(job.runtime.choices.task, job.runtime.choices.objective, words_of_job())
 
-    Overrides are separated by `;`. A task about several objectives shows one when it is named. Where something is left
-    out, because it is long or a path, a hash of all overrides stands for it: other overrides, another name. The seed is
-    always the last word.
 
-    >>> run_name("train", "rs_grpo", "objective.beta=4;seed=1")
+def run_name(task: str, objective: str, words: Sequence[str]) -> str:
+    """The name of a run folder: its task unless it is training, its objective, what the command line sets, its seed.
+
+    A task about several objectives shows one when it is named. A name is made of ASCII letters, digits and `_.-`, and
+    has at most `LONGEST_NAME` characters. Where something had to be changed or left out, a path for example, a hash of
+    all words stands for it: other words, another name. The seed is always last.
+
+    >>> run_name("train", "rs_grpo", ["objective.beta=4", "seed=1"])
     'rs_grpo_beta4_seed1'
-    >>> run_name("train", "rs_grpo", "objective.beta=4;data.path=/tmp/a b.jsonl;seed=1")
-    'rs_grpo_beta4_71f5b8_seed1'
-    >>> run_name("audit", "rs_grpo", "task=audit"), run_name("audit", "grpo", "task=audit;objective=grpo")
+    >>> run_name("train", "grpo", ["objective=grpo", "experiment=paper/qwen3_4b", "optimizer.lr=2e-6"])
+    'grpo_experiment-paper.qwen3_4b_optimizer.lr2e-6'
+    >>> run_name("train", "rs_grpo", ["data.path=/tmp/a b.jsonl", "seed=1"])
+    'rs_grpo_c2174a_seed1'
+    >>> run_name("audit", "rs_grpo", ["task=audit"]), run_name("audit", "grpo", ["task=audit", "objective=grpo"])
     ('audit', 'audit_grpo')
     """
-    settings = [override.split("=", 1) for override in overrides.split(";") if "=" in override]
-    one = task in ("train", "pretrain") or any(key.lstrip("+~").split(".")[0] == "objective" for key, *_ in settings)
-    others = [(key, value) for key, value in settings if key not in ("task", "objective", "seed")]
-    shown = [(key.split(".")[-1], value) for key, value in others if "/" not in value and "_target_" not in key]
-    words = [
-        *([task] if task != "train" else []),
-        *([objective] if one else []),
-        *(_word(key, value) for key, value in shown),
-    ]
-    name = _plain("_".join(words))
-    if len(shown) < len(others) or len(name) > LONGEST_NAME or name != "_".join(words):
-        digest = hashlib.blake2b(overrides.encode(), digest_size=3).hexdigest()
-        name = f"{name[:LONGEST_NAME].strip('-')}_{digest}"
-    seeds = [_plain(_word(key, value)) for key, value in settings if key == "seed"]
-    return "_".join([name, *seeds[-1:]])
+    words = sorted((word for word in words if _key(word) != "ckpt"), key=lambda w: (not w.startswith("objective."), w))
+    one = task in ("train", "pretrain") or any(_key(word).split(".")[0] == "objective" for word in words)
+    settings = [_setting(word) for word in words if _key(word) not in ("task", "objective", "seed")]
+    parts = [*([task] if task != "train" else []), *([objective] if one else []), *settings]
+    seed = ["seed" + word.partition("=")[2] for word in words if _key(word) == "seed"][-1:]
+    plain, last = [_plain(part) for part in parts if part], [_plain(part)[:LONGEST_PART] for part in seed]
+    if [*plain, *last] == [*parts, *seed] and len(name := "_".join([*plain, *last])) <= LONGEST_NAME:
+        return name
+    last = [hashlib.blake2b(";".join(words).encode(), digest_size=3).hexdigest(), *last]
+    plain = [plain[0][:LONGEST_PART], *plain[1:]]
+    while len("_".join([*plain, *last])) > LONGEST_NAME:
+        plain.pop()
+    return "_".join([*plain, *last])
 
 
-def _word(key: str, value: str) -> str:
-    return f"{key}{value}" if value[:1].isdigit() else f"{key}-{value}"
+def _key(word: str) -> str:
+    return word.lstrip("+~").split("=")[0]
+
+
+def _setting(word: str) -> str:
+    """What a name shows of an override: nothing of a path, of a class, or of what adds or removes a key."""
+    key, equals, value = word.partition("=")
+    if "." not in key and re.fullmatch(r"\w+(/\w+)*", value):  # a choice may lie in a folder of its group
+        value = value.replace("/", ".")
+    if not equals or not key[0].isalpha() or "_target_" in key or "/" in value or "@" in key:
+        return ""
+    return key.removeprefix("objective.") + (value if value[:1].isdigit() else f"-{value}")
 
 
 def _plain(text: str) -> str:
-    """Without a character that the shell or Hydra's grammar would read as anything but itself."""
-    return re.sub(r"[^\w.-]+", "-", text).strip("-")
+    """Without a character that a shell, a file system or Hydra's grammar would read as anything but itself."""
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")

@@ -1,5 +1,7 @@
 """What makes a resumed run the same run: its settings, its data and its base model."""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +22,12 @@ MAY_CHANGE = (
     *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers", "schedule.iterations"),
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
+
+NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_dir")
+"""What the hash of a configuration leaves out: it changes no number of a run, or depends on the run folder."""
+
+UNREAD = "demonstrations"
+"""Stood in the configuration of every run once; a run that has none now never read them."""
 
 MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
 """Where a resumed run may find its base model and its data: these are compared with those that the run began with."""
@@ -43,6 +51,8 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
     """
     before = _flat(run_folder.read_config(run))
     now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    if UNREAD not in cfg:
+        before = {key: value for key, value in before.items() if not is_at(key, UNREAD)}
     for key in sorted(before.keys() | now.keys()):
         if may_change(key) or before.get(key) == now.get(key):
             continue
@@ -51,6 +61,25 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
             f"ckpt={cfg.ckpt}: {key} was {was} and is {is_now} now; keep it as it was ({key}={was}), or start a new "
             f"run from the trained weights with model.path={run / run_folder.POLICY}"
         )
+
+
+def config_hash(cfg: DictConfig) -> str:
+    """A hash of every key and value of a configuration, references followed, without those of `NO_EXPERIMENT`.
+
+    The order of keys does not count, nor whether a whole number is written 2 or 2.0.
+    """
+    flat = _flat(OmegaConf.to_container(cfg, resolve=True))
+    counted = {
+        key: _number(value) for key, value in flat.items() if not any(is_at(key, free) for free in NO_EXPERIMENT)
+    }
+    return hashlib.blake2b(json.dumps(counted, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+def _number(value: Any) -> Any:
+    """A value in which numbers that are equal look alike."""
+    if isinstance(value, list):
+        return [_number(item) for item in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _as_typed(value: Any) -> str:

@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
+from rsgrpo.command_line.same_run import config_hash
 from rsgrpo.composition.alphabet import check_alphabet
 from rsgrpo.composition.compose import build, check_members, check_partial
 from rsgrpo.composition.machine import set_threads
@@ -78,6 +79,7 @@ def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any], *, base: str 
     described = {
         "format": run_folder.FORMAT,
         "id": identity or uuid.uuid4().hex,
+        "config_hash": config_hash(cfg),
         "versions": {name: version(name) for name in packages},
         "data": data,
         **({} if base is None else {"base": base}),

@@ -175,6 +175,16 @@ class ScoreSettings:
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class ExplainSettings:
+    """`task` of task=explain."""
+
+    key: str | None = None
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+
+
 def run_settings(cfg: DictConfig) -> RunSettings:
     """The keys that stand in no section, checked.
 

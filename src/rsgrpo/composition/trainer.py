@@ -40,7 +40,7 @@ def is_sharded(cfg: DictConfig) -> bool:
 
 def build_sharding(cfg: DictConfig) -> Sharding:
     """How the layers are laid out and computed."""
-    mixed = is_sharded(cfg) and _precision(cfg) == "bf16-mixed"
+    mixed = is_sharded(cfg) and precision_of(cfg) == "bf16-mixed"
     return Sharding(
         compute_dtype=torch.bfloat16 if mixed else None,
         activation_checkpointing=cfg.trainer.activation_checkpointing,
@@ -58,7 +58,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
     """
     _check_devices(cfg)
     settings: dict[str, Any] = {str(key): value for key, value in cfg.trainer.items() if key not in OURS}
-    precision = _precision(cfg)
+    precision = precision_of(cfg)
     if is_sharded(cfg):
         strategy = build(cfg.trainer, "strategy")
         if isinstance(strategy, FSDP2):
@@ -147,7 +147,7 @@ def _check_devices(cfg: DictConfig) -> None:
         raise UserError(f"trainer.devices={devices}: this trainer has one process; try {cure}")
 
 
-def _precision(cfg: DictConfig) -> str:
+def precision_of(cfg: DictConfig) -> str:
     """`trainer.precision`, where `auto` is bfloat16 compute on GPUs and float32 on the CPU."""
     precision = cfg.trainer.precision
     if precision == "auto":

@@ -66,6 +66,7 @@ SHAPES: Mapping[str, Mapping[str, Key]] = {
     RUN: {
         "format": Key(lambda value: is_count(value) and value <= FORMAT, f"a version up to {FORMAT}", required=False),
         "id": Key(is_text, TEXT, required=False),
+        "config_hash": Key(is_text, TEXT, required=False),
         "versions": Key(_each(is_text), "a mapping of names to versions", required=False),
         "data": Key(_is_data, "a mapping of splits to their size and hash", required=False),
         "base": Key(is_text, TEXT, required=False),

@@ -11,6 +11,7 @@ from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.compose import build_recipe
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
+from rsgrpo.composition.summary import say_what_runs
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.errors import UserError
@@ -38,6 +39,7 @@ def evaluate(cfg: DictConfig) -> None:
         if ranks.is_first():
             claim_run_folder(run)
             describe_run(run, cfg, assembled.described, base=digest_of_base(cfg), resumes=False)
+            say_what_runs(cfg, recipe, assembled, run, trains=False)
         _sample(assembled)
     finally:
         close(recipe.reward)

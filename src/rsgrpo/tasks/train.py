@@ -25,6 +25,7 @@ from rsgrpo.composition.assemble import assemble, describe_run
 from rsgrpo.composition.compose import build_recipe
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
+from rsgrpo.composition.summary import say_what_runs
 from rsgrpo.composition.trainer import is_sharded
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
@@ -63,12 +64,14 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
                 checkpoints.clear(run)
             check_run_folder(run, resumes=checkpoint is not None)
         _say_what_the_filter_takes(recipe)
-        module, data, described, trainer = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
+        assembled = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
+        module, data, described, trainer = assembled
         if checkpoint is not None:
             check_same_data(run, described)
         if ranks.is_first():
             base = digest_of_base(cfg)
             _begin_run_folder(run, cfg, checkpoint, described, base)
+            say_what_runs(cfg, recipe, assembled, run)
             if checkpoint is not None:
                 follow_records(run, trainer.loggers)
     load_weights_only()
@@ -192,10 +195,9 @@ def _begin_run_folder(
     """A resumed run first forgets what came after its checkpoint."""
     if checkpoint is None:
         claim_run_folder(run)
-        say(f"run folder: {run}")
     else:
         check_same_base(run, cfg.model.path, base)
         done = run_folder.iteration_of(checkpoint)
-        say(f"resuming {run} after iteration {done}; later records are written anew")
+        say(f"resuming after iteration {done}; later records are written anew")
         checkpoints.rewind(run, done)
     describe_run(run, cfg, data, base=base, resumes=checkpoint is not None)

@@ -1,0 +1,118 @@
+"""What a run is, said in a few aligned lines at its start."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from rsgrpo.command_line.terminal import terminal
+from rsgrpo.composition.assemble import Assembled
+from rsgrpo.composition.trainer import precision_of
+from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.training.recipe import Recipe
+
+OTHER_HALF = {"dr_grpo": ("aggregation", "sequence_sum")}
+"""Objectives that are half of a method, with the key of `loss` that is the other half and its value."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sizes:
+    """What is known of a run once it is assembled, and not from its configuration."""
+
+    parameters: int
+    trained: int
+    """How many of the parameters are trained."""
+    problems: Mapping[str, int]
+    """By split."""
+    processes: int
+
+
+def say_what_runs(cfg: DictConfig, recipe: Recipe, assembled: Assembled, run: Path, *, trains: bool = True) -> None:
+    """Print the summary of a run that is about to start, on rank 0; without training, of what it samples."""
+    lines = summary(cfg, recipe, _sizes(assembled), run, trains=trains)
+    terminal().print(lines, soft_wrap=True, highlight=False, markup=False)
+
+
+def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains: bool = True) -> str:
+    """One aligned line on each part of a run, the choice of its group first."""
+    lines = {
+        **({"objective": _objective(cfg, recipe), "loss": _loss(recipe)} if trains else {}),
+        "model": _model(cfg, sizes),
+        "data": _data(sizes.problems),
+        **({"batch": _batch(recipe)} if trains else {"samples": _samples(recipe.evaluation)}),
+        "engine": f"{_choice('rollout')}, completions of up to {recipe.sampling.max_new_tokens:,} tokens",
+        "trainer": f"{_choice('trainer')}, {_counted(sizes.processes, 'process')}, {precision_of(cfg)}",
+        "run folder": str(run),
+    }
+    width = max(map(len, lines))
+    return "\n".join(f"{name:<{width}}  {text}" for name, text in lines.items())
+
+
+def _sizes(assembled: Assembled) -> Sizes:
+    counted = [(parameter.numel(), parameter.requires_grad) for parameter in assembled.module.policy.parameters()]
+    data, trainer = assembled.data, assembled.trainer
+    return Sizes(
+        parameters=sum(size for size, _ in counted),
+        trained=sum(size for size, trained in counted if trained),
+        problems={"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
+        processes=trainer.num_devices * trainer.num_nodes,
+    )
+
+
+def _objective(cfg: DictConfig, recipe: Recipe) -> str:
+    name = _choice("objective")
+    method = [name if name != "custom" else cfg.objective._target_, *_settings(cfg.objective)]
+    key, value = OTHER_HALF.get(name, ("", None))
+    half = f" (half of it: loss.{key}={value} is the other)" if key and getattr(recipe.loss, key) != value else ""
+    schedule = _settings(cfg.schedule, without={"iterations": cfg.iterations, "rescale": "none"})
+    return f"{' '.join(method)}{half}; schedule {' '.join([_choice('schedule'), *schedule])}"
+
+
+def _settings(node: DictConfig, *, without: Mapping[str, Any] | None = None) -> list[str]:
+    """`beta=2`, for each setting that has a value, and not the one that goes without saying."""
+    obvious = without or {}
+    given = {str(key): node[key] for key in node if not str(key).startswith("_")}
+    said = {key: value for key, value in given.items() if value is not None and value != obvious.get(key)}
+    return [f"{key}={_text(value)}" for key, value in said.items()]
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _loss(recipe: Recipe) -> str:
+    return f"{_choice('loss')}, {recipe.loss.aggregation}; filter {_choice('filter')}; lr {recipe.optimizer.lr:g}"
+
+
+def _model(cfg: DictConfig, sizes: Sizes) -> str:
+    source = "the base of model.pretrain" if cfg.model.path is None else cfg.model.path
+    trained = "" if sizes.trained == sizes.parameters else f", {sizes.trained:,} of them trained"
+    return f"{_choice('model')} ({source}), {sizes.parameters:,} parameters{trained}"
+
+
+def _data(problems: Mapping[str, int]) -> str:
+    sizes = [f"{size:,} {split}" for split, size in problems.items() if size]
+    return f"{_choice('data')}, {' + '.join(sizes)} problems"
+
+
+def _batch(recipe: Recipe) -> str:
+    plan = recipe.batching
+    sampled = f"{plan.prompts_per_iteration:,} prompts x {plan.completions_per_prompt:,} completions"
+    updates = _counted(plan.updates_per_epoch * plan.epochs, "update")
+    epochs, iterations = _counted(plan.epochs, "epoch"), _counted(recipe.iterations, "iteration")
+    return f"{sampled}, {updates} per iteration in {epochs}, {iterations}"
+
+
+def _samples(plan: EvaluationPlan) -> str:
+    return f"{plan.validation_completions:,} per validation problem, {plan.test_completions:,} per test problem"
+
+
+def _choice(group: str) -> str:
+    return HydraConfig.get().runtime.choices[group]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"

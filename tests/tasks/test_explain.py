@@ -1,0 +1,42 @@
+"""`task=explain`: key, value and source of the run that the other words would start."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def explained(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(ROOT / "run.py"), "task=explain", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600)
+
+
+def test_a_run_that_could_not_start_here_is_explained_and_leaves_nothing(tmp_path: Path) -> None:
+    done = explained(tmp_path, "model=qwen3_4b", "batching.epochs=2", "task.key=batching", "trainer=gpu")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert [line.split() for line in done.stdout.splitlines()] == [
+        ["batching._target_", "rsgrpo.batching.plan.BatchPlan", "conf/config.yaml"],
+        ["batching.prompts_per_iteration", "512", "conf/experiment/base/paper.yaml"],
+        ["batching.completions_per_prompt", "16", "conf/experiment/base/paper.yaml"],
+        ["batching.prompts_per_update", "32", "conf/experiment/base/paper.yaml"],
+        ["batching.epochs", "2", "command", "line"],
+        ["batching.row_tokens", "16384", "conf/experiment/base/paper.yaml"],
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_the_users_own_is_named(tmp_path: Path) -> None:
+    own = tmp_path / "mine" / "experiment" / "long.yaml"
+    own.parent.mkdir(parents=True)
+    own.write_text("# @package _global_\niterations: 500\n")
+    done = explained(tmp_path, "--config-dir=mine", "experiment=long", "task.key=iterations")
+    assert done.stdout.split() == ["iterations", "500", "mine/experiment/long.yaml"], done.stderr
+
+
+def test_a_key_that_the_run_has_not_is_refused(tmp_path: Path) -> None:
+    done = explained(tmp_path, "task.key=bacthing")
+    assert done.returncode == 2
+    assert "error: task.key=bacthing: no such key; did you mean batching?" in done.stderr
