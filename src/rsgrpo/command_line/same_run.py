@@ -16,9 +16,12 @@ different completions, and are there to be compared."""
 
 MAY_CHANGE = (
     *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
-    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers", "schedule.iterations"),
+    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "schedule.iterations"),
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
+
+WORKERS_OF_REWARDS = re.compile(r"reward\.(rewards\.[^.]+\.)*(workers|isolation(\.[^.]+)?)")
+"""How rewards are run, which a resumed run may set anew too. The time limit of `math_verify` is part of its verdicts."""
 
 MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
 """Where a resumed run may find its base model and its data: these are compared with those that the run began with."""
@@ -26,7 +29,8 @@ MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
 
 def may_change(key: str) -> bool:
     """Whether a resumed run may set this key anew."""
-    return any(is_at(key, free) for free in MAY_CHANGE) or MAY_MOVE.fullmatch(key) is not None
+    patterns = (MAY_MOVE, WORKERS_OF_REWARDS)
+    return any(is_at(key, free) for free in MAY_CHANGE) or any(pattern.fullmatch(key) for pattern in patterns)
 
 
 def is_at(key: str, place: str) -> bool:

@@ -15,7 +15,7 @@ from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.command_line.keys import shown
 from rsgrpo.data.source import DataSource
-from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_arguments, check_values
 from rsgrpo.losses.clip import ClipLoss
@@ -64,7 +64,8 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     reward, evaluation = build_reward(cfg), build(cfg, "eval")
     for group, made in {**parts, "eval": evaluation}.items():
         check_members(cfg, group, made)
-    parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
+    with failures_name_their_place("schedule", parts["schedule"], "check"):
+        parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt)
     with field_errors_name_their_key(""):
         return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.fields import check_fields
 from rsgrpo.losses.aggregation import Aggregation
 
@@ -56,3 +57,23 @@ class ClipLoss:
     ) -> tuple[Float[Tensor, " T"], Bool[Tensor, " T"]]:
         """Per-token loss and where it was clipped, both of shape T."""
         return clipped_surrogate(logprobs, old_logprobs, advantages, clip_low=self.clip_low, clip_high=self.clip_high)
+
+
+def checked_loss(
+    loss: ClipLoss, logprobs: Float[Tensor, " T"], old_logprobs: Float[Tensor, " T"], advantages: Float[Tensor, " T"]
+) -> tuple[Float[Tensor, " T"], Bool[Tensor, " T"]]:
+    """What a loss, which may be of a class of the user's own, says of each token.
+
+    Raises:
+        UserError: naming its class and what it raised, or that it returned something else.
+    """
+    name = type(loss).__name__
+    with failures_name_their_place("loss", loss, "__call__"):
+        found: object = loss(logprobs, old_logprobs, advantages)
+    parts = found if isinstance(found, tuple) and len(found) == 2 else ()
+    if not parts or not all(isinstance(part, Tensor) and part.shape == logprobs.shape for part in parts):
+        raise UserError(
+            f"loss: {name} returned no pair of tensors with a value for each token; return the loss of each token, and "
+            "where it was clipped"
+        )
+    return parts

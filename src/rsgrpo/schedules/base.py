@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
 from rsgrpo.schedules.rescale import each_expected_square, expected_square
 
@@ -108,7 +108,7 @@ class Schedule(ABC):
         if name is None or not self.changes_value:
             return [objective]
         own = getattr(objective, name)
-        ends = [_of_field(name, end) for end in self.extremes(name, own)]
+        ends = [_of_field(name, end) for end in self._extremes(name, own)]
         return [objective, *(self.with_value(objective, name, end) for end in ends if end != own)]
 
     def check(self, objective: Objective, completions: int) -> None:
@@ -129,7 +129,7 @@ class Schedule(ABC):
             _try(objective, completions)
         if self.rescale == "times_beta" and name != "beta":
             raise UserError(_NO_BETA)
-        ends = [] if name is None else self.extremes(name, getattr(objective, name))
+        ends = [] if name is None else self._extremes(name, getattr(objective, name))
         for end in ends if self.changes_value else ():
             assert name is not None
             value = torch.full((2, 1), float(end), dtype=torch.float64) if self.per_prompt else end
@@ -152,12 +152,19 @@ class Schedule(ABC):
     ) -> Value | None:
         if name is None:
             return None
-        return _of_field(name, self.value(name, getattr(objective, name), context, accuracies))
+        with failures_name_their_place("schedule", self, "value"):
+            value = self.value(name, getattr(objective, name), context, accuracies)
+        return _of_field(name, value)
+
+    def _extremes(self, name: str, final: float) -> Sequence[float]:
+        with failures_name_their_place("schedule", self, "extremes"):
+            return self.extremes(name, final)
 
     def _with(self, objective: Objective, name: str | None, value: Value | None) -> Objective:
         if name is None or value is None or value is getattr(objective, name):
             return objective
-        return self.with_value(objective, name, value)
+        with failures_name_their_place("schedule", self, "with_value"):
+            return self.with_value(objective, name, value)
 
     def _rescaled(
         self, advantages: Float[Tensor, "P N"], objective: Objective, name: str | None, value: Value | None
@@ -169,7 +176,7 @@ class Schedule(ABC):
         values = [value]
         if self.per_prompt and name is not None:
             # The mean of both ends, so that one number holds for all prompts and for the whole run.
-            values = [_of_field(name, end) for end in self.extremes(name, getattr(objective, name))]
+            values = [_of_field(name, end) for end in self._extremes(name, getattr(objective, name))]
         squares = [
             each_expected_square(lambda v: self._with(objective, name, v), v, advantages.shape[1]) for v in values
         ]

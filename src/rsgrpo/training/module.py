@@ -14,16 +14,18 @@ from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
+from rsgrpo.batching.filters import reasons
 from rsgrpo.batching.packing import empty_row, pack, sequences_of
 from rsgrpo.batching.plan import deal
 from rsgrpo.checkpoints.saving import SavesOnFailure
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding, full_tensor, full_tensors
 from rsgrpo.distributed.signals import StopSignals
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.loggers.followers import show
 from rsgrpo.losses.aggregation import token_weights
+from rsgrpo.losses.clip import checked_loss
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.rewards.base import Pending, begin
@@ -173,7 +175,7 @@ class RLModule(lightning.LightningModule):
     @stage("advantage")
     def filter(self, outcomes: Sequence[Outcome]) -> list[str | None]:
         """Why each group is dropped, None for those that are kept."""
-        return self.recipe.filter(outcomes)
+        return reasons(self.recipe.filter, outcomes)
 
     @stage("advantage")
     def advantages(
@@ -190,14 +192,17 @@ class RLModule(lightning.LightningModule):
             sampler_logprobs=torch.tensor([outcome.mean_logprobs for outcome in kept], dtype=rewards.dtype).view(-1, n),
         )
         accuracies = torch.tensor([outcome.accuracy for outcome in kept], dtype=rewards.dtype)
-        if not kept:
-            return rewards, self.recipe.schedule.in_force(self.recipe.objective, context, accuracies)
-        return self.recipe.schedule.advantages(self.recipe.objective, rewards, context, accuracies)
+        schedule = self.recipe.schedule
+        with failures_name_their_place("schedule", schedule, "advantages" if kept else "in_force"):
+            if not kept:
+                return rewards, schedule.in_force(self.recipe.objective, context, accuracies)
+            return schedule.advantages(self.recipe.objective, rewards, context, accuracies)
 
     @stage("advantage")
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """The schedule learns how difficult each prompt was, those of dropped groups too, for its next visit."""
-        self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
+        with failures_name_their_place("schedule", self.recipe.schedule, "observe"):
+            self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
 
     @stage("pack")
     def pack(
@@ -264,7 +269,7 @@ class RLModule(lightning.LightningModule):
         for row in rows:
             tokens = self.policy(row, self.recipe.sampling.temperature)
             old_logprobs = behaviour.logprobs_of(row, tokens)
-            loss_per_token, clipped = self.recipe.loss(tokens.logprobs, old_logprobs, row.advantages)
+            loss_per_token, clipped = checked_loss(self.recipe.loss, tokens.logprobs, old_logprobs, row.advantages)
             loss = (row.weights * loss_per_token).sum()
             self.manual_backward(loss)
             totals.add(row, loss.detach(), clipped)
