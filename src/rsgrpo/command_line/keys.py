@@ -83,7 +83,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
     if leaf in NO_PENALTY and parent not in ("objective", "schedule"):
         return f"{shown(key)}: no such key; the objective has no KL penalty, so leave it out"
     if key in written_keys(conf):
-        return f"{key}: another choice of {key.split('.')[0]} has this key, the chosen one has not; leave it out"
+        return f"{key}: {_whose(key, conf)}, the chosen one has not; leave it out"
     siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
     # A word without its section may be a key of any section, but not of one within: those are rarely meant.
     elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}
@@ -101,6 +101,16 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
         return f"{shown(key)}: no such key; a key that your own class takes is added with +{shown(key)}=..."
     whose = "hydra" if key.startswith("hydra.") else "job"
     return f"{shown(key)}: no such key; `python run.py --cfg {whose}` shows them all"
+
+
+def _whose(key: str, conf: Path) -> str:
+    """Which choices have a key that the chosen one has not."""
+    group = key.split(".")[0]
+    texts = {name: (conf / group / f"{name}.yaml").read_text(encoding="utf-8") for name in choices(group, conf)}
+    having = [f"{group}={name}" for name, text in texts.items() if key in dotted(yaml.safe_load(text), group)]
+    if not having:
+        return f"another choice of {group} has this key"
+    return f"{having[0]} has it" if len(having) == 1 else f"{', '.join(having[:-1])} and {having[-1]} have it"
 
 
 def _composed_keys(conf: Path, groups: Sequence[str]) -> set[str]:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.command_line.keys import shown
+from rsgrpo.composition.targets import unknown_target
 from rsgrpo.data.source import DataSource
 from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
 from rsgrpo.evaluation.evaluate import EvaluationPlan
@@ -258,10 +259,7 @@ def _explain(error: InstantiationException, key: str) -> str:
         return said
     if "Error locating target" in str(error):
         target = re.search(r"Error locating target '([^']+)'", str(error))
-        return (
-            f"{full_key}._target_={target[1] if target else '?'} cannot be imported; check its name, and that its "
-            "folder is on PYTHONPATH"
-        )
+        return unknown_target(f"{full_key}._target_", target[1] if target else "?")
     return f"{full_key}: {shown(' '.join(f'{type(cause).__name__}: {cause}'.split()))}"
 
 
