@@ -16,7 +16,7 @@ CONF = Path(__file__).parents[2] / "conf"
         ("objective.beta", "objective=grpo", "objective=entropic and objective=rs_grpo have it"),
         ("reward.buffer", "reward=custom", "reward=overlong has it"),
         ("rollout.max_gap", "rollout=hf", "rollout=vllm has it"),
-        ("schedule.hold", "schedule=constant", "schedule=switch has it"),
+        ("schedule.curve", "schedule=constant", "schedule=adaptive has it"),
     ],
 )
 def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
