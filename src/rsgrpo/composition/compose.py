@@ -77,13 +77,29 @@ def check_members(cfg: DictConfig, group: str, made: Any) -> None:
     Raises:
         UserError: naming the class and what it lacks.
     """
+    _refuse_lack(cfg, group, [name for name in MEMBERS.get(group, (object, ()))[1] if not hasattr(made, name)])
+
+
+def _refuse_lack(cfg: DictConfig, group: str, lacking: list[str]) -> None:
     kind, members = MEMBERS.get(group, (object, ()))
-    lacking = [name for name in members if not hasattr(made, name)]
     if lacking:
         raise UserError(
             f"{group}._target_={cfg[group]._target_} has no {lacking[0]}; give it all of "
             f"{kind.__module__}.{kind.__qualname__}: {', '.join(members)}"
         )
+
+
+def check_methods(cfg: DictConfig, group: str, factory: Any) -> None:
+    """Refuse a class that lacks a method of its group, before there is an object of it.
+
+    Raises:
+        UserError: naming the class and what it lacks.
+    """
+    cls = getattr(factory, "func", None)
+    if isinstance(cls, type) and not hasattr(cls, "__getattr__"):
+        kind, members = MEMBERS[group]
+        methods = [name for name in members if callable(getattr(kind, name, None))]
+        _refuse_lack(cfg, group, [name for name in methods if not hasattr(cls, name)])
 
 
 def build_reward(cfg: DictConfig) -> Reward:
@@ -118,10 +134,17 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
     children = [child for child in node if not OmegaConf.is_missing(node, child)]
     isolated = [key for child in children for key in _prepare(node, str(child))]
     key = node._get_full_key(None)
+    asked = "isolated" in node
     isolates, isolation = node.pop("isolated", False), node.pop("isolation", {})
     if not isinstance(isolates, bool):
         raise UserError(f"{key}.isolated={isolates} must be true or false; try {key}.isolated=true")
     _check_isolation(isolation, f"{key}.isolation")
+    idle = [] if isolates else [name for name, value in isolation.items() if value != ISOLATION[str(name)]]
+    if idle:
+        raise UserError(
+            f"{key}.isolation.{idle[0]}={shown(isolation[idle[0]])} means nothing without workers of its own; add "
+            f"{'' if asked else '+'}{key}.isolated=true, or leave it out"
+        )
     _keep_function(node)
     if isolates:
         parent[name] = {"_target_": "rsgrpo.rewards.isolated.IsolatedReward", "reward": node, **isolation}
@@ -129,12 +152,13 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
     return isolated
 
 
-ISOLATION = tuple(spec.name for spec in fields(IsolatedReward) if spec.init and spec.name != "reward")
+ISOLATION = {spec.name: spec.default for spec in fields(IsolatedReward) if spec.init and spec.name != "reward"}
+"""The settings of isolation, as they are when nothing is said."""
 
 
 def _check_isolation(isolation: Any, key: str) -> None:
     if not isinstance(isolation, DictConfig | dict):
-        raise UserError(f"{key}={shown(isolation)}: it has keys of its own; try {key}.{ISOLATION[0]}=10")
+        raise UserError(f"{key}={shown(isolation)}: it has keys of its own; try {key}.timeout_s=10")
     unknown = next((str(name) for name in isolation if name not in ISOLATION), None)
     if unknown is not None:
         raise UserError(f"{key}.{unknown}: no such key, {key} has {', '.join(ISOLATION)}; remove {key}.{unknown}")
