@@ -21,6 +21,14 @@ OF_EVALUATION = "eval/"
 """How the metrics begin that a validation logs, after the iteration's own."""
 
 
+OF_UPDATES = (
+    *(f"train/{name}" for name in ("entropy", "loss", "grad_norm", "clip_fraction", "learning_rate", "loss_tokens")),
+    *(f"train/{name}{of}" for name in ("beta", "k") for of in ("", "_min", "_max")),
+    *("train/logprob_gap", "time/trained_tokens_per_s"),
+)
+"""Metrics that a run lacks in which nothing was trained."""
+
+
 class Checkpoint(CalledLast):
     """Every `every` iterations, and at the last one, writes `checkpoints/iteration_NNNNNN`; keeps the newest `keep`.
 
@@ -70,7 +78,8 @@ class Checkpoint(CalledLast):
             saving.save(trainer, run, report.iteration, keep=self.keep)
         # An iteration that trained nothing lacks some metrics.
         if self.best is not None and not self._from_evaluation:
-            self._compare(pl_module, run, report.iteration, may_lack=not report.updates, mark=saves)
+            may_lack = not report.updates and (not report.is_last or self.best in OF_UPDATES)
+            self._compare(pl_module, run, report.iteration, may_lack=may_lack, mark=saves)
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """A run that was killed after a checkpoint still owes the mark of the best one, and old ones their removal."""

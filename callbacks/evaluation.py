@@ -1,5 +1,6 @@
 """pass@k of the validation and test splits."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -8,19 +9,26 @@ from typing import Any
 import lightning
 
 from rsgrpo import run_folder
+from rsgrpo.distributed.terminal import say
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 
+NO_VERDICT = ("timeout", "error")
+"""Parts of a reward that mark what its workers did not come to the end of."""
+
 
 class PassAtK(lightning.Callback):
     """Logs `eval/<split>/pass@k` (unbiased), over all problems and by dataset where there are several
-    (`eval/test/aime24/pass@32`), and appends every problem's counts to `eval/<split>.jsonl`."""
+    (`eval/test/aime24/pass@32`), the mean of each part of the reward (`eval/test/reward/timeout`), and appends every
+    problem's counts to `eval/<split>.jsonl`. Completions that the reward gave no verdict on are said on the terminal,
+    the first time."""
 
     def __init__(self, k: Sequence[int]) -> None:
         self.k = list(k)
         self.results: list[ProblemResult] = []
+        self.told = False
 
     def check(self, recipe: Recipe) -> None:
         """Refuse a k that the completions of an evaluation cannot estimate.
@@ -56,6 +64,21 @@ class PassAtK(lightning.Callback):
         for dataset in datasets if len(datasets) > 1 else ():
             passed = self._passed([result for result in results if result.facts.get("dataset") == dataset])
             module.log_metrics({f"eval/{split}/{dataset}/{name}": value for name, value in passed.items()})
+        self._write_parts(module, split, results)
         if trainer.is_global_zero:
             records = [{"iteration": module.iteration, **asdict(result)} for result in results]
             run_folder.append(Path(trainer.default_root_dir) / file, records)
+
+    def _write_parts(self, module: RLModule, split: str, results: Sequence[ProblemResult]) -> None:
+        total, sums = sum(result.n for result in results), Counter[str]()
+        for result in results:
+            sums.update(result.parts)
+        module.log_metrics({f"eval/{split}/reward/{name}": sums[name] / total for name in sorted(sums)})
+        lost = {name: count for name, count in sorted(sums.items()) if name.rpartition("/")[2] in NO_VERDICT}
+        if lost and not self.told:
+            self.told = True
+            counts = ", ".join(f"{name} on {count:,.0f}" for name, count in lost.items())
+            say(
+                f"note: of {total:,} completions the reward gave no verdict on some, which score 0: {counts}; "
+                f"eval/{split}/reward/ has their shares"
+            )

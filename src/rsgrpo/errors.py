@@ -1,8 +1,11 @@
 """What is wrong with what the user asked for: one sentence that names the field or the key, and the cure."""
 
+import inspect
 import re
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 SHOWN = 120
 """Characters of a value that a message repeats."""
@@ -47,6 +50,65 @@ def field_errors_name_their_key(prefix: str) -> Iterator[None]:
         yield
     except FieldError as error:
         raise UserError(keyed(error, prefix)) from error
+
+
+class OwnCodeFailed(UserError):
+    """A class or function of the user's has raised an exception: what it was asked is not at fault."""
+
+
+OURS = "rsgrpo"
+"""The package whose exceptions are bugs."""
+
+
+@contextmanager
+def failures_name_their_place(group: str, part: object, method: str) -> Iterator[None]:
+    """Turn what a class of the user's raises into one sentence; a class of ours is left alone.
+
+    Raises:
+        OwnCodeFailed: naming class, method, exception, file and line.
+    """
+    try:
+        yield
+    except (UserError, FieldError):
+        raise
+    except (Exception, SystemExit) as error:
+        named: Any = getattr(part, "func", part)  # of a function with its settings filled in
+        named = named if inspect.isfunction(named) else type(named)
+        if named.__module__.partition(".")[0] == OURS:
+            raise
+        called = named.__name__ + ("" if method == "__call__" else f".{method}")
+        raise OwnCodeFailed(
+            f"{group}: {called} raised {repr_of(error)}{place_of(error, named.__module__)}; correct it "
+            "(RSGRPO_TRACEBACK=1 shows the traceback)"
+        ) from error
+
+
+def place_of(error: BaseException, module: str) -> str:
+    """` (FILE, line N)`: the last line of this module on the way to the exception, or else of any.
+
+    >>> try:
+    ...     {}["key"]
+    ... except KeyError as error:
+    ...     place_of(error, __name__).endswith(", line 2)")
+    True
+    """
+    frames = [(frame.f_globals.get("__name__"), frame, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    theirs = [found for found in frames if found[0] == module] or frames
+    return f" ({theirs[-1][1].f_code.co_filename}, line {theirs[-1][2]})" if theirs else ""
+
+
+def repr_of(error: BaseException) -> str:
+    """An exception in so many characters, whatever its own words are."""
+    try:
+        said = repr(error)
+    except Exception:
+        said = type(error).__name__
+    said = said if said.isprintable() else repr(said)[1:-1]
+    return said if len(said) <= LONGEST_REPR else f"{said[:LONGEST_REPR]}..."
+
+
+LONGEST_REPR = 300
+"""Characters of an exception in a sentence for the user."""
 
 
 def _shown(value: object) -> str:

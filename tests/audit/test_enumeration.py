@@ -345,7 +345,9 @@ class Claims(Objective):
     "claimed", [lambda r: 1.0, lambda r: r, lambda r: r.sum().detach(), lambda r: r.sum() * math.nan, lambda r: "r"]
 )
 def test_a_claim_that_is_no_differentiable_number_is_refused(claimed: Any) -> None:
-    with pytest.raises(UserError, match=r"^Claims\.claim returned .*; return one finite number that is differentiable"):
+    with pytest.raises(
+        UserError, match=r"^objective: Claims\.claim returned .*; return one finite number that is differentiable"
+    ):
         audit(Claims(claimed), 4)
 
 

@@ -194,6 +194,17 @@ def test_a_metric_that_nothing_logs_is_answered_with_the_nearest(tmp_path: Path)
     assert saved(tmp_path) == []  # said after the first iteration, not at the first checkpoint
 
 
+def test_a_metric_that_nothing_logs_is_refused_where_nothing_was_trained(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"callbacks\.checkpoint\.best=foo: no such metric was logged"):
+        fit(tmp_path, Checkpoint(every=2, keep=1, best="foo"), train={})
+    assert saved(tmp_path) == [6]
+
+
+def test_a_metric_of_updates_is_lacking_where_nothing_was_trained(tmp_path: Path) -> None:
+    fit(tmp_path, Checkpoint(every=2, keep=1, best="train/loss"), train={})
+    assert best_of(tmp_path) is None
+
+
 def test_a_metric_that_no_validation_logs_is_refused_before_training(tmp_path: Path) -> None:
     """Evaluating the base tells."""
     with pytest.raises(UserError, match=r"best=eval/test/pass@1: .* such as eval/validation/pass@1$"):

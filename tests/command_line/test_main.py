@@ -13,7 +13,7 @@ from rsgrpo import run_folder
 from rsgrpo.command_line.arguments import CommandLine, read_command_line
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.resume import with_settings_of_run
-from rsgrpo.command_line.same_run import MAY_CHANGE, check_same_run, config_hash
+from rsgrpo.command_line.same_run import MAY_CHANGE, check_same_run, config_hash, may_change
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.main import start
 from tests.run_folders import write_checkpoint
@@ -295,6 +295,7 @@ def test_a_run_may_be_continued_under_its_own_settings(began: Path) -> None:
         ("batching.row_tokens", 1024),
         ("model.cache_dir", "/elsewhere"),
         ("logger.name", "new"),
+        ("rollout._target_", "a.Engine"),
     ],
 )
 def test_what_does_not_change_the_result_may_be_set_anew(began: Path, key: str, value: object) -> None:
@@ -320,6 +321,26 @@ def test_what_makes_another_run_is_refused_with_the_way_to_start_one(
         check_same_run(began, resumed_config(**{key: value}))
     assert str(caught.value).startswith("ckpt=outputs/old: ")
     assert f"model.path={began / run_folder.POLICY}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *("reward.workers", "reward.isolation", "reward.isolation.workers", "reward.isolation.timeout_s"),
+        *("reward.isolation.memory_gib", "reward.rewards.brief.isolation.workers", "reward.rewards.my-own.workers"),
+        *("data.path", "data.tests.mine.path", "model.path"),
+    ],
+)
+def test_how_a_reward_is_run_and_where_data_lie_may_change(key: str) -> None:
+    assert may_change(key)
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["reward._target_", "reward.isolated", "reward.timeout_s", "reward.weights.workers", "reward.rewards.brief.x"],
+)
+def test_what_a_reward_says_may_not_change(key: str) -> None:
+    assert not may_change(key)
 
 
 def test_a_setting_that_was_taken_away_is_refused(began: Path) -> None:

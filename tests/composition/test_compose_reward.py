@@ -127,6 +127,14 @@ ISOLATED = ("reward=custom", "reward._target_=tests.command_line.own_rewards.bri
             [*ISOLATED, "+reward.isolation.foo=3"],
             r"reward\.isolation\.foo: no such key, .*; remove reward\.iso",
         ),
+        (
+            [*ISOLATED, "reward.isolated=false", "reward.isolation.workers=2"],
+            r"reward\.isolation\.workers=2 means nothing without .*; add reward\.isolated=true",
+        ),
+        (
+            ["reward=countdown", "+reward.isolation.memory_gib=1"],
+            r"reward\.isolation\.memory_gib=1 means nothing without .*; add \+reward\.isolated=true",
+        ),
         (["reward=weighted", "+reward.weights.other=1"], r"reward\.weights=.* has 'other', which is no reward"),
         (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
         (

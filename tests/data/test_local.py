@@ -138,15 +138,15 @@ def test_a_wrong_line_is_named_with_what_is_wrong_and_the_cure(tmp_path: Path, l
 
 
 @pytest.mark.parametrize(
-    "line",
+    ("value", "why"),
     [
-        pytest.param('{"problem": "x?", "answer": ' + "7" * 5000 + "}", id="more digits than Python reads"),
-        pytest.param('{"problem": "x?", "answer": ' + "[" * 100_000 + "]" * 100_000 + "}", id="deeply nested"),
+        pytest.param("7" * 5000, "a whole number in it has more than 4,300 digits", id="digits"),
+        pytest.param("[" * 100_000 + "]" * 100_000, "it is nested too deeply", id="brackets"),
     ],
 )
-def test_a_line_that_breaks_the_json_parser_is_refused_like_any_other(tmp_path: Path, line: str):
-    path = write(tmp_path, GOOD, line)
-    assert f"{path} line 2" in refusal(path)
+def test_a_line_that_breaks_the_json_parser_is_refused_like_any_other(tmp_path: Path, value: str, why: str):
+    path = write(tmp_path, GOOD, f'{{"problem": "x?", "answer": {value}}}')
+    assert f"{path} line 2 is not JSON ({why}" in refusal(path)
 
 
 def test_a_file_without_problems_is_refused(tmp_path: Path):

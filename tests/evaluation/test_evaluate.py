@@ -141,3 +141,13 @@ def test_a_plan_that_cannot_work_is_refused_with_its_field(unchecked, change: di
 def test_k_as_large_as_the_fewest_completions_is_fine():
     plan = EvaluationPlan(sampling=SAMPLING, k=[1, 16], validation_completions=16, validation_prompts=None)
     assert list(plan.k) == [1, 16]
+
+
+def test_the_parts_of_a_reward_are_added_up_by_problem():
+    def counts(prompt: Prompt, completion: Completion) -> Score:
+        return Score(value=0.0, correct=False, parts={"timeout": 1.0} if completion.text == "slow" else {"e": 0.5})
+
+    engine = ScriptedEngine({"x": ["slow", "slow", "?"], "y": ["?", "?", "?"]})
+    prompts = [prompt("x", "1"), prompt("y", "1")]
+    results = evaluate(engine, counts, prompts, SAMPLING, num_completions=3, seed_of=lambda _: 0)
+    assert [result.parts for result in results] == [{"e": 0.5, "timeout": 2.0}, {"e": 1.5}]

@@ -36,7 +36,10 @@ def test_a_reward_that_raises_ends_in_one_sentence():
     def broken(prompt: Prompt, completion: Completion) -> Score:
         raise KeyError("numbers")
 
-    with pytest.raises(UserError, match=r"reward: broken raised KeyError\('numbers'\) on a completion of p; a reward"):
+    with pytest.raises(
+        UserError,
+        match=r"reward: broken raised KeyError\('numbers'\) on a completion of p \(.*test_base\.py, line 37\); a",
+    ):
         begin(broken, group(PROBLEM, "1"))()
 
 

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Iterator
+from concurrent.futures import CancelledError
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,40 @@ def test_what_costs_a_worker_costs_that_score_and_no_other(reward: IsolatedRewar
     assert scores(reward, "fine", text, "fine", "fine") == [RIGHT, score, RIGHT, RIGHT]
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("exits", "reward: bad ended its worker process on 3 of its first 3 completions and has scored none; mend"),
+        ("hangs", r"reward: bad hung beyond isolation\.timeout_s=0\.1 on 3 of its first 3 completions"),
+    ],
+)
+def test_a_reward_that_never_gives_a_verdict_is_refused(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
+    monkeypatch.setattr("rsgrpo.rewards.isolated.GIVE_UP_AFTER", 3)
+    monkeypatch.setattr("rsgrpo.workers.pool.ATTEMPTS", 1)
+    isolated = IsolatedReward(reward=bad, timeout_s=0.1, workers=1)
+    assert scores(isolated, *[text] * 2) == [zero("timeout" if text == "hangs" else "error")] * 2
+    with pytest.raises(UserError, match=says):
+        scores(isolated, text)
+    isolated.close()
+
+
+def test_a_reward_that_has_given_a_verdict_may_lose_any_number_of_workers(
+    reward: IsolatedReward, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rsgrpo.rewards.isolated.GIVE_UP_AFTER", 1)
+    assert scores(reward, "fine", "hangs", "hangs") == [RIGHT, zero("timeout"), zero("timeout")]
+
+
+def test_closing_waits_for_no_completion() -> None:
+    isolated = IsolatedReward(reward=bad, timeout_s=1000.0, workers=1)
+    pending = isolated.begin(group(PROBLEM, "fine", "hangs", "hangs"))
+    while not isolated.process_ids:
+        time.sleep(0.1)
+    isolated.close()
+    with pytest.raises(CancelledError):
+        pending()
+
+
 def test_what_a_reward_has_started_ends_with_its_worker(reward: IsolatedReward) -> None:
     scores(reward, "hangs with a child", "fine")
     (worker,) = reward.process_ids
@@ -78,7 +113,7 @@ def _workers() -> list[int]:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("raises", r"reward: bad raised KeyError\('numbers'\) on a completion of p; a reward scores every text"),
+        ("raises", r"reward: bad raised KeyError\('numbers'\) on a completion of p \(.*bad_rewards\.py, line 30\);"),
         ("leaves", r"reward: bad raised SystemExit\(0\) on a completion of p"),
         ("nothing", r"reward: bad returned NoneType; return rsgrpo\.types\.Score"),
     ],

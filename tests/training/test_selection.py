@@ -1,16 +1,13 @@
-"""What an objective may know of the groups that are kept, and what a filter must return."""
+"""What an objective may know of the groups that are kept."""
 
-from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from rsgrpo.errors import UserError
 from rsgrpo.objectives.base import PromptHistory
 from rsgrpo.training.history import History
-from rsgrpo.training.selection import advantage_context, checked_filter
-from rsgrpo.types import Outcome, Score
+from rsgrpo.training.selection import advantage_context
+from rsgrpo.types import Score
 from tests.metrics.test_metrics import outcome
 
 pytestmark = pytest.mark.usefixtures("as_users_run_it")
@@ -49,23 +46,6 @@ def test_correct_is_what_the_reward_calls_correct() -> None:
     rewards, context = advantage_context([paid], iteration=1, completions=3, history=None)
     assert context.correct is not None
     assert (rewards.tolist(), context.correct.tolist()) == ([[0.5] * 3], [[True, False, False]])
-
-
-@pytest.mark.parametrize(
-    ("dropped", "says"),
-    [
-        (None, "returned NoneType for 2 groups"),
-        ([None], "returned 1 entries for 2 groups"),
-        ([True, False], "returned True for a group; return None to keep it"),
-        ("no", "returned str for 2 groups"),
-    ],
-)
-def test_a_filter_says_something_of_each_group(dropped: Any, says: str) -> None:
-    def mine(outcomes: Sequence[Outcome]) -> Any:
-        return dropped
-
-    with pytest.raises(UserError, match=f"filter: .* {says}"):
-        checked_filter(mine(GROUPS), GROUPS, mine)
 
 
 def test_the_history_of_a_prompt_grows_with_each_visit() -> None:

@@ -25,10 +25,12 @@ def workers():
     pool.close()
 
 
-def copy_of_the_library(folder: Path) -> Path:
-    """A copy whose files a test may change."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    return Path(shutil.copytree(Path(program.__file__).parents[1], folder / "rsgrpo", ignore=ignored))
+def verifier_of_a_copy(monkeypatch: pytest.MonkeyPatch, folder: Path) -> Path:
+    """The file of the workers' program in a copy of the library, which they run from now on."""
+    ignored = shutil.ignore_patterns("__pycache__", "bases")
+    library = Path(shutil.copytree(Path(program.__file__).parents[1], folder / "rsgrpo", ignore=ignored))
+    monkeypatch.setattr("rsgrpo.workers.pool.__file__", str(library / "workers" / "pool.py"))
+    return library / "verification" / "verifier.py"
 
 
 def gone(pid: int) -> bool:
@@ -123,17 +125,11 @@ def test_an_answer_that_would_fill_the_memory_is_an_error_or_a_timeout():
 
 def test_a_worker_that_has_grown_makes_way(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The limit is read in the worker, so the worker's own code is run with a smaller one."""
-    source = Path(program.__file__).read_text(encoding="utf-8")
-    package = tmp_path / "rsgrpo" / "rewards"
-    package.mkdir(parents=True)
-    library = Path(program.__file__).parents[1]
-    for file in ("__init__.py", "rewards/__init__.py", "workers/expendable.py"):
-        shutil.copy(library / file, tmp_path / "rsgrpo" / file)
-    shutil.copytree(library / "verification", tmp_path / "rsgrpo" / "verification")
+    verifier_file = verifier_of_a_copy(monkeypatch, tmp_path)
+    source = verifier_file.read_text(encoding="utf-8")
     small = source.replace("RESIDENT = 160 * 2**20", "RESIDENT = 1")
     assert small != source
-    (package / "verifier.py").write_text(small, encoding="utf-8")
-    monkeypatch.setattr("rsgrpo.workers.pool.__file__", str(package / "workers.py"))
+    verifier_file.write_text(small, encoding="utf-8")
     pool = Workers(1, verifier(2), timeout_s=4.0)
     assert pool.submit([RIGHT, WRONG, RIGHT]).result() == ["right", "wrong", "right"]
     assert pool.restarts == 3
@@ -141,37 +137,27 @@ def test_a_worker_that_has_grown_makes_way(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 def test_a_worker_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    package = tmp_path / "rsgrpo" / "rewards"
-    package.mkdir(parents=True)
-    for folder in (package, package.parent):
-        (folder / "__init__.py").touch()
-    (package / "verifier.py").write_text("raise ImportError('no math-verify here')", encoding="utf-8")
-    monkeypatch.setattr("rsgrpo.workers.pool.__file__", str(package / "workers.py"))
+    verifier_file = verifier_of_a_copy(monkeypatch, tmp_path)
+    verifier_file.write_text("raise ImportError('no math-verify here')", encoding="utf-8")
     pool = Workers(1, verifier(2), timeout_s=4.0)
-    with pytest.raises(RuntimeError, match=r"rewards\.verifier did not start: (?s:.*)no math-verify here"):
+    with pytest.raises(RuntimeError, match=r"verification\.verifier did not start: (?s:.*)no math-verify here"):
         pool.submit([RIGHT]).result()
     pool.close()
 
 
 def test_a_worker_that_is_killed_while_it_starts_is_started_again(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     """The first start of three kills itself, as the system does when memory runs out; three in a row are too many."""
-    package = tmp_path / "rsgrpo" / "rewards"
-    package.mkdir(parents=True)
-    library = Path(program.__file__).parents[1]
-    for file in ("__init__.py", "rewards/__init__.py", "workers/expendable.py"):
-        shutil.copy(library / file, tmp_path / "rsgrpo" / file)
-    shutil.copytree(library / "verification", tmp_path / "rsgrpo" / "verification")
-    monkeypatch.setattr("rsgrpo.workers.pool.__file__", str(package / "workers.py"))
+    verifier_file = verifier_of_a_copy(monkeypatch, tmp_path)
     dies = f"import os, pathlib; kills = pathlib.Path({str(tmp_path / 'kills')!r})\n"
     dies += "if left := int(kills.read_text()): kills.write_text(str(left - 1)); os.kill(os.getpid(), 9)\n"
-    (package / "verifier.py").write_text(dies + Path(program.__file__).read_text(encoding="utf-8"), encoding="utf-8")
+    verifier_file.write_text(dies + verifier_file.read_text(encoding="utf-8"), encoding="utf-8")
     pool = Workers(1, verifier(2), timeout_s=4.0)
     (tmp_path / "kills").write_text("2")
     assert pool.submit([RIGHT]).result() == ["right"]
     assert pool.restarts == 2
     pool.close()
     (tmp_path / "kills").write_text("3")
-    with pytest.raises(RuntimeError, match=r"a worker of rsgrpo\.rewards\.verifier was killed while it started"):
+    with pytest.raises(RuntimeError, match=r"a worker of rsgrpo\.verification\.verifier was killed while it started"):
         pool.submit([RIGHT]).result()
     pool.close()
 

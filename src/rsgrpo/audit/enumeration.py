@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
 from rsgrpo.objectives.claims import group_chances, multisets
 
@@ -65,13 +65,14 @@ def claimed_gradient(
     if claim is None:
         return None
     logits = policy.log().requires_grad_()
-    value = claim(logits.softmax(0), rewards, completions)
+    with failures_name_their_place("objective", objective, "claim"):
+        value = claim(logits.softmax(0), rewards, completions)
     if value is None:
         return None
     if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad or not value.isfinite().all():
         raise UserError(
-            f"{type(objective).__name__}.claim returned {value!r:.60}; return one finite number that is differentiable "
-            "by the policy, or None"
+            f"objective: {type(objective).__name__}.claim returned {value!r:.60}; return one finite number that is "
+            "differentiable by the policy, or None"
         )
     return torch.autograd.grad(value.sum(), logits)[0]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rsgrpo.audit.curves import AccuracyCurve, WeightCurve, accuracy_curve, reward_curve, weight_curve
 from rsgrpo.audit.enumeration import advantages_of, claimed_gradient, gradient_moments, outcomes_of
-from rsgrpo.errors import UserError
+from rsgrpo.errors import OwnCodeFailed, UserError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.claims import group_chances, multisets
 
@@ -91,6 +91,8 @@ def _continuous(objective: Objective, completions: int) -> dict[str, Any] | None
     """The bias for continuous rewards; None when the objective is not defined for them."""
     try:
         return _bias(objective, CONTINUOUS, completions)
+    except OwnCodeFailed:
+        raise
     except UserError:
         return None
 

@@ -12,7 +12,7 @@ from torch import Tensor
 from rsgrpo.bandit.landscape import Landscape
 from rsgrpo.bandit.streams import Stream
 from rsgrpo.bandit.trajectories import Recorder, Trajectories, entropy_of
-from rsgrpo.errors import FieldError, UserError
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
 from rsgrpo.schedules.base import Schedule
@@ -236,10 +236,11 @@ class _Step:
     def _claimed(self, policy: Float[Tensor, "P K"]) -> Float[Tensor, "P K"]:
         """Autograd of the claim of every run, by its logits."""
         logits = policy.log().requires_grad_()
-        claims = [
-            objective.claim(row.softmax(0), self.means, self.bandit.batch)
-            for objective, row in zip(self._objectives(), logits, strict=True)
-        ]
+        with failures_name_their_place("objective", self.objective, "claim"):
+            claims = [
+                objective.claim(row.softmax(0), self.means, self.bandit.batch)
+                for objective, row in zip(self._objectives(), logits, strict=True)
+            ]
         known = [claim for claim in claims if claim is not None]
         if len(known) < len(claims):
             raise UserError(

@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.objectives.base import differ
 from rsgrpo.types import Outcome
 
@@ -18,6 +19,23 @@ class GroupFilter(Protocol):
     """
 
     def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]: ...
+
+
+def reasons(group_filter: GroupFilter, outcomes: Sequence[Outcome]) -> list[str | None]:
+    """What a filter says of each group.
+
+    Raises:
+        UserError: naming its class and what it raised, or that it said something else.
+    """
+    with failures_name_their_place("filter", group_filter, "__call__"):
+        said: object = group_filter(outcomes)
+    answers = list(said) if isinstance(said, list | tuple) else []
+    if len(answers) != len(outcomes) or not all(answer is None or isinstance(answer, str) for answer in answers):
+        raise UserError(
+            f"filter: {type(group_filter).__name__} returned {repr(said)[:100]} for {len(outcomes)} groups; return a "
+            "list with a reason, or None to keep it, for each"
+        )
+    return answers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,7 +19,7 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from rsgrpo.command_line.flags import configuration, long_forms, own_folder, read_flags
-from rsgrpo.command_line.keys import PLACED, choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.command_line.keys import PLACED, SECTIONS, choices, groups_of, shown, unknown_choice, unknown_key
 from rsgrpo.errors import UserError
 
 FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
@@ -147,7 +147,10 @@ def _check_group(override: Override, line: CommandLine) -> None:
         choice = word.partition("=")[2]
         raise UserError(f"{shown(word)}: say where it goes: +{PLACED}@data.tests.NAME={choice} adds a test set")
     if group not in groups_of(*line.folders):
+        _check_section(override, line)
         return
+    if (override.is_add() or override.is_force_add()) and override.package is None and _is_chosen_already(group, line):
+        raise UserError(f"{shown(word)}: a run has one of this group; swap it without the +: {word.lstrip('+')}")
     known = ", ".join(choices(group, *line.folders))
     if override.is_delete():
         if override.package is None:
@@ -159,6 +162,32 @@ def _check_group(override: Override, line: CommandLine) -> None:
         text = getattr(override.value(), "text", override.value())  # of a quoted word
         if not isinstance(text, str):
             raise UserError(unknown_choice(group, "null" if text is None else str(text), known))
+
+
+def _check_section(override: Override, line: CommandLine) -> None:
+    """Refuse one value for a section of keys.
+
+    Raises:
+        UserError: naming keys of it.
+    """
+    key = override.key_or_group
+    if override.is_delete() or not isinstance(_content(line.conf).get(key), dict):
+        return
+    value = None if override.is_sweep_override() else override.value()
+    if not isinstance(value, dict):
+        raise UserError(
+            f"{shown(override.input_line)}: {key} is no group with choices, it has keys of its own; "
+            f"{SECTIONS.get(key, 'set those')}"
+        )
+
+
+def _is_chosen_already(group: str, line: CommandLine) -> bool:
+    """Whether the defaults list names a group: one that it does not name is added with a `+`."""
+    return any(isinstance(entry, dict) and group in entry for entry in _content(line.conf).get("defaults", ()))
+
+
+def _content(conf: Path) -> dict[str, Any]:
+    return yaml.safe_load((conf / "config.yaml").read_text(encoding="utf-8"))
 
 
 def _check_reserved(override: Override) -> None:
@@ -179,8 +208,7 @@ def _check_reserved(override: Override) -> None:
 
 def sections_added(line: CommandLine) -> set[str]:
     """The first words of keys that were added with `+` and that no configuration has."""
-    content = yaml.safe_load((line.conf / "config.yaml").read_text(encoding="utf-8"))
-    known = {*content, *(group.split("/")[0] for group in groups_of(*line.folders))}
+    known = {*_content(line.conf), *(group.split("/")[0] for group in groups_of(*line.folders))}
     return {o.key_or_group.split(".")[0] for o in line.overrides if o.is_add() or o.is_force_add()} - known
 
 

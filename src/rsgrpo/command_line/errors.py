@@ -35,8 +35,12 @@ def _of_choice(text: str, line: CommandLine) -> str | None:
     if not found or "/" not in found[1]:
         return None
     group, name = _split(found[1], line)
-    known = choices(group, *line.folders) or re.findall(r"\t(\w+)", text.partition("Available options")[2])
-    return unknown_choice(group, name, ", ".join(known))
+    options = text.partition("Available options")[2].partition("Config search path")[0]
+    known = choices(group, *line.folders) or re.findall(r"\t(\w+)", options)
+    said = unknown_choice(group, name, ", ".join(known))
+    if group not in ("hydra/launcher", "hydra/sweeper"):
+        return said
+    return f"{said}; others are plug-ins: pip install hydra-joblib-launcher, for example"
 
 
 def _split(choice: str, line: CommandLine) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """Keys and choices that do not exist, and the ones that were probably meant."""
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
@@ -19,6 +20,7 @@ LONGEST_WORD = 120
 """Characters of a word that a message repeats."""
 
 FOREIGN = {
+    "lr": "optimizer.lr",
     "learning_rate": "optimizer.lr",
     "max_grad_norm": "optimizer.grad_clip",
     "gradient_clip_val": "optimizer.grad_clip",
@@ -30,20 +32,45 @@ FOREIGN = {
     "accumulate_grad_batches": "batching.row_tokens",
     "group_size": "batching.completions_per_prompt",
     "num_generations": "batching.completions_per_prompt",
+    "n": "batching.completions_per_prompt",
     "num_iterations": "batching.epochs",
+    "ppo_epochs": "batching.epochs",
+    "gpus": "trainer.devices",
+    "num_gpus": "trainer.devices",
+    "n_gpus_per_node": "trainer.devices",
     "max_steps": "iterations",
     "max_epochs": "iterations",
     "steps": "iterations",
+    "temperature": "sampling.temperature",
     "max_tokens": "sampling.max_new_tokens",
     "max_completion_length": "sampling.max_new_tokens",
     "max_response_length": "sampling.max_new_tokens",
     "max_prompt_length": "data.max_prompt_tokens",
     "model_name_or_path": "model.path",
     "resume_from_checkpoint": "ckpt",
+    "epochs": "batching.epochs",
+    "num_epochs": "batching.epochs",
+    "num_train_epochs": "batching.epochs",
+    "total_epochs": "batching.epochs",
     "save_steps": "callbacks.checkpoint.every",
     "eval_steps": "eval.every",
 }
 """What other trainers call a key of this one."""
+
+ALSO = {
+    "batching.epochs": " (passes over the rollouts of an iteration), or iterations (of the run)",
+    "trainer.devices": ", with trainer=fsdp2",
+}
+"""What is said of a key that another trainer's word may stand for."""
+
+SECTIONS = {
+    "optimizer": "it is AdamW: set optimizer.lr=1e-5 for example, or name a class of yours by optimizer._target_=...",
+    "batching": "set batching.prompts_per_iteration=64 or batching.completions_per_prompt=16, for example",
+    "sampling": "set sampling.temperature=0.6 or sampling.max_new_tokens=1024, for example",
+}
+"""The sections that are no groups, with keys that someone may have meant who gives them a value."""
+
+ISOLATION = re.compile(r"reward\.(.+\.)?(isolated|isolation(\..+)?)")
 
 NO_PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
 """What other trainers call the weight of a KL penalty against the base policy, which there is none of here."""
@@ -82,8 +109,13 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
     parent, _, leaf = key.rpartition(".")
     if leaf in NO_PENALTY and parent not in ("objective", "schedule"):
         return f"{shown(key)}: no such key; the objective has no KL penalty, so leave it out"
+    if ISOLATION.fullmatch(key):
+        return (
+            f"{shown(key)}: no such key; it is for rewards of your own (reward=custom): built-in ones cannot hang, or "
+            "have workers already; leave it out"
+        )
     if key in written_keys(conf):
-        return f"{key}: another choice of {key.split('.')[0]} has this key, the chosen one has not; leave it out"
+        return f"{key}: {_whose(key, conf)}, the chosen one has not; leave it out"
     siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
     # A word without its section may be a key of any section, but not of one within: those are rarely meant.
     elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}
@@ -91,16 +123,28 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
     if near:
         meant = siblings[near[0]]
     elif leaf in elsewhere or FOREIGN.get(leaf) in present:
-        meant = elsewhere.get(leaf) or FOREIGN[leaf]
+        foreign = FOREIGN.get(leaf)
+        meant = foreign if foreign in present else elsewhere[leaf]
     else:
         near = difflib.get_close_matches(leaf, sorted(siblings), n=1)
         meant = siblings[near[0]] if near else None
     if meant:
-        return f"{shown(key)}: no such key; did you mean {meant}?"
+        also = ALSO.get(meant, "") if leaf in FOREIGN else ""
+        return f"{shown(key)}: no such key; did you mean {meant}{also}?"
     if parent in present:
         return f"{shown(key)}: no such key; a key that your own class takes is added with +{shown(key)}=..."
     whose = "hydra" if key.startswith("hydra.") else "job"
     return f"{shown(key)}: no such key; `python run.py --cfg {whose}` shows them all"
+
+
+def _whose(key: str, conf: Path) -> str:
+    """Which choices have a key that the chosen one has not."""
+    group = key.split(".")[0]
+    texts = {name: (conf / group / f"{name}.yaml").read_text(encoding="utf-8") for name in choices(group, conf)}
+    having = [f"{group}={name}" for name, text in texts.items() if key in dotted(yaml.safe_load(text), group)]
+    if not having:
+        return f"another choice of {group} has this key"
+    return f"{having[0]} has it" if len(having) == 1 else f"{', '.join(having[:-1])} and {having[-1]} have it"
 
 
 def _composed_keys(conf: Path, groups: Sequence[str]) -> set[str]:

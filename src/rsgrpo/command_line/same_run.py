@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
@@ -19,7 +22,7 @@ different completions, and are there to be compared."""
 
 MAY_CHANGE = (
     *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
-    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "reward.workers", "schedule.iterations"),
+    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "schedule.iterations"),
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
@@ -28,6 +31,8 @@ NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_d
 
 UNREAD = "demonstrations"
 """Stood in the configuration of every run once; a run that has none now never read them."""
+WORKERS_OF_REWARDS = re.compile(r"reward\.(rewards\.[^.]+\.)*(workers|isolation(\.[^.]+)?)")
+"""How rewards are run, which a resumed run may set anew. The time limit of `math_verify` is part of its verdicts."""
 
 MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
 """Where a resumed run may find its base model and its data: these are compared with those that the run began with."""
@@ -35,7 +40,8 @@ MAY_MOVE = re.compile(r"model\.path|data\.(\w+\.)*(\w+_)?path")
 
 def may_change(key: str) -> bool:
     """Whether a resumed run may set this key anew."""
-    return any(is_at(key, free) for free in MAY_CHANGE) or MAY_MOVE.fullmatch(key) is not None
+    patterns = (MAY_MOVE, WORKERS_OF_REWARDS)
+    return any(is_at(key, free) for free in MAY_CHANGE) or any(pattern.fullmatch(key) for pattern in patterns)
 
 
 def is_at(key: str, place: str) -> bool:
@@ -57,9 +63,10 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
         if may_change(key) or before.get(key) == now.get(key):
             continue
         was, is_now = (_as_typed(settings.get(key)) for settings in (before, now))
+        what, words = _other_choice(run, key) or (f"{key} was {was} and is {is_now} now", f"{key}={was}")
         raise UserError(
-            f"ckpt={cfg.ckpt}: {key} was {was} and is {is_now} now; keep it as it was ({key}={was}), or start a new "
-            f"run from the trained weights with model.path={run / run_folder.POLICY}"
+            f"ckpt={cfg.ckpt}: {what}; keep it as it was ({words}), or start a new run from the trained weights with "
+            f"model.path={run / run_folder.POLICY}"
         )
 
 
@@ -80,6 +87,28 @@ def _number(value: Any) -> Any:
     if isinstance(value, list):
         return [_number(item) for item in value]
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _other_choice(run: Path, key: str) -> tuple[str, str] | None:
+    """(what differs, the words that bring it back), when another choice of a group is the reason that a key differs."""
+    if not HydraConfig.initialized():
+        return None
+    words = run_folder.read_overrides(run)
+    try:
+        before = hydra.compose("config", words, return_hydra_config=True).hydra.runtime.choices
+    except HydraException:  # of a folder of configuration that is not named now
+        return None
+    now = HydraConfig.get().runtime.choices
+    differ = [group for group in before if before[group] != now.get(group) and _makes_the_run(group)]
+    if not differ:
+        return None
+    group = next((group for group in differ if is_at(key, group)), differ[0])
+    settings = [word for word in words if word.lstrip("+~").startswith(f"{group}.")]
+    return f"{group} was {before[group]} and is {now.get(group)} now", " ".join([f"{group}={before[group]}", *settings])
+
+
+def _makes_the_run(group: str) -> bool:
+    return not may_change(group) and re.fullmatch(r"\w+", group) is not None
 
 
 def _as_typed(value: Any) -> str:

@@ -50,7 +50,8 @@ class Sweep:
         """Name the jobs that failed; returns the exit code of the sweep."""
         if not self.failed:
             return 0
-        print(f"error: {len(self.failed)} of {self.jobs} jobs failed:", file=sys.stderr)
+        count = f"{len(self.failed)} of {self.jobs} jobs failed"
+        print(f"error: {count}, numbered from 0 as their folders are:", file=sys.stderr)
         for job in self.failed:
             print(f"  {job}", file=sys.stderr)
         cure = "correct that and start the sweep again with ckpt=auto: jobs that are finished are passed over"

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.command_line.same_run import config_hash
 from rsgrpo.composition.alphabet import check_alphabet
-from rsgrpo.composition.compose import build, check_members, check_partial
+from rsgrpo.composition.compose import build, check_members, check_methods, check_partial
 from rsgrpo.composition.machine import set_threads
 from rsgrpo.composition.policy import check_policy, load_policy
 from rsgrpo.composition.prompts import describe, load_prompts
@@ -48,6 +48,7 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     source, sharding, make_engine = build(cfg, "data"), build_sharding(cfg), build(cfg, "rollout")
     check_members(cfg, "data", source)
     check_partial(make_engine, "rollout")
+    check_methods(cfg, "rollout", make_engine)
     check_policy(cfg)
     _quiet_lightning()
     trainer = build_trainer(cfg, run, recipe)

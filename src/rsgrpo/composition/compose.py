@@ -14,8 +14,9 @@ from omegaconf import DictConfig, OmegaConf
 from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.command_line.keys import shown
+from rsgrpo.composition.targets import unknown_target
 from rsgrpo.data.source import DataSource
-from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_arguments, check_values
 from rsgrpo.losses.base import Loss
@@ -65,7 +66,8 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     reward, evaluation = build_reward(cfg), build(cfg, "eval")
     for group, made in {**parts, "eval": evaluation}.items():
         check_members(cfg, group, made)
-    parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt, parts["loss"])
+    with failures_name_their_place("schedule", parts["schedule"], "check"):
+        parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt, parts["loss"])
     with field_errors_name_their_key(""):
         return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
 
@@ -76,13 +78,29 @@ def check_members(cfg: DictConfig, group: str, made: Any) -> None:
     Raises:
         UserError: naming the class and what it lacks.
     """
+    _refuse_lack(cfg, group, [name for name in MEMBERS.get(group, (object, ()))[1] if not hasattr(made, name)])
+
+
+def _refuse_lack(cfg: DictConfig, group: str, lacking: list[str]) -> None:
     kind, members = MEMBERS.get(group, (object, ()))
-    lacking = [name for name in members if not hasattr(made, name)]
     if lacking:
         raise UserError(
             f"{group}._target_={cfg[group]._target_} has no {lacking[0]}; give it all of "
             f"{kind.__module__}.{kind.__qualname__}: {', '.join(members)}"
         )
+
+
+def check_methods(cfg: DictConfig, group: str, factory: Any) -> None:
+    """Refuse a class that lacks a method of its group, before there is an object of it.
+
+    Raises:
+        UserError: naming the class and what it lacks.
+    """
+    cls = getattr(factory, "func", None)
+    if isinstance(cls, type) and not hasattr(cls, "__getattr__"):
+        kind, members = MEMBERS[group]
+        methods = [name for name in members if callable(getattr(kind, name, None))]
+        _refuse_lack(cfg, group, [name for name in methods if not hasattr(cls, name)])
 
 
 def build_reward(cfg: DictConfig) -> Reward:
@@ -117,10 +135,17 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
     children = [child for child in node if not OmegaConf.is_missing(node, child)]
     isolated = [key for child in children for key in _prepare(node, str(child))]
     key = node._get_full_key(None)
+    asked = "isolated" in node
     isolates, isolation = node.pop("isolated", False), node.pop("isolation", {})
     if not isinstance(isolates, bool):
         raise UserError(f"{key}.isolated={isolates} must be true or false; try {key}.isolated=true")
     _check_isolation(isolation, f"{key}.isolation")
+    idle = [] if isolates else [name for name, value in isolation.items() if value != ISOLATION[str(name)]]
+    if idle:
+        raise UserError(
+            f"{key}.isolation.{idle[0]}={shown(isolation[idle[0]])} means nothing without workers of its own; add "
+            f"{'' if asked else '+'}{key}.isolated=true, or leave it out"
+        )
     keep_function(node, arguments=2)
     if isolates:
         parent[name] = {"_target_": "rsgrpo.rewards.isolated.IsolatedReward", "reward": node, **isolation}
@@ -128,12 +153,13 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
     return isolated
 
 
-ISOLATION = tuple(spec.name for spec in fields(IsolatedReward) if spec.init and spec.name != "reward")
+ISOLATION = {spec.name: spec.default for spec in fields(IsolatedReward) if spec.init and spec.name != "reward"}
+"""The settings of isolation, as they are when nothing is said."""
 
 
 def _check_isolation(isolation: Any, key: str) -> None:
     if not isinstance(isolation, DictConfig | dict):
-        raise UserError(f"{key}={shown(isolation)}: it has keys of its own; try {key}.{ISOLATION[0]}=10")
+        raise UserError(f"{key}={shown(isolation)}: it has keys of its own; try {key}.timeout_s=10")
     unknown = next((str(name) for name in isolation if name not in ISOLATION), None)
     if unknown is not None:
         raise UserError(f"{key}.{unknown}: no such key, {key} has {', '.join(ISOLATION)}; remove {key}.{unknown}")
@@ -279,10 +305,7 @@ def _explain(error: InstantiationException, key: str) -> str:
         return said
     if "Error locating target" in str(error):
         target = re.search(r"Error locating target '([^']+)'", str(error))
-        return (
-            f"{full_key}._target_={target[1] if target else '?'} cannot be imported; check its name, and that its "
-            "folder is on PYTHONPATH"
-        )
+        return unknown_target(f"{full_key}._target_", target[1] if target else "?")
     return f"{full_key}: {shown(' '.join(f'{type(cause).__name__}: {cause}'.split()))}"
 
 

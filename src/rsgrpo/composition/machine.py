@@ -7,6 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -36,7 +37,7 @@ def check_machine(cfg: DictConfig) -> None:
     run_settings(cfg)
     model_settings(cfg)
     trainer_settings(cfg)
-    checks = (_missing_gpu, _missing_weights, _missing_folder, _missing_engine)
+    checks = (_missing_gpu, _missing_weights, _missing_folder, _missing_engine, _missing_logger)
     missing = [problem for check in checks if (problem := check(cfg)) is not None]
     if missing:
         raise UserError("; ".join(missing))
@@ -111,6 +112,13 @@ def _missing_engine(cfg: DictConfig) -> str | None:
     from rsgrpo.rollouts.vllm.process import missing
 
     return missing()
+
+
+def _missing_logger(cfg: DictConfig) -> str | None:
+    target = None if OmegaConf.is_missing(cfg.logger, "_target_") else cfg.logger.get("_target_")
+    if target != "rsgrpo.loggers.followers.Wandb" or find_spec("wandb") is not None:
+        return None
+    return "logger=wandb needs the package wandb, which is not installed: pip install 'rsgrpo[wandb]'"
 
 
 def _missing_folder(cfg: DictConfig) -> str | None:

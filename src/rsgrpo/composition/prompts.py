@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from rsgrpo.command_line.terminal import say
 from rsgrpo.composition.alphabet import spelled_out
 from rsgrpo.data.cleaning import for_example, in_words
 from rsgrpo.data.dataset import UNWRAPPED
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
+from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward

@@ -8,9 +8,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from rsgrpo.command_line.terminal import terminal
 from rsgrpo.composition.assemble import Assembled
 from rsgrpo.composition.trainer import precision_of
+from rsgrpo.distributed.terminal import terminal
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.training.recipe import Recipe
 

@@ -35,6 +35,9 @@ class Row:
     """All columns of its table, also those that were not read."""
 
 
+TOO_LONG = "a whole number in it has more than 4,300 digits, which Python does not read"
+
+
 class Written(float):
     """A number of a JSON file, which remembers its digits: 0.00001, and 0.1 with more of them than a float has."""
 
@@ -117,7 +120,7 @@ def _json_lines(path: Path) -> Iterator[Row]:
         try:
             record = json.loads(line, parse_float=Written)
         except (ValueError, RecursionError) as error:
-            why = getattr(error, "msg", type(error).__name__)
+            why = "it is nested too deeply" if isinstance(error, RecursionError) else getattr(error, "msg", TOO_LONG)
             raise UserError(f"{where} is not JSON ({why}); write one JSON object a line: JSON Lines") from None
         if isinstance(record, list):
             raise UserError(f"{where} is a JSON array; write one object a line: JSON Lines")

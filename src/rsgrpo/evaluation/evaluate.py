@@ -8,6 +8,7 @@ from typing import Any
 
 from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields
+from rsgrpo.metrics.rollouts import sum_of_parts
 from rsgrpo.rewards.base import Pending, Reward, begin
 from rsgrpo.rollouts.engine import RolloutEngine, checked_groups
 from rsgrpo.types import Group, Prompt, Sampling, Score, ScoredGroup
@@ -69,6 +70,8 @@ class ProblemResult:
     """Completions that ran into `max_new_tokens`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What the data source knows of the problem, its level for example."""
+    parts: Mapping[str, float] = field(default_factory=dict)
+    """Sum over the completions of each part of the reward: how many had no box, or timed out."""
 
 
 def evaluate(
@@ -116,4 +119,5 @@ def _result(group: Group, scores: Sequence[Score]) -> ProblemResult:
         mean_tokens=sum(len(c.token_ids) for c in completions) / len(completions),
         truncated=sum(not c.finished for c in completions),
         facts=dict(group.prompt.problem.facts),
+        parts=sum_of_parts(scores),
     )

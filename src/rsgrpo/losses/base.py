@@ -12,7 +12,7 @@ from typing import ClassVar
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.losses.aggregation import Aggregation
 from rsgrpo.types import PackedRow, TokenStatistics
 
@@ -52,7 +52,8 @@ def checked_loss(loss: Loss, tokens: TokenStatistics, old_logprobs: Float[Tensor
     Raises:
         UserError: naming the class and what is wrong with its result.
     """
-    output: object = loss(tokens, old_logprobs, row)
+    with failures_name_their_place("loss", loss, "__call__"):
+        output: object = loss(tokens, old_logprobs, row)
     name, shape = type(loss).__name__, list(row.target_ids.shape)
     if not isinstance(output, LossOutput):
         raise UserError(

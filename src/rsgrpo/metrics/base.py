@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.types import StepReport
 
 Metric = Callable[[StepReport], Mapping[str, float]]
@@ -44,7 +44,8 @@ def record(metrics: Mapping[str, Metric], report: StepReport) -> dict[str, float
     """
     found: dict[str, float] = {}
     for key, metric in metrics.items():
-        said: object = metric(report)
+        with failures_name_their_place(f"callbacks.{key}", metric, "__call__"):
+            said: object = metric(report)
         if not isinstance(said, Mapping):
             raise UserError(f"callbacks.{key} returned {type(said).__name__}; return names and numbers: {{'a': 1.0}}")
         for name, value in said.items():

@@ -1,10 +1,10 @@
 """Reward, accuracy and length of the rollouts, before any filter."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rsgrpo.types import Outcome, StepReport
+from rsgrpo.types import Outcome, Score, StepReport
 
 
 class Rollouts:
@@ -48,7 +48,12 @@ def rollout_statistics(outcomes: Sequence[Outcome]) -> dict[str, float]:
 def reward_parts(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """Mean over all completions of each component and diagnostic of the reward; a score without it counts 0."""
     scores = [score for outcome in outcomes for score in outcome.scores]
+    return {name: total / len(scores) for name, total in sum_of_parts(scores).items()}
+
+
+def sum_of_parts(scores: Iterable[Score]) -> dict[str, float]:
+    """The sum of each component and diagnostic of the reward, by name."""
     sums: Counter[str] = Counter()
     for score in scores:
         sums.update(score.parts)
-    return {name: total / len(scores) for name, total in sorted(sums.items())}
+    return dict(sorted(sums.items()))

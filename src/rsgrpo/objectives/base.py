@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rsgrpo.errors import FieldError, UserError
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place
 from rsgrpo.types import Outcome
 
 PromptFloat = float | Float[Tensor, "P 1"]
@@ -196,10 +196,11 @@ def checked_advantages(
     """The objective's advantages, when they are what an objective must return, in the type of the rewards.
 
     Raises:
-        UserError: naming the objective's class and what is wrong with its result.
+        UserError: naming the objective's class and what is wrong with its result, or what it raised.
     """
     rewards = as_floats(rewards)  # a class of the user's need not inherit
-    advantages: object = objective.advantages(rewards.clone(), context)  # which it may change in place
+    with failures_name_their_place("objective", objective, "advantages"):
+        advantages: object = objective.advantages(rewards.clone(), context)  # which it may change in place
     name = type(objective).__name__
     if not isinstance(advantages, Tensor) or advantages.shape != rewards.shape:
         what = list(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__

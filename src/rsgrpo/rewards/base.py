@@ -7,9 +7,9 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, place_of, repr_of
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 from rsgrpo.verification.boxes import last_boxed
 
@@ -171,24 +171,12 @@ def _named(reward: Reward, prompt: Prompt) -> Iterator[None]:
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # of a user's function, which may raise anything
-        where = prompt.problem.origin or prompt.id
+        where, place = prompt.problem.origin or prompt.id, place_of(error, _module_of(reward))
         raise UserError(
-            f"reward: {name_of(reward)} raised {_repr(error)} on a completion of {where}; a reward scores every "
-            "text (RSGRPO_TRACEBACK=1 shows where it failed)"
+            f"reward: {name_of(reward)} raised {repr_of(error)} on a completion of {where}{place}; a reward scores "
+            "every text (RSGRPO_TRACEBACK=1 shows the traceback)"
         ) from error
 
-
-def _repr(error: BaseException) -> str:
-    """An exception in so many characters, whatever its own words are."""
-    try:
-        said = repr(error)
-    except Exception:
-        said = type(error).__name__
-    return said if len(said) <= LONGEST_SHOWN else f"{said[:LONGEST_SHOWN]}..."
-
-
-LONGEST_SHOWN = 300
-"""Characters of an exception in a sentence for the user."""
 
 LARGEST = 3.4e38
 """Of float32, in which advantages are trained and parts are logged."""
@@ -196,8 +184,17 @@ LARGEST = 3.4e38
 
 def name_of(reward: Reward) -> str:
     """The name of a reward's function or class."""
-    named = getattr(reward, "func", reward)  # of a function with its settings filled in
+    named = _code_of(reward)
     return getattr(named, "__name__", type(named).__name__)
+
+
+def _module_of(reward: Reward) -> str:
+    return _code_of(reward).__module__
+
+
+def _code_of(reward: Reward) -> Any:
+    """The function, or the object of a class."""
+    return getattr(reward, "func", reward)  # of a function with its settings filled in
 
 
 def checked_score(score: object, reward: Reward) -> Score:

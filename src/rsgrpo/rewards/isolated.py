@@ -13,6 +13,9 @@ from rsgrpo.rewards.base import Pending, Reward, name_of, show, wrong
 from rsgrpo.types import Completion, Group, Prompt, Score
 from rsgrpo.workers.pool import Program, Workers, default_count
 
+GIVE_UP_AFTER = 8
+"""Completions that a reward may lose its worker on, one after another, before its first verdict."""
+
 
 @dataclass(slots=True, kw_only=True)
 class IsolatedReward:
@@ -21,7 +24,8 @@ class IsolatedReward:
     A completion on which it hangs beyond the deadline scores 0 with the part `timeout`. One on which it ends its
     process three times, in fresh workers, or wants more memory than it may have, scores 0 with the part `error`. What
     it starts ends with its worker. A reward that raises, or returns what is no score, ends the run, as it does in the
-    trainer's own process. Each worker has a copy of the reward: what one remembers the others do not know.
+    trainer's own process; and so does one that has lost its worker on each of its first `GIVE_UP_AFTER` completions:
+    not the texts are at fault then. Each worker has a copy of the reward: what one remembers the others do not know.
 
     Raises:
         UserError: when the reward cannot be sent to another process.
@@ -35,6 +39,8 @@ class IsolatedReward:
     workers: int | None = None
     """Worker processes; null: one for each core of this process, at most 8."""
     _pool: Workers = field(init=False, repr=False, compare=False)
+    _lost: list[str] | None = field(init=False, repr=False, compare=False, default_factory=list)
+    """Why the completions so far got no verdict; None from the first verdict on."""
 
     def __post_init__(self) -> None:
         check_fields(self, timeout_s=(0.1, math.inf), memory_gib=(0.01, math.inf), workers=(1, math.inf))
@@ -75,8 +81,31 @@ class IsolatedReward:
 
     def _score(self, reply: Any) -> Score:
         if reply in ("timeout", "error"):
+            self._lose(reply)
             return wrong(reply)
         show(self.reward, reply["printed"])
         if "refused" in reply:
             raise UserError(reply["refused"])
-        return wrong("error") if "error" in reply else Score(**reply["score"])
+        if "error" in reply:
+            return wrong("error")
+        self._lost = None
+        return Score(**reply["score"])
+
+    def _lose(self, why: str) -> None:
+        """Count a completion without a verdict; refuse a reward that has never given one.
+
+        Raises:
+            UserError: saying what became of its workers.
+        """
+        if self._lost is None:
+            return
+        self._lost.append(why)
+        if len(self._lost) < GIVE_UP_AFTER:
+            return
+        hung = self._lost.count("timeout")
+        ended, hangs = GIVE_UP_AFTER - hung, f"hung beyond isolation.timeout_s={self.timeout_s:g} on {hung}"
+        what = [*([f"ended its worker process on {ended}"] if ended else []), *([hangs] if hung else [])]
+        raise UserError(
+            f"reward: {name_of(self.reward)} {' and '.join(what)} of its first {GIVE_UP_AFTER} completions and has "
+            f"scored none; mend it{', or give it longer' if hung else ''}"
+        )

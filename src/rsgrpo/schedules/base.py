@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
 from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, checked_advantages, needs_of
 from rsgrpo.schedules.driven import SCHEDULED, Driven, InForce, Value, driven, logged, replaced
@@ -77,7 +77,9 @@ class Schedule(ABC):
         target = driven(objective, loss, self.field)
         if target is None:
             return InForce(objective=objective, loss=loss, values={}, scale=self._scale(objective, None, None, context))
-        value = target.rounded(_checked(self, self.value(target.name, target.own, context), len(context.prompt_ids)))
+        with failures_name_their_place("schedule", self, "value"):
+            said = self.value(target.name, target.own, context)
+        value = target.rounded(_checked(self, said, len(context.prompt_ids)))
         if target.part == "loss":
             changed = loss if value is target.own else replaced(loss, target.name, value)
             scale = self._scale(objective, None, None, context)
@@ -99,7 +101,7 @@ class Schedule(ABC):
         target = self._of_objective(objective)
         if target is None or not self.changes_value:
             return [objective]
-        ends = [target.rounded(end) for end in self.extremes(target.name, target.own)]
+        ends = [target.rounded(end) for end in self._extremes(target)]
         return [objective, *(self.with_value(objective, target.name, end) for end in ends if end != target.own)]
 
     def check(self, objective: Objective, completions: int, loss: Loss | None = None) -> None:
@@ -124,7 +126,7 @@ class Schedule(ABC):
             target = None
         if self.rescale == "times_beta" and (target is None or target.name != "beta"):
             raise UserError(_NO_BETA)
-        ends = [] if target is None else self.extremes(target.name, target.own)
+        ends = [] if target is None else self._extremes(target)
         for end in ends if self.changes_value else ():
             assert target is not None
             value = torch.full((2, 1), float(end), dtype=torch.float64) if self.per_prompt else end
@@ -149,7 +151,7 @@ class Schedule(ABC):
                 f"schedule.field={target.name} is a number of the loss, which is the same for all prompts; use "
                 "schedule=linear, or a field of the objective"
             )
-        for end in self.extremes(target.name, target.own):
+        for end in self._extremes(target):
             try:
                 replaced(loss, target.name, target.rounded(end))
             except FieldError as error:
@@ -162,8 +164,15 @@ class Schedule(ABC):
         except UserError:
             return None
 
+    def _extremes(self, target: Driven) -> Sequence[float]:
+        with failures_name_their_place("schedule", self, "extremes"):
+            return self.extremes(target.name, target.own)
+
     def _with(self, objective: Objective, target: Driven, value: Value) -> Objective:
-        return objective if value is target.own else self.with_value(objective, target.name, value)
+        if value is target.own:
+            return objective
+        with failures_name_their_place("schedule", self, "with_value"):
+            return self.with_value(objective, target.name, value)
 
     def _scale(
         self, objective: Objective, target: Driven | None, value: Value | None, context: AdvantageContext
@@ -176,7 +185,7 @@ class Schedule(ABC):
         values = [value]
         if self.per_prompt and target is not None:
             # The mean of both ends, so that one number holds for all prompts and for the whole run.
-            values = [target.rounded(end) for end in self.extremes(target.name, target.own)]
+            values = [target.rounded(end) for end in self._extremes(target)]
 
         def under(value: Value | None) -> Objective:
             return objective if target is None or value is None else self._with(objective, target, value)

@@ -11,7 +11,6 @@ from rich.progress import track
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.score_table import print_scores
-from rsgrpo.command_line.terminal import say
 from rsgrpo.composition.compose import build_as, build_reward
 from rsgrpo.composition.machine import check_run_folder
 from rsgrpo.composition.prompts import readable
@@ -20,6 +19,7 @@ from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.dataset import id_of
 from rsgrpo.data.fields import gold_of
 from rsgrpo.data.rows import Row, read_rows, text_of, value_at
+from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import begin, close
 from rsgrpo.types import Completion, Group, Problem, Prompt

@@ -19,7 +19,6 @@ from rsgrpo.checkpoints.unpickling import check_weights_only, load_weights_only
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
-from rsgrpo.command_line.terminal import say
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import assemble, describe_run
 from rsgrpo.composition.compose import build_recipe
@@ -29,6 +28,7 @@ from rsgrpo.composition.summary import say_what_runs
 from rsgrpo.composition.trainer import is_sharded
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
+from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext, checked_advantages

@@ -11,9 +11,10 @@ from lightning.pytorch.core.optimizer import LightningOptimizer
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
+from rsgrpo.batching.filters import reasons
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.losses.base import Loss, checked_loss
 from rsgrpo.rewards.base import Pending, answers, begin
@@ -22,7 +23,7 @@ from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import stage
 from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
-from rsgrpo.training.selection import Selection, advantage_context, checked_filter
+from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
 from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
 
@@ -124,7 +125,7 @@ class RLModule(RunModule):
     @stage("advantage")
     def filter(self, outcomes: Sequence[Outcome]) -> list[str | None]:
         """Why each group is dropped, None for those that are kept."""
-        return checked_filter(self.recipe.filter(outcomes), outcomes, self.recipe.filter)
+        return reasons(self.recipe.filter, outcomes)
 
     @stage("advantage")
     def advantages(self, outcomes: Sequence[Outcome], dropped: Sequence[str | None]) -> Selection:
@@ -149,7 +150,8 @@ class RLModule(RunModule):
     @stage("advantage")
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """What was learnt of each prompt, those of dropped groups too, for its next visit."""
-        self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
+        with failures_name_their_place("schedule", self.recipe.schedule, "observe"):
+            self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
         if "history" in self.recipe.needs:
             self.history.observe(outcomes, self.iteration + 1)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
-from rsgrpo.errors import FieldError
+from rsgrpo.errors import FieldError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_fields
 from rsgrpo.losses.base import Loss
@@ -76,11 +76,16 @@ class Recipe:
 
         Only parts that decide for all ranks alike, whose state is therefore the same on every rank.
         """
-        return {
-            name: getattr(self, name).state_dict() for name in STATEFUL if hasattr(getattr(self, name), "state_dict")
-        }
+        state = {}
+        for name in STATEFUL:
+            part = getattr(self, name)
+            if hasattr(part, "state_dict"):
+                with failures_name_their_place(name, part, "state_dict"):
+                    state[name] = part.state_dict()
+        return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a checkpoint."""
         for name, learnt in state.items():
-            getattr(self, name).load_state_dict(learnt)
+            with failures_name_their_place(name, getattr(self, name), "load_state_dict"):
+                getattr(self, name).load_state_dict(learnt)

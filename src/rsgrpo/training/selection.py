@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.errors import UserError
 from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import AdvantageContext, PromptHistory
 from rsgrpo.types import Outcome
@@ -31,25 +30,6 @@ class Selection:
     def kept(self) -> list[int]:
         """The places of the kept groups among `outcomes`, in order: the rows of `advantages`."""
         return [place for place, reason in enumerate(self.dropped) if reason is None]
-
-
-def checked_filter(dropped: object, outcomes: Sequence[Outcome], filter_: object) -> list[str | None]:
-    """What a filter says of the groups, when it says something of each.
-
-    Raises:
-        UserError: naming the class and what it returned.
-    """
-    name = type(filter_).__name__
-    if not isinstance(dropped, list | tuple) or len(dropped) != len(outcomes):
-        got = f"{len(dropped)} entries" if isinstance(dropped, list | tuple) else type(dropped).__name__
-        raise UserError(
-            f"filter: {name} returned {got} for {len(outcomes)} groups; return a list with None for each group that "
-            "is kept and a reason for each that is dropped"
-        )
-    wrong = next((reason for reason in dropped if reason is not None and not isinstance(reason, str)), None)
-    if wrong is not None:
-        raise UserError(f"filter: {name} returned {wrong!r} for a group; return None to keep it, or a reason as text")
-    return list(dropped)
 
 
 def advantage_context(

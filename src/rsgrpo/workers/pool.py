@@ -8,7 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing import Pipe
@@ -59,6 +59,7 @@ class Workers:
     def __init__(self, count: int, program: Program, *, timeout_s: float) -> None:
         self.count, self.program, self.timeout_s = count, program, timeout_s
         self.restarts = 0
+        self._closing = False
         self._tasks: queue.SimpleQueue[tuple[Sequence[Any], Future[list[Any]]] | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._processes: dict[int, _Process] = {}
@@ -79,12 +80,16 @@ class Workers:
         return [process.pid for process in list(self._processes.values()) if process.alive]
 
     def close(self) -> None:
-        """End all processes once what was submitted is done. The next question starts new ones."""
+        """End all processes at once: what they have not answered is cancelled. The next question starts new ones."""
+        self._closing = True
         for _ in self._threads:
             self._tasks.put(None)
+        for process in list(self._processes.values()):
+            process.stop()
         for thread in self._threads:
             thread.join()
         self._threads = []
+        self._closing = False
 
     def _serve(self, number: int) -> None:
         try:
@@ -98,9 +103,15 @@ class Workers:
             self._end(number)
 
     def _ask(self, number: int, question: Any) -> Any:
-        """The reply to one question, whatever happens to the worker."""
+        """The reply to one question, whatever happens to the worker.
+
+        Raises:
+            CancelledError: when the pool is closed meanwhile.
+        """
         message = self.program.encode(question)
         for _ in range(ATTEMPTS):
+            if self._closing:
+                raise CancelledError
             process = self._processes.get(number) or self._start(number)
             try:
                 reply = process.ask(message, self.timeout_s)
@@ -186,10 +197,14 @@ class _Process:
             return self._process.wait(timeout=1.0) < 0
         return False
 
-    def kill(self) -> None:
-        """End the process, and those that it has started."""
+    def stop(self) -> None:
+        """End the process, and those that it has started; whoever waits for its reply is told by the connection."""
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+
+    def kill(self) -> None:
+        """End the process, those that it has started, and the connection."""
+        self.stop()
         self._process.wait()
         with suppress(OSError):
             self.connection.close()

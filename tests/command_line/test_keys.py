@@ -1,0 +1,93 @@
+"""Keys that the chosen configuration has not, and where they are."""
+
+import re
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+from rsgrpo.command_line.arguments import read_command_line
+from rsgrpo.command_line.keys import ALSO, FOREIGN, SECTIONS, dotted, unknown_key
+from rsgrpo.errors import UserError
+
+CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        ("batch_size", "batching.prompts_per_iteration"),
+        ("n", "batching.completions_per_prompt"),
+        ("lr", "optimizer.lr"),
+        ("learning_rate", "optimizer.lr"),
+        ("temperature", "sampling.temperature"),
+        ("max_tokens", "sampling.max_new_tokens"),
+        ("gpus", "trainer.devices, with trainer=fsdp2"),
+        ("epochs", "batching.epochs (passes over the rollouts of an iteration), or iterations (of the run)"),
+        ("max_steps", "iterations"),
+    ],
+)
+@pytest.mark.parametrize("chosen", [[], ["model=qwen3_4b"], ["experiment=smoke"], ["objective=grpo"]])
+def test_a_word_of_another_trainer_is_answered_with_ours(word: str, meant: str, chosen: list[str]) -> None:
+    assert unknown_key(word, CONF, chosen) == f"{word}: no such key; did you mean {meant}?"
+
+
+def test_every_key_of_the_tables_exists() -> None:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        present = dotted(OmegaConf.to_container(compose("config"), resolve=False))
+    assert {*FOREIGN.values(), *ALSO} <= present | {"ckpt"}
+    assert {key for said in SECTIONS.values() for key in re.findall(r"(\w+\.\w+)=", said)} <= present
+
+
+@pytest.mark.parametrize("key", ["kl", "kl_coef", "loss.kl_coef"])
+def test_there_is_no_kl_penalty(key: str) -> None:
+    assert unknown_key(key, CONF) == f"{key}: no such key; the objective has no KL penalty, so leave it out"
+
+
+@pytest.mark.parametrize("key", ["reward.isolated", "reward.isolation.workers", "reward.rewards.math_verify.isolated"])
+def test_a_built_in_reward_needs_no_isolation(key: str) -> None:
+    said = unknown_key(key, CONF, ["reward=weighted"])
+    assert said is not None
+    assert said.startswith(f"{key}: no such key; it is for rewards of your own (reward=custom)")
+
+
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("optimizer=sgd", r"optimizer\.lr=1e-5"),
+        ("batching=big", r"batching\.prompts_per_iteration=64"),
+        ("sampling=greedy", r"sampling\.temperature=0\.6"),
+        ("optimizer=sgd,adamw", r"optimizer\.lr=1e-5"),
+        ("optimizer=null", r"optimizer\.lr=1e-5"),
+        ("+optimizer=sgd", r"optimizer\.lr=1e-5"),
+    ],
+)
+def test_a_section_takes_no_single_value(word: str, says: str) -> None:
+    with pytest.raises(UserError, match=rf"^{re.escape(word)}: \w+ is no group with choices.*{says}"):
+        read_command_line([word], CONF)
+
+
+@pytest.mark.parametrize("word", ["optimizer={lr:1e-3}", "optimizer.lr=1e-3", "+reward@reward.rewards.x=custom"])
+def test_keys_of_a_section_are_taken(word: str) -> None:
+    assert read_command_line([word], CONF).words == [word]
+
+
+@pytest.mark.parametrize("word", ["+objective=grpo", "++objective=grpo", "+schedule=linear", "+experiment=smoke"])
+def test_a_group_is_swapped_without_a_plus(word: str) -> None:
+    with pytest.raises(UserError, match=rf"; swap it without the \+: {word.lstrip('+')}$"):
+        read_command_line([word], CONF)
+
+
+@pytest.mark.parametrize(
+    ("key", "chosen", "says"),
+    [
+        ("objective.estimator", "objective=grpo", "objective=mahdavi, objective=pkpo and objective=rs_grpo have it"),
+        ("objective.beta", "objective=grpo", "objective=entropic and objective=rs_grpo have it"),
+        ("reward.buffer", "reward=custom", "reward=overlong has it"),
+        ("rollout.max_gap", "rollout=hf", "rollout=vllm has it"),
+        ("schedule.curve", "schedule=constant", "schedule=adaptive has it"),
+    ],
+)
+def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
+    assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, the chosen one has not; leave it out"
