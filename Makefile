@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test processors lint check golden bases figures vllm gpu gpu-smoke clean
+.PHONY: help train test processors lint types check golden bases figures vllm gpu gpu-smoke clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -37,8 +37,10 @@ lint: $(VENV)/.installed  ## Style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-check: lint test  ## Lint, types and the default tests
-	$(BIN)/pyright
+types: $(VENV)/.installed  ## Types, with pyright
+	$(BIN)/python -m pyright
+
+check: lint types test  ## Lint, types and the default tests
 
 golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (say why in the CHANGELOG)
 	WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
