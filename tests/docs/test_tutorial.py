@@ -12,7 +12,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
-COMMANDS = re.findall(r"^    ((?:python|tensorboard) .*)$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^    ((?:python|tensorboard) .*)$", re.sub(r" \\\n *", " ", PAGE), re.MULTILINE)
 
 pytestmark = pytest.mark.slow
 
