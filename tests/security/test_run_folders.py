@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from torch.distributed import checkpoint as shards
+from torch.distributed.checkpoint import state_dict_saver
 
 from rsgrpo import run_folder
 from rsgrpo.checkpoints.unpickling import check_weights_only
@@ -35,8 +35,8 @@ def resume(run: Path, *words: str) -> None:
     """What `python run.py ckpt=RUN WORDS` does before anything of its configuration is built."""
     given = [f"ckpt={run}", *words]
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        words = [*with_settings_of_run(given), "logger.save_dir=null"]  # Hydra's own to tell, once it runs
-        check_targets(compose("config", words), given, CONF)
+        settings = [*with_settings_of_run(given), "logger.save_dir=null"]  # Hydra's own to tell, once it runs
+        check_targets(compose("config", settings), given, CONF)
 
 
 # Classes
@@ -85,7 +85,7 @@ def test_classes_of_this_project_need_no_word(tmp_path: Path) -> None:
 def test_what_a_module_of_ours_has_imported_is_not_ours() -> None:
     assert is_ours("rsgrpo.batching.filters.DropEqualRewards")
     assert not is_ours("rsgrpo.main.os.system")
-    assert not is_ours("rsgrpo.composition.machine.checkpoints.clear")  # a function: no setting names one
+    assert not is_ours("rsgrpo.composition.policy.checkpoints.clear")  # a function: no setting names one
     assert not is_ours("rsgrpo.composition.machine.Path")
     assert not is_ours("rsgrpo_of_mine.Reward")
 
@@ -135,7 +135,7 @@ def beside_the_shards(trap: Trap, state: Path) -> None:
 def whole_shards(state: Path, **more: object) -> None:
     content = {"weight": torch.zeros(4), "step": torch.tensor(1.0), "learnt": {"p": [0.5, 1.0]}, **more}
     with warnings.catch_warnings(action="ignore"):  # one process, and torch says so
-        shards.save(content, checkpoint_id=state, no_dist=True)
+        state_dict_saver.save(content, checkpoint_id=state, no_dist=True)
     torch.save({"loops": {"iteration": 1}}, state / "meta.pt")
 
 

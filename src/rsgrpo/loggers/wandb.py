@@ -36,7 +36,7 @@ class Wandb(WandbLogger):
         **lightnings: Any,
     ) -> None:
         super().__init__(save_dir=save_dir, project=project, name=name, offline=offline, **lightnings)
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         check_passed_on(lightnings, WandbLogger, wandb.init)
         self.run = Path(save_dir)
@@ -45,7 +45,7 @@ class Wandb(WandbLogger):
     @rank_zero_experiment
     def experiment(self) -> Any:
         """W&B's run. That of an earlier job of this process is finished first."""
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         if self._experiment is None:
             self._wandb_init["id"] = self._id = self._id or run_folder.run_id(self.run)

@@ -169,7 +169,7 @@ def _on_floats(formula: Callable[..., Any]) -> Callable[..., Any]:
     def advantages(self: Objective, rewards: Tensor, context: AdvantageContext) -> Any:
         return formula(self, as_floats(rewards), context)
 
-    advantages.__wrapped_formula__ = formula  # pyright: ignore[reportFunctionMemberAccess]
+    advantages.__wrapped_formula__ = formula  # pyright: ignore[reportAttributeAccessIssue]
     return advantages
 
 
