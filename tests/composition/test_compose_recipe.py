@@ -7,7 +7,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from rsgrpo.composition.compose import MEMBERS, build, build_recipe, check_members
+from rsgrpo.composition.build import build
+from rsgrpo.composition.recipe import MEMBERS, build_recipe, check_members
 from rsgrpo.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from hydra import compose, initialize_config_dir
 
-from rsgrpo.composition.compose import build_reward
+from rsgrpo.composition.reward import build_reward
 from rsgrpo.errors import UserError
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.isolated import IsolatedReward

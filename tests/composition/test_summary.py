@@ -5,7 +5,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
-from rsgrpo.composition.compose import build_recipe
+from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.composition.summary import Sizes, summary
 from rsgrpo.rewards.base import close
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from rsgrpo.composition.compose import build
+from rsgrpo.composition.build import build
 from rsgrpo.composition.targets import unknown_target
 from rsgrpo.errors import UserError
 

@@ -19,8 +19,10 @@ from hydra.utils import get_class, get_method, get_object, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.composition.build import build
 from rsgrpo.composition.callbacks import build_callbacks
-from rsgrpo.composition.compose import RECIPE_GROUPS, build, build_recipe, build_reward
+from rsgrpo.composition.recipe import RECIPE_GROUPS, build_recipe
+from rsgrpo.composition.reward import build_reward
 from rsgrpo.composition.trainer import OURS, build_sharding
 from rsgrpo.data.maths import Maths
 from rsgrpo.distributed.sharding import Sharding

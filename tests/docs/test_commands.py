@@ -16,7 +16,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.command_line.arguments import CommandLine, read_command_line
-from rsgrpo.composition.compose import build_recipe
+from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 from rsgrpo.main import explain
 

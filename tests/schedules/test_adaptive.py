@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from rsgrpo.composition.compose import build
+from rsgrpo.composition.build import build
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.entropic import beta_of_kl
 from rsgrpo.objectives.maxpo import MaxPO

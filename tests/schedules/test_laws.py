@@ -8,7 +8,7 @@ import torch
 from hydra.utils import get_class
 from torch import Tensor
 
-from rsgrpo.composition.compose import build
+from rsgrpo.composition.build import build
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.maxpo import MaxPO

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerBase
 
-from rsgrpo.composition.compose import build
+from rsgrpo.composition.build import build
 from rsgrpo.data.source import DataSource, Split
 from rsgrpo.errors import UserError
 from rsgrpo.pretraining.corpus import Corpus

@@ -6,7 +6,7 @@ import lightning
 from omegaconf import DictConfig
 
 from rsgrpo.callbacks.metrics import StepMetrics
-from rsgrpo.composition.compose import build_callable
+from rsgrpo.composition.build import build_callable
 from rsgrpo.errors import UserError, field_errors_name_their_key
 from rsgrpo.metrics.base import Metric
 from rsgrpo.training.recipe import Recipe

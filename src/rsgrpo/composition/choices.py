@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rsgrpo.command_line.arguments import words_of_job
-from rsgrpo.composition.compose import build
+from rsgrpo.composition.build import build
 from rsgrpo.errors import FieldError, UserError, keyed
 from rsgrpo.objectives.base import Objective
 

@@ -13,7 +13,7 @@ from rich.progress import Progress as Bar
 from rich.progress import TextColumn, TimeRemainingColumn
 
 from rsgrpo import checkpoints
-from rsgrpo.composition.compose import build
+from rsgrpo.composition.build import build
 from rsgrpo.distributed.terminal import say, terminal
 from rsgrpo.errors import UserError, field_errors_name_their_key
 from rsgrpo.models.lora import LoRA

@@ -8,7 +8,7 @@ from typing import Literal
 from omegaconf import DictConfig
 
 from rsgrpo.command_line.keys import FOREIGN
-from rsgrpo.composition.compose import build_as
+from rsgrpo.composition.build import build_as
 from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key
 from rsgrpo.fields import check_fields
 

@@ -11,18 +11,18 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig
 
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.composition.build import build
 from rsgrpo.composition.callbacks import build_callbacks
-from rsgrpo.composition.compose import build
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.distributed.strategy import FSDP2
 from rsgrpo.errors import UserError
 from rsgrpo.loggers.metrics_file import MetricsFile
+from rsgrpo.training.lightning_trainer import lightning_trainer
 from rsgrpo.training.recipe import Recipe
 
 T = TypeVar("T")
@@ -71,25 +71,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
     _check_place(loggers[-1], run)
     callbacks = build_callbacks(cfg, recipe)
     try:
-        return lightning.Trainer(
-            **settings,
-            max_epochs=-1,
-            logger=loggers,
-            callbacks=callbacks,
-            val_check_interval=recipe.evaluation.every,
-            check_val_every_n_epoch=None,
-            limit_val_batches=0,
-            num_sanity_val_steps=0,
-            log_every_n_steps=1,
-            use_distributed_sampler=False,
-            inference_mode=False,  # gathered weights that are inference tensors could not be trained
-            enable_progress_bar=False,
-            enable_checkpointing=any(
-                isinstance(callback, Checkpoint) for callback in callbacks
-            ),  # else Lightning's own
-            enable_model_summary=False,
-            default_root_dir=run,
-        )
+        return lightning_trainer(recipe, run, callbacks, loggers, **settings)
     except (ValueError, TypeError, MisconfigurationException) as error:
         raise UserError(f"trainer: {' '.join(str(error).split())}") from error
 

@@ -70,6 +70,20 @@ def shipped_base(recipe: Pretraining) -> Path | None:
     return None
 
 
+def shipped(task: str, seed: int) -> Path:
+    """The Hugging Face folder of a base that comes with the package, `countdown` and 0 for example.
+
+    Raises:
+        UserError: when none of that name comes with it, or its folder is damaged.
+    """
+    if task not in TASKS or seed not in SEEDS:
+        raise UserError(f"no base {task}-{seed} comes with rsgrpo; there are {', '.join(TASKS)} with seeds 0 to 2")
+    folder = SHIPPED / f"{task}-{seed}"
+    if problem := _manifest_damage(folder) or checkpoints.damage(folder):
+        raise UserError(f"the base {folder} that comes with rsgrpo is damaged: {problem}; install rsgrpo anew")
+    return folder
+
+
 def make_base(recipe: Pretraining, folder: Path, progress: Progress, *, key: str) -> None:
     """Pretrain a base into `folder`, which exists only once it is whole.
 

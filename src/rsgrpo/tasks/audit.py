@@ -12,6 +12,7 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
 from rsgrpo.analysis.audit_table import print_audit
 from rsgrpo.audit import report
+from rsgrpo.composition.build import build_as
 from rsgrpo.composition.choices import (
     composed_objective,
     every_objective,
@@ -20,7 +21,6 @@ from rsgrpo.composition.choices import (
     objective_names,
     refusal,
 )
-from rsgrpo.composition.compose import build_as
 from rsgrpo.composition.machine import check_run_folder, set_threads
 from rsgrpo.composition.settings import AuditSettings
 from rsgrpo.errors import FieldError, UserError

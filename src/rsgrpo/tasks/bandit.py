@@ -16,8 +16,8 @@ from rsgrpo.analysis.bandit_figures import draw_bandit
 from rsgrpo.analysis.bandit_table import print_bandit
 from rsgrpo.bandit.play import Bandit, play
 from rsgrpo.bandit.trajectories import Trajectories
+from rsgrpo.composition.build import build, build_as
 from rsgrpo.composition.choices import every_objective, is_set, named_objective, refusal
-from rsgrpo.composition.compose import build, build_as
 from rsgrpo.composition.machine import check_run_folder, set_threads
 from rsgrpo.composition.settings import BanditSettings
 from rsgrpo.errors import FieldError, UserError

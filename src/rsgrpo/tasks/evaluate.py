@@ -8,9 +8,9 @@ from rich.console import Console
 
 from rsgrpo.analysis.summary import print_evaluation
 from rsgrpo.composition.assemble import Assembled, assemble, describe_run
-from rsgrpo.composition.compose import build_recipe
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
+from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.composition.summary import say_what_runs
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 from rsgrpo.command_line.arguments import groups_chosen, line_of_job, words_of_job
 from rsgrpo.command_line.keys import unknown_key
 from rsgrpo.command_line.same_run import is_at
-from rsgrpo.composition.compose import build_as
+from rsgrpo.composition.build import build_as
 from rsgrpo.composition.origins import Origin, origins
 from rsgrpo.composition.settings import ExplainSettings
 from rsgrpo.errors import UserError

@@ -9,7 +9,7 @@ from rich.console import Console
 from rsgrpo import run_folder
 from rsgrpo.analysis.lemmas import draw_lemmas, print_lemmas
 from rsgrpo.bandit.lemmas import check_lemmas, random_bandits
-from rsgrpo.composition.compose import build_as
+from rsgrpo.composition.build import build_as
 from rsgrpo.composition.machine import check_run_folder, set_threads
 from rsgrpo.composition.settings import LemmaSettings
 

@@ -11,9 +11,10 @@ from rich.progress import track
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.score_table import print_scores
-from rsgrpo.composition.compose import build_as, build_reward
+from rsgrpo.composition.build import build_as
 from rsgrpo.composition.machine import check_run_folder
 from rsgrpo.composition.prompts import readable
+from rsgrpo.composition.reward import build_reward
 from rsgrpo.composition.settings import ScoreSettings
 from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.dataset import id_of

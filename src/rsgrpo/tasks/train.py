@@ -21,9 +21,9 @@ from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import assemble, describe_run
-from rsgrpo.composition.compose import build_recipe
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
+from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.composition.summary import say_what_runs
 from rsgrpo.composition.trainer import is_sharded
 from rsgrpo.distributed import ranks

@@ -1,18 +1,20 @@
 """Everything that defines a training run, but the policy and the machine."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from rsgrpo.batching.filters import GroupFilter
+from rsgrpo.batching.filters import DropEqualRewards, GroupFilter
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.errors import FieldError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_fields
 from rsgrpo.losses.base import Loss
+from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.objectives.base import NEEDS, Objective, needs_of
 from rsgrpo.rewards.base import FindsAnswers, Reward
 from rsgrpo.schedules.base import Schedule
+from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.types import Sampling
 
@@ -29,16 +31,16 @@ class Recipe:
     """
 
     objective: Objective
-    schedule: Schedule
-    loss: Loss
-    filter: GroupFilter
+    schedule: Schedule = field(default_factory=Constant)
+    loss: Loss = field(default_factory=ClipLoss)
+    filter: GroupFilter = field(default_factory=DropEqualRewards)
     reward: Reward
     batching: BatchPlan
     sampling: Sampling
     optimizer: AdamW
     evaluation: EvaluationPlan
     iterations: int
-    seed: int
+    seed: int = 0
 
     def __post_init__(self) -> None:
         check_fields(self, iterations=(1, float("inf")), seed=(0, float("inf")))

@@ -1,9 +1,9 @@
-"""Configuration -> objects. Every message for a user's mistake is made here or in the class that refuses the value."""
+"""One section of a configuration -> its object. What Hydra raises becomes a sentence that names the key."""
 
 import inspect
 import re
 from collections.abc import Collection
-from dataclasses import fields, is_dataclass
+from dataclasses import is_dataclass
 from typing import Any, TypeVar, cast
 
 from hydra._internal.utils import _locate
@@ -11,158 +11,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from rsgrpo.batching.filters import GroupFilter
-from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.command_line.keys import shown
 from rsgrpo.composition.targets import unknown_target
-from rsgrpo.data.source import DataSource
-from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
-from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
 from rsgrpo.fields import check_arguments, check_values
-from rsgrpo.losses.base import Loss
-from rsgrpo.rewards.base import Reward
-from rsgrpo.rewards.isolated import IsolatedReward
-from rsgrpo.rollouts.engine import RolloutEngine
-from rsgrpo.schedules.base import Schedule
-from rsgrpo.training.optimizer import AdamW
-from rsgrpo.training.recipe import Recipe
-from rsgrpo.types import Sampling
 
 T = TypeVar("T")
-
-RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "batching", "sampling", "optimizer")
-
-MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
-    "schedule": (Schedule, ("check", "in_force", "observe", "state_dict", "load_state_dict")),
-    "loss": (Loss, ("__call__", "aggregation")),
-    "filter": (GroupFilter, ("__call__",)),
-    "reward": (Reward, ("__call__",)),
-    "data": (DataSource, ("max_prompt_tokens", "split", "removed")),
-    "rollout": (RolloutEngine, ("generate", "load_policy", "parity", "make_room", "close")),
-    **{
-        group: (kind, tuple(spec.name for spec in fields(kind)))
-        for group, kind in (
-            *(("batching", BatchPlan), ("sampling", Sampling)),
-            *(("optimizer", AdamW), ("eval", EvaluationPlan)),
-        )
-    },
-}
-"""What the run asks of the object that a group configures, which may be of a class of the user's own."""
-
-
-def build_recipe(cfg: DictConfig) -> Recipe:
-    """The training recipe of a configuration.
-
-    Raises:
-        UserError: naming the key that is wrong and the cure.
-    """
-    parts: dict[str, Any] = {name: build(cfg, name) for name in RECIPE_GROUPS if name != "filter"}
-    parts["filter"] = build_callable(cfg, "filter", arguments=1)
-    if not callable(getattr(parts["objective"], "advantages", None)):
-        raise UserError(
-            f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
-            "inherit from rsgrpo.objectives.base.Objective"
-        )
-    reward, evaluation = build_reward(cfg), build(cfg, "eval")
-    for group, made in {**parts, "eval": evaluation}.items():
-        check_members(cfg, group, made)
-    with failures_name_their_place("schedule", parts["schedule"], "check"):
-        parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt, parts["loss"])
-    with field_errors_name_their_key(""):
-        return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
-
-
-def check_members(cfg: DictConfig, group: str, made: Any) -> None:
-    """Refuse an object of another kind than its group is made of, before the run asks it for what it does not have.
-
-    Raises:
-        UserError: naming the class and what it lacks.
-    """
-    _refuse_lack(cfg, group, [name for name in MEMBERS.get(group, (object, ()))[1] if not hasattr(made, name)])
-
-
-def _refuse_lack(cfg: DictConfig, group: str, lacking: list[str]) -> None:
-    kind, members = MEMBERS.get(group, (object, ()))
-    if lacking:
-        raise UserError(
-            f"{group}._target_={cfg[group]._target_} has no {lacking[0]}; give it all of "
-            f"{kind.__module__}.{kind.__qualname__}: {', '.join(members)}"
-        )
-
-
-def check_methods(cfg: DictConfig, group: str, factory: Any) -> None:
-    """Refuse a class that lacks a method of its group, before there is an object of it.
-
-    Raises:
-        UserError: naming the class and what it lacks.
-    """
-    cls = getattr(factory, "func", None)
-    if isinstance(cls, type) and not hasattr(cls, "__getattr__"):
-        kind, members = MEMBERS[group]
-        methods = [name for name in members if callable(getattr(kind, name, None))]
-        _refuse_lack(cfg, group, [name for name in methods if not hasattr(cls, name)])
-
-
-def build_reward(cfg: DictConfig) -> Reward:
-    """The reward of a configuration, in which a `_target_` may also be a plain function (prompt, completion) -> Score.
-
-    Raises:
-        UserError: naming the key that is wrong and the cure.
-    """
-    cfg = cast(DictConfig, OmegaConf.create({"reward": OmegaConf.to_container(cfg.reward, resolve=True)}))
-    isolated = _prepare(cfg, "reward")
-    try:
-        reward = build(cfg, "reward")
-        check_members(cfg, "reward", reward)
-    except UserError as error:
-        words = str(error)
-        for key in isolated:  # the user knows nothing of the class around his own
-            settings = re.compile(rf"\b{re.escape(key)}\.(?:reward([.:])|(timeout_s|memory_gib|workers)\b)")
-            words = settings.sub(lambda m, key=key: key + (m[1] or f".isolation.{m[2]}"), words)
-        raise UserError(words) from error
-    return reward
-
-
-def _prepare(parent: DictConfig, name: str) -> list[str]:
-    """Keep functions, which Hydra would call, and put what asks for it by `isolated: true` into worker processes.
-
-    Returns:
-        The keys of the isolated rewards, outer ones last.
-    """
-    node = parent[name]
-    if not isinstance(node, DictConfig):
-        return []
-    children = [child for child in node if not OmegaConf.is_missing(node, child)]
-    isolated = [key for child in children for key in _prepare(node, str(child))]
-    key = node._get_full_key(None)
-    asked = "isolated" in node
-    isolates, isolation = node.pop("isolated", False), node.pop("isolation", {})
-    if not isinstance(isolates, bool):
-        raise UserError(f"{key}.isolated={isolates} must be true or false; try {key}.isolated=true")
-    _check_isolation(isolation, f"{key}.isolation")
-    idle = [] if isolates else [name for name, value in isolation.items() if value != ISOLATION[str(name)]]
-    if idle:
-        raise UserError(
-            f"{key}.isolation.{idle[0]}={shown(isolation[idle[0]])} means nothing without workers of its own; add "
-            f"{'' if asked else '+'}{key}.isolated=true, or leave it out"
-        )
-    keep_function(node, arguments=2)
-    if isolates:
-        parent[name] = {"_target_": "rsgrpo.rewards.isolated.IsolatedReward", "reward": node, **isolation}
-        isolated.append(key)
-    return isolated
-
-
-ISOLATION = {spec.name: spec.default for spec in fields(IsolatedReward) if spec.init and spec.name != "reward"}
-"""The settings of isolation, as they are when nothing is said."""
-
-
-def _check_isolation(isolation: Any, key: str) -> None:
-    if not isinstance(isolation, DictConfig | dict):
-        raise UserError(f"{key}={shown(isolation)}: it has keys of its own; try {key}.timeout_s=10")
-    unknown = next((str(name) for name in isolation if name not in ISOLATION), None)
-    if unknown is not None:
-        raise UserError(f"{key}.{unknown}: no such key, {key} has {', '.join(ISOLATION)}; remove {key}.{unknown}")
 
 
 def keep_function(node: DictConfig, *, arguments: int) -> None:
