@@ -30,7 +30,7 @@ LEVELS = (
     ("composition", "fitting"),
     ("tasks",),
     ("main",),
-    ("run",),
+    ("run", "__init__"),
 )
 """The rooms from the ground up. A room may import itself and any room of a lower level: never a neighbour, never up."""
 

@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from rsgrpo.composition.build import build
-from rsgrpo.composition.recipe import MEMBERS, build_recipe, check_members
+from rsgrpo.composition.members import MEMBERS, check_members
+from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"

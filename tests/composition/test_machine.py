@@ -8,7 +8,7 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from rsgrpo.composition.machine import check_machine
-from rsgrpo.composition.recipe import check_methods
+from rsgrpo.composition.members import check_methods
 from rsgrpo.errors import UserError
 from rsgrpo.rollouts.hf import HFEngine
 

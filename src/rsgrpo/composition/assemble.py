@@ -17,9 +17,9 @@ from rsgrpo.command_line.same_run import config_hash
 from rsgrpo.composition.alphabet import check_alphabet
 from rsgrpo.composition.build import build, check_partial
 from rsgrpo.composition.machine import set_threads
+from rsgrpo.composition.members import check_members, check_methods
 from rsgrpo.composition.policy import check_policy, load_policy
 from rsgrpo.composition.prompts import describe, load_prompts
-from rsgrpo.composition.recipe import check_members, check_methods
 from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
 from rsgrpo.data.source import Split
 from rsgrpo.errors import field_errors_name_their_key

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.command_line.keys import shown
 from rsgrpo.composition.build import build, keep_function
-from rsgrpo.composition.recipe import check_members
+from rsgrpo.composition.members import check_members
 from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rewards.isolated import IsolatedReward
