@@ -99,7 +99,7 @@ def targets(node: Any, where: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
             yield from targets(value, f"{where}.{key}" if where else str(key))
 
 
-SHARED_KEYS = {"schedule": OmegaConf.to_container(OmegaConf.load(CONF / "config.yaml").schedule)}
+SHARED_KEYS: dict[str, dict[str, Any]] = {"schedule": {**OmegaConf.load(CONF / "config.yaml").schedule}}
 """Keys that every choice of a group has, said once in config.yaml."""
 
 CONFIGURED = {

@@ -18,7 +18,7 @@ LONGEST_PART = 24
 def name_of_job() -> str:
     """The name of the run that is starting."""
     job = HydraConfig.get()
-    return run_name(job.runtime.choices.task, job.runtime.choices.objective, words_of_job())
+    return run_name(job.runtime.choices["task"], job.runtime.choices["objective"], words_of_job())
 
 
 def run_name(task: str, objective: str, words: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ def explain(cfg: DictConfig) -> None:
     """
     key = build_as(cfg, "task", ExplainSettings).key
     words = [word for word in words_of_job() if not is_at(word.lstrip("+~").split("=")[0], "task")]
-    every = origins(words, HydraConfig.get().job.config_name)
+    every = origins(words, HydraConfig.get().job.config_name or "config")
     found = [origin for origin in every if key is None or is_at(origin.key, key)]
     if not found:
         line = line_of_job()
