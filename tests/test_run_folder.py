@@ -139,7 +139,7 @@ def with_files_of_at_most(size: int, program: str) -> dict[str, Any]:
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails like that on a full disk\n"
         f"resource.setrlimit(resource.RLIMIT_FSIZE, ({size}, {size}))\n"
     )
-    done = subprocess.run([sys.executable, "-c", limited + program], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", limited + program], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -137,7 +137,7 @@ def test_a_full_disk_is_said_in_a_sentence_and_leaves_nothing_half_written(tmp_p
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "TMPDIR": str(temporary)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
     said = [line for line in done.stdout.splitlines() if line.startswith("said: ")]
     assert said, done.stdout + done.stderr
@@ -158,7 +158,7 @@ def two_processes(run: Path, what: str) -> tuple[int, str]:
         env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=600,
     )
     return done.returncode, done.stdout + done.stderr
 

@@ -104,7 +104,7 @@ def test_a_kill_at_any_step_of_writing_a_checkpoint_leaves_the_last_whole_one(
         [sys.executable, "-m", "tests.checkpoints.dies_while_saving", step, *words[1:]],
         cwd=ROOT,
         env=ENVIRONMENT,
-        timeout=120,
+        timeout=600,
         capture_output=True,
         text=True,
     )
@@ -113,7 +113,7 @@ def test_a_kill_at_any_step_of_writing_a_checkpoint_leaves_the_last_whole_one(
     assert saved == (2 if step == "after it has its name" else 1)
     assert checkpoints.damage(run_folder.checkpoint(run, saved)) is None
     finished = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, timeout=120, capture_output=True, text=True
+        [sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, timeout=600, capture_output=True, text=True
     )
     assert finished.returncode == 0, finished.stderr
     assert f"resuming {run} from iteration_{saved:06d}" in finished.stderr
@@ -165,7 +165,7 @@ def test_a_full_disk_ends_the_run_with_a_sentence(random_policy: Path, tmp_path:
         [sys.executable, "-c", limited, *command(run, random_policy, "iterations=3")[1:]],
         cwd=ROOT,
         env=ENVIRONMENT,
-        timeout=120,
+        timeout=600,
         capture_output=True,
         text=True,
     )

@@ -448,7 +448,7 @@ def test_what_is_mutated_is_valid(words: list[str], tmp_path: Path) -> None:
 
 
 PROCESSES = [
-    "seed=1 -m iterations=2,x",
+    "seed=1 -m iterations=x,y",
     "--seed 3 objective=grpo",
     "optimizer=sgd",
     "+trainer.accumulate_grad_batches=2",
@@ -489,5 +489,6 @@ def test_a_real_process_says_the_same(line: str, tmp_path: Path) -> None:
         timeout=300,
         check=False,
     )
-    assert (done.returncode, done.stderr.replace(str(there), str(here))) == (2, ended.said), time.monotonic() - begun
+    said = done.stderr.replace(str(there), str(here))
+    assert (done.returncode, said) == (2, ended.said), time.monotonic() - begun
     assert list(there.iterdir()) == []

@@ -32,7 +32,7 @@ def on_ranks(body: str, folder: Path, ranks: int = 2) -> None:
         for rank in range(ranks)
     ]
     try:
-        said = [process.communicate(timeout=120)[0] for process in processes]
+        said = [process.communicate(timeout=600)[0] for process in processes]
     finally:
         for process in processes:
             process.kill()

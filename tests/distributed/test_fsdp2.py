@@ -117,7 +117,7 @@ def test_one_rank_of_fsdp2_is_the_plain_trainer(run_py: RunPy, six_iterations: P
 def test_a_sharded_checkpoint_is_refused_elsewhere_with_the_cure(on_two_ranks: Path) -> None:
     trusted = [word for word in SETTINGS if "_target_" in word]
     command = [sys.executable, "run.py", f"ckpt={on_two_ranks}", "iterations=8", "trainer=cpu", *trusted]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 2
     assert finished.stderr.endswith("resume it with trainer=fsdp2 trainer.devices=1\n")
 
@@ -161,7 +161,7 @@ def started(run: Path, policy: Path, *overrides: str, command: tuple[str, ...] =
 
 
 def wait_for_checkpoint(run: Path) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 600
     while not run_folder.checkpoints(run):
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -191,7 +191,7 @@ def test_a_signal_to_any_rank_ends_the_run_with_a_checkpoint(
     process = started(run, random_policy)
     wait_for_checkpoint(run)
     os.kill((process.pid, other_rank(process))[rank], sent)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 128 + sent
     last = run_folder.iteration_of(run_folder.checkpoints(run)[-1])
     assert f"stopped by {sent.name} after iteration {last}; go on from iteration {last} with: python run.py" in said
@@ -208,9 +208,9 @@ def test_a_rank_that_is_killed_takes_the_other_down(random_policy: Path, tmp_pat
     wait_for_checkpoint(run)
     pids = (process.pid, other_rank(process))
     os.kill(pids[rank], signal.SIGKILL)
-    _, said = process.communicate(timeout=60)  # until both have closed the pipe
+    _, said = process.communicate(timeout=600)  # until both have closed the pipe
     assert process.returncode not in (0, 2)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 600
     while not all(map(ended, pids)):
         assert time.monotonic() < deadline
         time.sleep(0.1)
@@ -225,7 +225,7 @@ def test_a_rank_that_is_killed_takes_the_other_down(random_policy: Path, tmp_pat
 @pytest.mark.slow
 def test_a_rank_that_fails_shows_its_own_traceback(random_policy: Path, tmp_path: Path) -> None:
     process = started(tmp_path / "run", random_policy, "filter._target_=tests.distributed.uneven_filter.FailsOnOneRank")
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode not in (0, 2)
     assert "ZeroDivisionError: only here" in said
     assert "rank 1 ended with exit code 1" in said
@@ -235,7 +235,7 @@ def test_a_rank_that_fails_shows_its_own_traceback(random_policy: Path, tmp_path
 def test_a_rank_that_hangs_ends_the_run_when_the_time_is_up(random_policy: Path, tmp_path: Path) -> None:
     hangs = ("filter._target_=tests.distributed.uneven_filter.HangsOnOneRank", "trainer.strategy.timeout_minutes=0.2")
     process = started(tmp_path / "run", random_policy, *hangs)
-    _, said = process.communicate(timeout=150)
+    _, said = process.communicate(timeout=600)
     assert process.returncode not in (0, 2)
     assert "rank 1 was still running" in said
     assert "Timed out" in said
@@ -246,7 +246,7 @@ def test_torchrun_starts_the_same_run(random_policy: Path, on_two_ranks: Path, t
     run = tmp_path / "run"
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     process = started(run, random_policy, "iterations=6", command=torchrun)
-    _, said = process.communicate(timeout=180)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 0, said
     assert_same_weights(run, on_two_ranks)
     assert records(run / "prompts.jsonl") == records(on_two_ranks / "prompts.jsonl")
@@ -264,7 +264,7 @@ def test_two_nodes_of_slurm_do_the_same_run(random_policy: Path, on_two_ranks: P
         command = ("env", *(f"{name}={value}" for name, value in variables.items()), sys.executable)
         settings = ("trainer.devices=1", "trainer.num_nodes=2", "iterations=6")
         nodes.append(started(run, random_policy, *settings, command=command))
-    said = [node.communicate(timeout=180)[1] for node in nodes]
+    said = [node.communicate(timeout=600)[1] for node in nodes]
     assert [node.returncode for node in nodes] == [0, 0], said
     assert_same_weights(run, on_two_ranks)
 
@@ -286,7 +286,7 @@ def test_ranks_that_others_started_need_the_name_of_their_folder(random_policy: 
     command = [sys.executable, str(ROOT / "run.py"), f"model.path={random_policy}", *SETTINGS, *TWO_RANKS]
     torchrun = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | torchrun
-    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 2
     assert finished.stderr.startswith("error: hydra.run.dir is not set")
     assert list(tmp_path.iterdir()) == []

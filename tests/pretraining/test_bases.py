@@ -299,7 +299,7 @@ def start(script: str, cache: Path) -> subprocess.Popen[str]:
 @pytest.mark.parametrize("script", [DIES_IN_TRAINING, DIES_IN_SAVING], ids=["in training", "in saving"])
 def test_what_a_killed_process_left_behind_does_not_count(tmp_path: Path, script: str):
     process = start(script, tmp_path)
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=600)
     assert process.returncode == 9, errors
     left = list(tmp_path.rglob("model.safetensors"))
     assert len(left) == (script is DIES_IN_SAVING)
@@ -314,7 +314,7 @@ def test_what_a_killed_process_left_behind_does_not_count(tmp_path: Path, script
 @pytest.mark.slow
 def test_two_processes_at_once_train_once_and_both_get_the_base(tmp_path: Path):
     processes = [start(COUNTS, tmp_path) for _ in range(2)]
-    ended = [process.communicate(timeout=120) for process in processes]
+    ended = [process.communicate(timeout=600) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], ended
     calls, finished, folders = zip(*(out.split() for out, _ in ended), strict=True)
     assert sorted(calls) == ["0", "3"]

@@ -28,7 +28,7 @@ def fail(
         env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", FAILS: moment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 

@@ -156,7 +156,7 @@ def test_an_iteration_whose_groups_are_all_dropped_is_reported_and_survived(
 def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(random_policy: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("mine\n")
     command = [sys.executable, "run.py", f"hydra.run.dir={tmp_path}", f"model.path={random_policy}"]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
     assert finished.returncode == 2
     assert "is not empty" in finished.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
@@ -181,11 +181,11 @@ def test_ctrl_c_says_how_to_go_on_and_the_run_goes_on(run_py: RunPy, random_poli
         text=True,
         preexec_fn=listen_to_ctrl_c,
     )
-    deadline = time.monotonic() + 120
-    while not run_folder.checkpoints(run) and time.monotonic() < deadline:
+    while not run_folder.checkpoints(run):
+        assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=600)
     assert process.returncode == 130
     assert f"python run.py ckpt={run}" in said
     last = run_folder.iteration_of(run_folder.checkpoints(run)[-1])
