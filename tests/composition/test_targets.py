@@ -17,7 +17,7 @@ from rsgrpo.errors import UserError
         ("rsgrpo.objectives.rs_grpo.rsgrpo", "rsgrpo.objectives.rs_grpo.RSGRPO"),
         ("rsgrpo.objectives.rs_gpro.RSGRPO", "rsgrpo.objectives.rs_grpo.RSGRPO"),
         ("tests.command_line.own_rewards.brif", "tests.command_line.own_rewards.brief"),
-        ("callbacks.timming.StageTimes", "callbacks.timing.StageTimes"),
+        ("rsgrpo.metrics.timming.stage_times", "rsgrpo.metrics.timing.stage_times"),
     ],
 )
 def test_the_nearest_name_is_said(target: str, meant: str) -> None:

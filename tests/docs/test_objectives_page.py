@@ -14,7 +14,7 @@ from tests.runs import SETTINGS
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
 OBJECTIVES = sorted(file.stem for file in (ROOT / "conf" / "objective").glob("*.yaml") if file.stem != "custom")
-SCHEDULES = sorted(file.stem for file in (ROOT / "conf" / "schedule").glob("*.yaml"))
+SCHEDULES = sorted(file.stem for file in (ROOT / "conf" / "schedule").glob("*.yaml") if file.stem != "custom")
 OWN = PAGE[PAGE.index("## Your own objective") :]
 
 

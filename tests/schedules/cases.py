@@ -16,7 +16,7 @@ from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.schedules.base import Schedule
 
 CONF = Path(__file__).parents[2] / "conf"
-NAMES = sorted(file.stem for file in (CONF / "schedule").glob("*.yaml"))
+NAMES = sorted(file.stem for file in (CONF / "schedule").glob("*.yaml") if file.stem != "custom")
 
 REWARDS = torch.tensor(
     [

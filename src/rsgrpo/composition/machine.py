@@ -116,7 +116,7 @@ def _missing_engine(cfg: DictConfig) -> str | None:
 
 def _missing_logger(cfg: DictConfig) -> str | None:
     target = None if OmegaConf.is_missing(cfg.logger, "_target_") else cfg.logger.get("_target_")
-    if target != "rsgrpo.loggers.followers.Wandb" or find_spec("wandb") is not None:
+    if target != "rsgrpo.loggers.wandb.Wandb" or find_spec("wandb") is not None:
         return None
     return "logger=wandb needs the package wandb, which is not installed: pip install 'rsgrpo[wandb]'"
 
