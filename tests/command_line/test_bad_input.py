@@ -178,7 +178,7 @@ CASES = [
         "unknown schedule",
         "schedule=nosuch",
         r"schedule=nosuch",
-        "adaptive, constant, cosine, linear, switch",
+        "adaptive, constant, cosine, custom, linear, switch",
         slow=False,
     ),
     case("schedule without time", "schedule=linear schedule.decay=0", r"schedule\.decay=0", r"try schedule\.decay=1"),
