@@ -96,6 +96,7 @@ def _quiet_lightning() -> None:
     for message in (
         ".*does not have many workers.*",
         ".*Trying to infer the `batch_size`.*",
+        ".*callbacks used to create the checkpoint need to be provided.*",  # a resumed run may have others
         ".*GPU available but not used.*",
         ".*sync_dist=True.*",
         ".*isinstance\\(treespec, LeafSpec\\).*",
