@@ -103,13 +103,13 @@ ISOLATED = ("reward=custom", "reward._target_=tests.command_line.own_rewards.bri
         (["reward=custom", "reward._target_=no.such.thing"], "reward._target_=no.such.thing cannot be imported"),
         (
             ["reward=custom", "reward._target_=tests.command_line.own_rewards.brief", "+reward.scal=2"],
-            "reward.scal: brief has the settings scale; mend the name",
+            "reward.scal: brief has the settings scale; fix the name",
         ),
         (
             ["reward=custom", "reward._target_=tests.command_line.own_rewards.even", "+reward.x=2"],
             "even has no settings",
         ),
-        ([*ISOLATED, "+reward.scal=2"], "reward.scal: brief has the settings scale; mend the name"),
+        ([*ISOLATED, "+reward.scal=2"], "reward.scal: brief has the settings scale; fix the name"),
         (
             [*ISOLATED, "reward._target_=rsgrpo.rewards.overlong.OverlongPenalty", "+reward.max_new_tokens=0"],
             "reward.max_new_tokens=0 must be at least 1; try reward.max_new_tokens=1",

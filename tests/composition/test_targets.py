@@ -36,7 +36,7 @@ def test_nothing_is_near() -> None:
         ("x = 1\nimport no_such_package", r"No module named 'no_such_package' \(.*mine_{}\.py, line 2\); install that"),
         (
             "x = 1 / 0",
-            r"raised ZeroDivisionError\('division by zero'\) \(.*mine_{}\.py, line 1\); mend that",
+            r"raised ZeroDivisionError\('division by zero'\) \(.*mine_{}\.py, line 1\); fix that",
         ),
     ],
 )

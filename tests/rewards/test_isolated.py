@@ -56,7 +56,7 @@ def test_what_costs_a_worker_costs_that_score_and_no_other(reward: IsolatedRewar
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("exits", "reward: bad ended its worker process on 3 of its first 3 completions and has scored none; mend"),
+        ("exits", "reward: bad ended its worker process on 3 of its first 3 completions and has scored none; fix"),
         ("hangs", r"reward: bad hung beyond isolation\.timeout_s=0\.1 on 3 of its first 3 completions"),
     ],
 )

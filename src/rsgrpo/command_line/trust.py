@@ -59,7 +59,7 @@ def check_targets(cfg: DictConfig, given: Sequence[str], conf: Path) -> None:
     try:
         resolved = OmegaConf.to_container(cfg, resolve=True)
     except OmegaConfBaseException as error:
-        raise UserError(f"ckpt={cfg.ckpt}: {' '.join(str(error).split())}; mend its overrides.yaml") from None
+        raise UserError(f"ckpt={cfg.ckpt}: {' '.join(str(error).split())}; fix its overrides.yaml") from None
     allowed = _shipped(conf) | set(_named_now(given))
     outside = [f"{key}={target}" for key, target in _targets(resolved) if target not in allowed and not is_ours(target)]
     if outside:

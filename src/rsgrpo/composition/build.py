@@ -29,7 +29,7 @@ def keep_function(node: DictConfig, *, arguments: int) -> None:
             if name not in ("_target_", "_partial_", *takes):
                 settings = f"has the settings {', '.join(takes)}" if takes else "has no settings"
                 raise UserError(
-                    f"{node._get_full_key(name)}: {found.__name__} {settings}; mend the name, or leave it out"
+                    f"{node._get_full_key(name)}: {found.__name__} {settings}; fix the name, or leave it out"
                 )
 
 

@@ -17,13 +17,13 @@ def unknown_target(key: str, target: str) -> str:
             found = getattr(found, part) if hasattr(found, part) else import_module(module)
         except ModuleNotFoundError as error:
             if not f"{module}.".startswith(f"{error.name}."):
-                return f"{said}: {error}{place_of(error, module)}; install that, or mend its name"
+                return f"{said}: {error}{place_of(error, module)}; install that, or fix its name"
             near = _near(part, found, last=place + 1 == len(parts))
             meant = ".".join([*parts[:place], near, *parts[place + 1 :]])
             cure = f"did you mean {meant}?" if near else "check its name, and that its folder is on PYTHONPATH"
             return f"{said}; {cure}"
         except Exception as error:
-            return f"{said}: its module raised {repr_of(error)}{place_of(error, module)}; mend that"
+            return f"{said}: its module raised {repr_of(error)}{place_of(error, module)}; fix that"
     return f"{said}; check its name, and that its folder is on PYTHONPATH"
 
 

@@ -144,7 +144,7 @@ def _csv(path: Path) -> Iterator[Row]:
                     raise UserError(f"{where} has {len(cells)} cells for {len(names)} columns; quote cells with commas")
                 yield Row(dict(zip(names, cells, strict=True)), number, where, names)
         except csv.Error as error:
-            raise UserError(f"data file {path} line {reader.line_num} is not CSV ({error}); mend it") from None
+            raise UserError(f"data file {path} line {reader.line_num} is not CSV ({error}); fix it") from None
 
 
 def value_at(row: Row, column: str, key: str) -> Any:
@@ -180,7 +180,7 @@ def text_of(value: Any, row: Row, column: str) -> str:
         raise UserError(f"{row.origin}: field {column!r} is {shown}; it must be text or a number")
     text = value if isinstance(value, str) else in_digits(value)
     if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
-        raise UserError(f"{row.origin}: field {column!r} holds half a character (a lone surrogate); mend the text")
+        raise UserError(f"{row.origin}: field {column!r} holds half a character (a lone surrogate); fix the text")
     return text
 
 

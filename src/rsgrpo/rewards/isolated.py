@@ -107,5 +107,5 @@ class IsolatedReward:
         what = [*([f"ended its worker process on {ended}"] if ended else []), *([hangs] if hung else [])]
         raise UserError(
             f"reward: {name_of(self.reward)} {' and '.join(what)} of its first {GIVE_UP_AFTER} completions and has "
-            f"scored none; mend it{', or give it longer' if hung else ''}"
+            f"scored none; fix it{', or give it longer' if hung else ''}"
         )

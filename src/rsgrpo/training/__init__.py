@@ -1,1 +1,1 @@
-"""The LightningModule of an RL iteration and what it needs: data module, optimiser, checkpoints; pretraining."""
+"""The LightningModule of an RL iteration and what it needs: data module, optimiser, parity check, export."""
