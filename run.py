@@ -7,22 +7,7 @@ python run.py ckpt=outputs/RUN iterations=120              resume or extend a ru
 python run.py --help                                       every group and key
 """
 
-import os
-from pathlib import Path
-
-os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that errors are explained in one place
-
-import hydra
-from omegaconf import DictConfig
-
-from rsgrpo.distributed.ranks import exit_with
-from rsgrpo.main import run_task, start
-
-
-@hydra.main(version_base="1.3", config_path="conf", config_name="config")
-def main(cfg: DictConfig) -> None:
-    run_task(cfg)
-
+from rsgrpo.main import main
 
 if __name__ == "__main__":
-    exit_with(lambda: start(main, Path(__file__).parent / "conf"))
+    main()

@@ -7,7 +7,9 @@ import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
+import hydra
 import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
@@ -26,6 +28,9 @@ from rsgrpo.composition.machine import check_machine, disk_refusals_are_told
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
 
+CONF = Path(__file__).resolve().parent / "conf"
+"""The folder of the configuration."""
+
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
 
@@ -38,6 +43,13 @@ _GIVEN: list[str] = []
 """The words that the user has typed: those of a resumed run are put among them."""
 
 _SWEEP = Sweep()
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit code: what `run.py` and the command `rsgrpo` call."""
+    os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that errors are explained in one place
+    job = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)
+    ranks.exit_with(lambda: start(job, CONF))
 
 
 def run_task(cfg: DictConfig) -> None:

@@ -9,6 +9,7 @@ import yaml
 from hydra._internal.utils import get_args_parser
 
 from rsgrpo import run_folder
+from rsgrpo.command_line import program
 from rsgrpo.command_line.keys import shown, unknown_key
 from rsgrpo.errors import UserError
 
@@ -36,7 +37,7 @@ def read_flags(arguments: Sequence[str], conf: Path) -> argparse.Namespace:
 
 
 def _refuse_flag(message: str) -> NoReturn:
-    raise UserError(f"{message.removeprefix('argument ')}; `python run.py --help` lists the flags")
+    raise UserError(f"{message.removeprefix('argument ')}; `{program.typed()} --help` lists the flags")
 
 
 def _no_such_flag(word: str, arguments: Sequence[str], conf: Path) -> str:

@@ -13,6 +13,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from rsgrpo.command_line import program
+
 PLACED = "dataset"
 """A group whose choices are put into others: `+dataset@data.tests.NAME=aime24`."""
 
@@ -134,7 +136,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
     if parent in present:
         return f"{shown(key)}: no such key; a key that your own class takes is added with +{shown(key)}=..."
     whose = "hydra" if key.startswith("hydra.") else "job"
-    return f"{shown(key)}: no such key; `python run.py --cfg {whose}` shows them all"
+    return f"{shown(key)}: no such key; `{program.typed()} --cfg {whose}` shows them all"
 
 
 def _whose(key: str, conf: Path) -> str:

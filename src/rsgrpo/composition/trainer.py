@@ -15,6 +15,7 @@ from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, ListConfig
 
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.program import started_again
 from rsgrpo.composition.build import build
 from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.distributed import ranks
@@ -143,7 +144,7 @@ def _command(run: Path) -> list[str]:
     given, job = sys.argv[1:], HydraConfig.get()
     if job.mode == RunMode.MULTIRUN:
         given = [*_flags(given), *words_of_job()]
-    return [sys.executable, str(Path(sys.argv[0]).resolve()), *given, f'hydra.run.dir="{run}"']
+    return [*started_again(), *given, f'hydra.run.dir="{run}"']
 
 
 def _flags(arguments: list[str]) -> list[str]:

@@ -16,6 +16,7 @@ from rsgrpo import checkpoints, run_folder
 from rsgrpo.analysis.summary import print_summary
 from rsgrpo.batching.filters import DropEqualRewards
 from rsgrpo.checkpoints.unpickling import check_weights_only, load_weights_only
+from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
@@ -139,7 +140,7 @@ def _leave(run: Path, module: RLModule) -> NoReturn:
 
 def _go_on(run: Path, saved: Sequence[Path]) -> str:
     words = " ".join([f"ckpt={run}", *words_to_repeat(words_of_job())])
-    return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: python run.py {words}"
+    return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: {program.typed()} {words}"
 
 
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
