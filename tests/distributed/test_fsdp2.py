@@ -114,6 +114,7 @@ def test_one_rank_of_fsdp2_is_the_plain_trainer(run_py: RunPy, six_iterations: P
     assert_same_run(run, six_iterations)
 
 
+@pytest.mark.slow
 def test_a_sharded_checkpoint_is_refused_elsewhere_with_the_cure(on_two_ranks: Path) -> None:
     trusted = [word for word in SETTINGS if "_target_" in word]
     command = [sys.executable, "run.py", f"ckpt={on_two_ranks}", "iterations=8", "trainer=cpu", *trusted]

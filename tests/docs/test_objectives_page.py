@@ -60,7 +60,7 @@ def test_the_example_has_at_most_a_dozen_lines_of_code() -> None:
     assert len(code) <= 12
 
 
-@pytest.mark.parametrize("task", ["audit", "train"])
+@pytest.mark.parametrize("task", ["audit", pytest.param("train", marks=pytest.mark.slow)])
 def test_the_example_is_audited_and_trained_as_the_page_says(task: str, tmp_path: Path, random_policy: Path) -> None:
     commands = [shlex.split(line)[2:] for line in re.findall(r"^    (python run\.py .*)$", OWN, re.MULTILINE)]
     (words,) = (words for words in commands if ("task=audit" in words) == (task == "audit"))

@@ -28,6 +28,7 @@ def run(folder: Path, policy: Path, change: tuple[str, str] = ("", "")) -> subpr
     return subprocess.run([*words, *small], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
 
 
+@pytest.mark.slow
 def test_the_engine_of_the_page_trains(random_policy: Path, tmp_path: Path) -> None:
     done = run(tmp_path, random_policy)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -36,6 +37,7 @@ def test_the_engine_of_the_page_trains(random_policy: Path, tmp_path: Path) -> N
     assert all(step["train/logprob_gap"] < 1e-4 for step in steps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "says"),
     [

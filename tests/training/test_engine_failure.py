@@ -57,7 +57,7 @@ def test_what_is_whole_is_saved_and_the_run_goes_on_as_if_nothing_had_been(
 @pytest.mark.parametrize(
     ("moment", "iteration"),
     [
-        ("generate 3 1", 3),
+        pytest.param("generate 3 1", 3, marks=pytest.mark.slow),
         pytest.param("generate 4 0", 4, marks=pytest.mark.slow),  # in a validation, before the fifth rollout
         pytest.param("load_policy 5 1", 5, marks=pytest.mark.slow),
         pytest.param("load_policy 5 0", 5, marks=pytest.mark.slow),
