@@ -38,7 +38,7 @@ def on_config(config: MkDocsConfig) -> MkDocsConfig:
     first = sorted(decisions, key=lambda name: name != "README.md")
     assert config.nav is not None
     config.nav += [
-        {"Reference": [*_nav(ROOT / "src" / "rsgrpo"), {"callbacks": _nav(ROOT / "callbacks")}]},
+        {"Reference": _nav(ROOT / "src" / "rsgrpo")},
         {"Decisions": [f"decisions/{name}" for name in first]},
     ]
     return config
@@ -48,7 +48,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """The pages that are not in docs/, and the files of the repository that a page links to."""
     for source, name in OF_THE_ROOT.items():
         files.append(File.generated(config, name, content=(ROOT / source).read_text(encoding="utf-8")))
-    for module in _modules(ROOT / "src" / "rsgrpo", ROOT / "callbacks"):
+    for module in _modules(ROOT / "src" / "rsgrpo", ROOT / "src" / "rsgrpo" / "callbacks"):
         files.append(File.generated(config, _page_of(module), content=f"::: {_dotted(module)}\n"))
     for path in sorted(_copied()):
         files.append(File.generated(config, f"{COPIES}/{path}", abs_src_path=str(ROOT / path)))
