@@ -75,5 +75,7 @@ def test_a_bug_of_ours_stays_a_bug() -> None:
 
 
 def test_a_filter_that_says_too_little_is_refused() -> None:
-    with pytest.raises(UserError, match=r"filter: FailingFilter returned \[None\] for 2 groups; return a list"):
+    with pytest.raises(
+        UserError, match=r"filter: FailingFilter returned \[None\] for 2 groups; return a list that has"
+    ):
         reasons(cast(Any, FailingFilter()), cast(Any, [None, None]))

@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_dir
 import rsgrpo
 from rsgrpo.composition.build import build
 from rsgrpo.composition.recipe import build_recipe
+from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.types import StepReport
 from tests.runs import ROOT, SETTINGS, RunPy, records
@@ -105,3 +106,17 @@ def test_a_callback_sees_the_completions_of_a_validation(random_policy: Path) ->
         accelerator="cpu",
     )
     assert sorted(seen.splits) == ["validation 2 0", "validation 2 1", "validation 2 2"]
+
+
+def test_a_mistake_from_python_is_one_sentence(random_policy: Path, tmp_path: Path) -> None:
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("config", [*SETTINGS, f"model.path={random_policy}"])
+    recipe, policy = build_recipe(cfg), Policy.from_pretrained(random_policy)
+    problems = build(cfg, "data").split("train")[:2]
+    with pytest.raises(UserError, match="train holds no problem"):
+        rsgrpo.fit(policy, recipe, [])
+    (tmp_path / "metrics.jsonl").touch()
+    with pytest.raises(UserError, match="holds the metrics of another run; name a new folder"):
+        rsgrpo.fit(policy, recipe, problems, folder=tmp_path)
+    with pytest.raises(UserError, match=r"got 2 problems, k=\[1, 4, 32\], completions=4"):
+        rsgrpo.evaluate(policy, recipe.reward, problems, recipe.sampling, completions=4)

@@ -72,8 +72,7 @@ def failures_name_their_place(group: str, part: object, method: str) -> Iterator
     except (UserError, FieldError):
         raise
     except (Exception, SystemExit) as error:
-        named: Any = getattr(part, "func", part)  # of a function with its settings filled in
-        named = named if inspect.isfunction(named) else type(named)
+        named = maker_of(part)
         if named.__module__.partition(".")[0] == OURS:
             raise
         called = named.__name__ + ("" if method == "__call__" else f".{method}")
@@ -81,6 +80,12 @@ def failures_name_their_place(group: str, part: object, method: str) -> Iterator
             f"{group}: {called} raised {repr_of(error)}{place_of(error, named.__module__)}; correct it "
             "(RSGRPO_TRACEBACK=1 shows the traceback)"
         ) from error
+
+
+def maker_of(part: object) -> Any:
+    """The function that a part is, settings filled in or not, or else its class: what the user knows it by."""
+    named: Any = getattr(part, "func", part)
+    return named if inspect.isfunction(named) else type(named)
 
 
 def place_of(error: BaseException, module: str) -> str:

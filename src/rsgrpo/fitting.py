@@ -11,8 +11,10 @@ from typing import Any
 
 import lightning
 
+from rsgrpo import run_folder
 from rsgrpo.callbacks.metrics import StepMetrics
 from rsgrpo.data.source import tokenize
+from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.evaluation.evaluate import evaluate as sample
 from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
@@ -65,9 +67,13 @@ def fit(
         What was logged of each iteration, by name: `train/reward_mean`, `train/entropy` and so on.
 
     Raises:
-        UserError: for problems that do not fit the policy's context, or a part of the recipe that returns what it must
-            not.
+        UserError: for no problems, or some that do not fit the policy's context; for a folder that holds another run;
+            for a part of the recipe that returns what it must not.
     """
+    if not train:
+        raise UserError("train holds no problem; give fit the problems of a split: Countdown().split('train')")
+    if folder is not None and (Path(folder) / run_folder.METRICS).exists():
+        raise UserError(f"folder={folder} holds the metrics of another run; name a new folder")
     engine = engine or HFEngine(policy=policy)
     prompts = _prompts(policy, train, recipe.sampling, chat_template)
     module = RLModule(policy, engine, recipe, train_set_size=len(prompts))
@@ -119,9 +125,13 @@ def evaluate(
     The random numbers follow from `seed` and each problem's id, as those of the command line's test split do.
 
     Raises:
-        ValueError: for a k above `completions`.
-        UserError: when there is no problem, or one does not fit the policy's context.
+        UserError: for a k above `completions`, when there is no problem, or one does not fit the policy's context.
     """
+    if not problems or completions < 1 or not all(1 <= number <= completions for number in k):
+        raise UserError(
+            f"evaluate needs problems and 1 <= k <= completions, and got {len(problems)} problems, k={list(k)}, "
+            f"completions={completions}; draw more completions, or give smaller k"
+        )
     engine = engine or HFEngine(policy=policy)
     engine.load_policy(((name, p.detach()) for name, p in policy.model.named_parameters()), version=0)
     results = sample(

@@ -260,6 +260,12 @@ def test_a_need_that_cannot_be_met_is_refused_before_a_run() -> None:
 
     with pytest.raises(FieldError, match="needs 'embeddings', which is unknown; its `needs` may name answers"):
         replace(RECIPE, objective=Unknown())
+
+    class Text(Needy):
+        needs = "answers"
+
+    with pytest.raises(FieldError, match=r"which is text; write needs = \('answers',\)"):
+        replace(RECIPE, objective=Text())
     with pytest.raises(FieldError, match="needs answers, and the reward does not say"):
         replace(RECIPE, objective=Needy())
 
@@ -272,6 +278,14 @@ class EntropyBonus(Loss):
 
     def __call__(self, tokens: Any, old_logprobs: torch.Tensor, row: PackedRow) -> LossOutput:
         return LossOutput(per_token=-tokens.entropy, diagnostics={"entropy_bonus": tokens.entropy.detach()})
+
+
+def test_an_aggregation_that_there_is_not_is_refused_before_a_run() -> None:
+    class Mine(EntropyBonus):
+        aggregation = "seq_mean"  # pyright: ignore[reportAssignmentType]
+
+    with pytest.raises(FieldError, match=r"loss\.aggregation=seq_mean is unknown; choose one of token_mean"):
+        replace(RECIPE, loss=Mine())
 
 
 def test_an_entropy_that_a_loss_asks_for_can_be_trained(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from rsgrpo.errors import UserError, failures_name_their_place
+from rsgrpo.errors import UserError, failures_name_their_place, maker_of
 from rsgrpo.objectives.base import differ
 from rsgrpo.types import Outcome
 
@@ -32,8 +32,8 @@ def reasons(group_filter: GroupFilter, outcomes: Sequence[Outcome]) -> list[str 
     answers = list(said) if isinstance(said, list | tuple) else []
     if len(answers) != len(outcomes) or not all(answer is None or isinstance(answer, str) for answer in answers):
         raise UserError(
-            f"filter: {type(group_filter).__name__} returned {repr(said)[:100]} for {len(outcomes)} groups; return a "
-            "list with a reason, or None to keep it, for each"
+            f"filter: {maker_of(group_filter).__name__} returned {repr(said)[:100]} for {len(outcomes)} groups; return "
+            "a list that has for each group None, to keep it, or text, the reason why it is dropped"
         )
     return answers
 

@@ -169,5 +169,5 @@ def _refused_argument(said: str, full_key: str) -> str | None:
         key = f"{full_key}.{unexpected[1]}"
         return f"{key}: the class takes no such argument; remove {key}"
     if lacking := re.search(r"missing \d+ required \S+ arguments?: '([^']+)'", said):
-        return f"{full_key}.{lacking[1]} is not set; give it on the command line: {full_key}.{lacking[1]}=..."
+        return f"{full_key}.{lacking[1]} is not set; give it on the command line: +{full_key}.{lacking[1]}=..."
     return None

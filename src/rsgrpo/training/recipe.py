@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from rsgrpo.batching.filters import DropEqualRewards, GroupFilter
 from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.errors import FieldError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.fields import check_fields
+from rsgrpo.losses.aggregation import Aggregation
 from rsgrpo.losses.base import Loss
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.objectives.base import NEEDS, Objective, needs_of
@@ -52,6 +53,18 @@ class Recipe:
                 "train with sampling.top_p=1 sampling.top_k=0 sampling.min_p=0 (eval.sampling may differ)",
             )
 
+        known = get_args(Aggregation)
+        if self.loss.aggregation not in known:
+            raise FieldError(
+                "loss.aggregation", self.loss.aggregation, "is unknown", f"choose one of {', '.join(known)}"
+            )
+        if isinstance(self.needs, str):
+            raise FieldError(
+                "objective",
+                type(self.objective).__name__,
+                f"has needs = {self.needs!r}, which is text",
+                f"write needs = ({self.needs!r},)",
+            )
         unknown = [need for need in self.needs if need not in NEEDS]
         if unknown:
             raise FieldError(
