@@ -394,7 +394,7 @@ CASES = [
         "weights of another task",
         "data=arithmetic demonstrations.operator_weights=[1,1,1,1]",
         r"demonstrations\.operator_weights",
-        "another choice of demonstrations",
+        "demonstrations=countdown has it",
     ),
     case(
         "demonstrations out of range",
@@ -490,7 +490,7 @@ def test_a_mistake_is_one_sentence_and_leaves_nothing_behind(case: Case, outcome
     errors = [line for line in (outcome.out + outcome.err).splitlines() if line.startswith("error:")]
     if "-m" in case.arguments.split() and len(errors) > 1:  # a sentence for each job, then which they were
         *errors, summary = errors
-        assert summary == f"error: {len(errors)} of {len(errors)} jobs failed:", said
+        assert summary.startswith(f"error: {len(errors)} of {len(errors)} jobs failed"), said
     assert len(errors) == 1 or "-m" in case.arguments.split(), said
     missing = [pattern for pattern in case.says if not re.search(rf"(?<![\w.])(?:{pattern})", errors[0])]
     assert not missing, f"not said: {missing}\n{errors[0]}"

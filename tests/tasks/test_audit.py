@@ -148,7 +148,7 @@ def test_small_groups_and_a_yaml_of_ones_own_among_all(own: Path, here: Path) ->
     """At N = 4 and k = 4 leaving one out is impossible: said, and the rest goes on."""
     words = ("--config-dir", str(own / "conf"), "task.completions=4", 'task.settings=["pkpo estimator=s_loo"]')
     run, content, printed = audited(here, *words, path=own)
-    assert "_audit_completions4_settings-" in run.name
+    assert "_audit_task.completions4_" in run.name
     names = [entry["name"] for entry in content["audits"]]
     assert set(content["refused"]) == {"chen", "maxpo", "pkpo estimator=s_loo"}
     assert sorted(names) == sorted({*CHOICES, "centred"} - set(content["refused"]))

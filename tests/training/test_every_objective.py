@@ -18,7 +18,7 @@ from tests.runs import ROOT, records
 pytestmark = pytest.mark.slow
 
 OBJECTIVES = sorted(file.stem for file in (ROOT / "conf/objective").glob("*.yaml") if file.stem != "custom")
-SCHEDULES = sorted(file.stem for file in (ROOT / "conf/schedule").glob("*.yaml"))
+SCHEDULES = sorted(file.stem for file in (ROOT / "conf/schedule").glob("*.yaml") if file.stem != "custom")
 ITERATIONS = 3
 
 SETTINGS = (
