@@ -30,7 +30,8 @@ NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_d
 """What the hash of a configuration leaves out: it changes no number of a run, or depends on the run folder."""
 
 UNREAD = "demonstrations"
-"""Stood in the configuration of every run once; a run that has none now never read them."""
+"""A section that run folders of earlier versions hold even where nothing reads it: such a run may lack it."""
+
 WORKERS_OF_REWARDS = re.compile(r"reward\.(rewards\.[^.]+\.)*(workers|isolation(\.[^.]+)?)")
 """How rewards are run, which a resumed run may set anew. The time limit of `math_verify` is part of its verdicts."""
 

@@ -113,11 +113,11 @@ class Schedule(ABC):
         target = driven(objective, loss, self.field)
         if target is None and self.changes_value:
             unset = next((field for field in SCHEDULED if hasattr(objective, field)), None)
-            cure = f"set objective.{unset} to a number" if unset else "take an objective that has one, name another"
-            named = "" if unset else " number with schedule.field"
+            another = "take an objective that has one, name another number with schedule.field"
+            cure = f"set objective.{unset} to a number" if unset else another
             raise UserError(
                 f"schedule: {type(objective).__name__} has no number `beta` or `k` that a schedule could drive; "
-                f"{cure}{named}, or use schedule=constant"
+                f"{cure}, or use schedule=constant"
             )
         with field_errors_name_their_key("objective"):
             _try(objective, completions)
