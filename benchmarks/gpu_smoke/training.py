@@ -3,6 +3,7 @@
 import tempfile
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import lightning
@@ -23,6 +24,7 @@ from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.vllm.memory import GIB
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.lightning_trainer import lightning_trainer
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.parity import NEW_TOKENS, canaries, no_weight
@@ -81,18 +83,14 @@ class Training:
         module = RLModule(self.bench.policy, engine, recipe, train_set_size=len(prompts))
         observer, start = Reports(), time.perf_counter()
         with tempfile.TemporaryDirectory() as folder:
-            trainer = lightning.Trainer(
+            trainer = lightning_trainer(
+                recipe,
+                Path(folder),
+                [observer],
+                False,
                 accelerator="gpu" if self.bench.on_gpu else "cpu",
                 devices=1,
                 precision="bf16-mixed" if engine_dtype(self.bench.options) == "bfloat16" else "32-true",
-                max_epochs=-1,
-                logger=False,
-                callbacks=[observer],
-                limit_val_batches=0,
-                enable_progress_bar=False,
-                enable_checkpointing=False,
-                enable_model_summary=False,
-                default_root_dir=folder,
             )
             trainer.fit(module, datamodule=PromptData(prompts, [], []))
         self.bench.policy.train()  # back on its device,
