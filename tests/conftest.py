@@ -15,6 +15,7 @@ install_import_hook("rsgrpo", "tests.typechecker.check")
 
 import pytest  # noqa: E402
 import torch  # noqa: E402
+from hydra.core.hydra_config import HydraConfig  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
 from rsgrpo.models.policy import Policy  # noqa: E402
@@ -44,6 +45,14 @@ def policy() -> Policy:
     """A small policy with random weights, new for every test."""
     tokenizer = build_tokenizer()
     return Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer)
+
+
+@pytest.fixture(autouse=True)
+def _outside_a_run() -> Iterator[None]:
+    """Hydra remembers its last run in a process, and code that asks it would take the next test for a part of it."""
+    HydraConfig.instance().cfg = None
+    yield
+    HydraConfig.instance().cfg = None
 
 
 @pytest.fixture(scope="session")

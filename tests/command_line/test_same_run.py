@@ -20,7 +20,6 @@ def hydra_is_there() -> Iterator[None]:
     """As inside a run."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield
-    HydraConfig.instance().cfg = None
 
 
 def resumed(run: Path, began: list[str], now: list[str]) -> DictConfig:

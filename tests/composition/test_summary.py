@@ -1,7 +1,5 @@
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 
@@ -16,12 +14,6 @@ SIZES = Sizes(
     problems={"train": 11_858, "validation": 128, "test": 700},
     processes=1,
 )
-
-
-@pytest.fixture(autouse=True)
-def _no_run_left_behind() -> Iterator[None]:
-    yield
-    HydraConfig.instance().cfg = None
 
 
 def lines(*overrides: str, sizes: Sizes = SIZES, trains: bool = True) -> dict[str, str]:

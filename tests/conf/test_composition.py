@@ -77,12 +77,6 @@ PAPER_MODELS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _no_run_left_behind() -> Iterator[None]:
-    yield
-    HydraConfig.instance().cfg = None
-
-
 def composed(*overrides: str) -> DictConfig:
     """The configuration of a command line, with a run folder for those that interpolate it."""
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -14,6 +14,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from rsgrpo import run_folder
 from rsgrpo.checkpoints import keeping, manifest
 from rsgrpo.distributed import ranks
+from rsgrpo.errors import UserError
 
 T = TypeVar("T")
 
@@ -115,7 +116,9 @@ def _together(step: Callable[[], T], temporary: Path) -> list[T]:
         if ranks.is_first():
             shutil.rmtree(temporary, ignore_errors=True)  # if this fails too, what is left is never read
         ranks.barrier()  # the space is free again before any rank counts it
-        raise run_folder.disk_error(temporary.with_suffix(""), min(reasons)) from failure
+        # Others write to the disk meanwhile: the ranks count different MiB, and all say what the first one counted.
+        said = ranks.gather(str(run_folder.disk_error(temporary.with_suffix(""), min(reasons))))
+        raise UserError(said[0]) from failure
     return [outcome for outcome, _ in outcomes]  # type: ignore[misc]
 
 
