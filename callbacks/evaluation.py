@@ -11,7 +11,7 @@ import lightning
 from rsgrpo import run_folder
 from rsgrpo.distributed.terminal import say
 from rsgrpo.evaluation.evaluate import ProblemResult
-from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 

@@ -17,8 +17,8 @@ from rsgrpo.data.source import tokenize
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.evaluation.evaluate import evaluate as sample
-from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
 from rsgrpo.loggers.metrics_file import MetricsFile
+from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.metrics.base import Metric
 from rsgrpo.metrics.entropy import entropy
 from rsgrpo.metrics.groups import groups

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rsgrpo.evaluation.pass_at_k import pass_at_k
+from rsgrpo.measures.pass_at_k import pass_at_k
 from rsgrpo.objectives.subset_max import centred_max, gain, shortfall, subset_std, subset_weights
 from tests.objectives.cases import binary_group
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from rsgrpo.evaluation.pass_at_k import pass_at_k
+from rsgrpo.measures.pass_at_k import pass_at_k
 from rsgrpo.objectives.entropic import beta_of_kl
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.subset_max import shortfall

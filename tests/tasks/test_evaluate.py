@@ -9,7 +9,7 @@ import pytest
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import evaluation_table
-from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm.process import missing
 from tests.distributed.test_fsdp2 import TWO_RANKS
 from tests.runs import RunPy, records

@@ -8,7 +8,7 @@ from statistics import mean
 
 import pytest
 
-from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm.process import missing
 from tests.runs import ROOT, records
 

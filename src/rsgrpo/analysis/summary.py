@@ -9,7 +9,7 @@ from rich.table import Table
 
 from rsgrpo import run_folder
 from rsgrpo.errors import UserError
-from rsgrpo.evaluation.pass_at_k import mean_pass_at_k
+from rsgrpo.measures.pass_at_k import mean_pass_at_k
 
 OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 

@@ -1,1 +1,1 @@
-"""pass@k, solve rate and the other numbers that callbacks write."""
+"""Sampling a split of problems and counting what is right."""

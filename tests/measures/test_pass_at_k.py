@@ -3,10 +3,11 @@
 import itertools
 from fractions import Fraction
 
+import numpy as np
 import pytest
 
 from rsgrpo.errors import UserError
-from rsgrpo.evaluation.pass_at_k import mean_pass_at_k, pass_at_k
+from rsgrpo.measures.pass_at_k import ladder, mean_pass_at_k, pass_at_k, rungs
 
 
 def counted(n: int, correct: int, k: int) -> Fraction:
@@ -59,3 +60,12 @@ def test_the_mean_is_over_problems_and_not_over_samples():
 def test_no_problems_are_refused():
     with pytest.raises(UserError, match="empty"):
         mean_pass_at_k([], [1])
+
+
+def test_a_ladder_has_the_values_of_its_rungs():
+    n, correct = np.array([8, 16, 9]), np.array([1, 0, 9])
+    found = ladder(n, correct, [1, 2, 8])
+    for k, values in found.items():
+        assert values.tolist() == [pass_at_k(int(a), int(b), k) for a, b in zip(n, correct, strict=True)]
+    assert rungs(1) == [1]
+    assert rungs(64) == [1, 2, 4, 8, 16, 32, 64]

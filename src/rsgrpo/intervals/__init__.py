@@ -1,0 +1,1 @@
+"""How sure a number is: over problems, over seeds, over several comparisons at once."""

@@ -1,0 +1,78 @@
+"""Unbiased pass@k."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float, Integer
+
+from rsgrpo.errors import UserError
+
+Counts = Integer[np.ndarray, " P"]
+"""One whole number per problem."""
+
+
+def pass_at_k(n: int, correct: int, k: int) -> float:
+    """1 - C(n - c, k) / C(n, k): the chance that k of the n samples, drawn without replacement, hold a correct one.
+
+    See "Evaluating Large Language Models Trained on Code" (Chen et al., 2021), Eq. 1: unbiased for 1 - (1 - p)^k.
+
+    Raises:
+        ValueError: when k is not between 1 and n, or `correct` not between 0 and n.
+
+    >>> pass_at_k(16, 3, 1), pass_at_k(4, 1, 2)
+    (0.1875, 0.5)
+    """
+    return float(ladder(np.array([n]), np.array([correct]), [k])[k][0])
+
+
+def ladder(n: Counts, correct: Counts, ks: Sequence[int]) -> dict[int, Float[np.ndarray, " P"]]:
+    """pass@k of each problem, for each k: `correct[i]` of the `n[i]` samples of problem i are right.
+
+    Raises:
+        ValueError: when a k is not between 1 and every n, or a count not between 0 and its n.
+
+    >>> ladder(np.array([4, 4]), np.array([1, 0]), [1, 2])
+    {1: array([0.25, 0.  ]), 2: array([0.5, 0. ])}
+    """
+    most = int(n.min()) if len(n) else 0
+    for k in ks:
+        if not 1 <= k <= most or not ((correct >= 0) & (correct <= n)).all():
+            raise ValueError(
+                f"pass@{k} needs 1 <= k <= n and 0 <= correct <= n, got n={_shown(n)}, correct={_shown(correct)}"
+            )
+    rungs, all_wrong = {}, np.ones(len(n))
+    for i in range(max(ks, default=0)):
+        all_wrong *= np.maximum(n - correct - i, 0) / (n - i)
+        if i + 1 in ks:
+            rungs[i + 1] = 1.0 - all_wrong
+    return {k: rungs[k] for k in ks}
+
+
+def _shown(counts: Counts) -> str:
+    different = sorted({int(count) for count in counts})
+    return str(different[0]) if len(different) == 1 else f"{different[0]}..{different[-1]}"
+
+
+def rungs(most: int) -> list[int]:
+    """k = 1, 2, 4 ... and `most` itself: where a curve of pass@k on a logarithmic axis is computed.
+
+    >>> rungs(24)
+    [1, 2, 4, 8, 16, 24]
+    """
+    return sorted({2**i for i in range(most.bit_length()) if 2**i <= most} | {most})
+
+
+def mean_pass_at_k(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict[str, float]:
+    """The mean over problems of pass@k, for each k: `counts` holds (n, correct) per problem.
+
+    Raises:
+        UserError: when there is no problem to average over.
+
+    >>> mean_pass_at_k([(2, 1), (2, 0)], [1, 2])
+    {'pass@1': 0.25, 'pass@2': 0.5}
+    """
+    if not counts:
+        raise UserError("pass@k of no problems: the split is empty, check data.*")
+    n, correct = np.array(counts).T
+    # Added up from the first problem on, whatever the processor would do.
+    return {f"pass@{k}": sum(values.tolist()) / len(counts) for k, values in ladder(n, correct, ks).items()}
