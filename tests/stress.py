@@ -1,4 +1,4 @@
-"""Runs the tests of several processes again and again while every core is busy with something else.
+"""Runs the tests of several processes again and again, several rounds at once, so that every core is always busy.
 
     python tests/stress.py --times 30
     python tests/stress.py --times 30 tests/checkpoints/test_checkpoints.py -k shard
@@ -10,6 +10,7 @@ import argparse
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
@@ -24,21 +25,23 @@ FILES = [
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--times", type=int, default=30)
+    parser.add_argument("--at-once", type=int, default=2 * len(os.sched_getaffinity(0)))
     ours, theirs = parser.parse_known_args()
-    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in os.sched_getaffinity(0)]
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *(theirs or FILES)]
+
+    def one_round() -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
     passed = 0
-    try:
-        for time in range(1, ours.times + 1):
-            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    with ThreadPoolExecutor(ours.at_once) as rounds:
+        begun = [rounds.submit(one_round) for _ in range(ours.times)]
+        for number, finished in enumerate(as_completed(begun), start=1):
+            done = finished.result()
             passed += done.returncode == 0
             last = done.stdout.strip().splitlines()[-1:]
-            print(f"{time}: {'passed' if done.returncode == 0 else 'FAILED'}  {''.join(last)}", flush=True)
+            print(f"{number}: {'passed' if done.returncode == 0 else 'FAILED'}  {''.join(last)}", flush=True)
             if done.returncode:
                 print(done.stdout + done.stderr, flush=True)
-    finally:
-        for process in busy:
-            process.kill()
     print(f"{passed} of {ours.times} rounds passed")
     return int(passed < ours.times)
 

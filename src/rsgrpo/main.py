@@ -17,12 +17,13 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from rsgrpo import run_folder
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.moved import use_current_names
 from rsgrpo.command_line.names import name_of_job
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
-from rsgrpo.command_line.sweep import JobFailed, Sweep, is_sweep
+from rsgrpo.command_line.sweep import FINISHED, JobFailed, Sweep, is_sweep
 from rsgrpo.command_line.trust import check_targets
 from rsgrpo.composition.machine import check_machine, disk_refusals_are_told
 from rsgrpo.distributed import ranks
@@ -157,7 +158,17 @@ def start(main: Callable[[], None], conf: Path) -> int:
             raise
         print(f"error: {explain(error, line)}", file=sys.stderr)
         return USER_ERROR
+    _compare_runs_of_sweep()
     return _SWEEP.close(USER_ERROR)
+
+
+def _compare_runs_of_sweep() -> None:
+    """A sweep of training runs ends with their comparison, and one that cannot be compared with the reason."""
+    for folder in FINISHED:
+        if len(list(folder.glob(f"*/{run_folder.DONE}"))) > 1:
+            from rsgrpo.tasks.compare import compare_sweep  # scipy takes half a second
+
+            compare_sweep(folder)
 
 
 def _wants_traceback() -> bool:

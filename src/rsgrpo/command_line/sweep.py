@@ -6,13 +6,26 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.errors import UserError
 
 BUG = 1
 """Exit code of a traceback."""
+
+
+FINISHED: list[Path] = []
+"""The folder of the sweep that has just ended in this process."""
+
+
+class FolderOfSweep(Callback):
+    """Hydra calls it after the last job of a sweep, whatever launched the jobs: remembers the sweep's folder."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: object) -> None:
+        FINISHED[:] = [Path(config.hydra.sweep.dir)]
 
 
 class JobFailed(Exception):

@@ -8,6 +8,7 @@ from typing import Literal
 from omegaconf import DictConfig
 
 from rsgrpo.command_line.keys import FOREIGN
+from rsgrpo.comparison.moments import Match
 from rsgrpo.composition.build import build_as
 from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key
 from rsgrpo.fields import check_fields
@@ -183,6 +184,24 @@ class ExplainSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """`task` of task=compare.
+
+    Raises:
+        FieldError: for a value that is not of its type.
+    """
+
+    split: Literal["test", "validation"] = "test"
+    match: Match = "iterations"
+    baseline: str | None = None
+    measures: Sequence[str] | None = None
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        check_fields(self, level=(0.5, 0.9999))
 
 
 def run_settings(cfg: DictConfig) -> RunSettings:

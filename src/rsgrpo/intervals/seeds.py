@@ -1,6 +1,7 @@
 """Intervals over training runs: the only ones that speak of an objective, and not of one policy that it once gave."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -11,13 +12,16 @@ POWER = 0.8
 """Chance of showing a difference of the size of `detectable`."""
 
 
-def runs_interval(values: Sequence[float], *, level: float = LEVEL) -> Interval:
+def runs_interval(
+    values: Sequence[float], *, bounds: tuple[float, float] = (-np.inf, np.inf), level: float = LEVEL
+) -> Interval:
     """Student's t interval of the mean of one value per run: mean +- t_(n-1) s / sqrt(n).
 
     A percentile bootstrap over so few values covers too little: about 72 % with three runs, 85 % with five. Flagged,
-    and without bounds, for a single run and for runs that all have the same value.
+    and without ends, for a single run and for runs that all have the same value. Clipped to `bounds`.
     """
-    return _student(values, "runs", level)
+    interval = _student(values, "runs", level)
+    return replace(interval, low=float(np.clip(interval.low, *bounds)), high=float(np.clip(interval.high, *bounds)))
 
 
 def paired_interval(

@@ -25,6 +25,7 @@ AUDIT = "audit.json"
 BANDIT = "bandit.json"
 LEMMAS = "lemmas.json"
 SCORES = "scores.jsonl"
+COMPARE = "compare.json"
 FIGURES = "figures"
 
 RECORDS = (METRICS, PROMPTS, ROLLOUTS, VALIDATION, TEST)

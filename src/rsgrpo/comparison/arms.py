@@ -1,0 +1,130 @@
+"""Which runs are the same experiment with another seed, and what the others differ in."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rsgrpo.comparison.runs import Run
+from rsgrpo.errors import UserError
+
+OBJECTIVE = "objective._target_"
+
+POLICY = "model.path"
+"""What tells policies apart that no run here has trained."""
+
+SEEDS = ("seed", "model.pretrain.seed")
+"""What tells the runs of an arm apart."""
+
+NO_ARM = re.compile(
+    r"(ckpt|task|callbacks|logger|trainer|rollout|eval|hydra|runs)(\..*)?"
+    r"|model\.(path|cache_dir|chunk_tokens)|data\.(.*\.)?(\w*path|cache_dir)|batching\.row_tokens"
+    r"|reward(\..*)?\.(workers|isolation)(\..*)?"
+)
+"""Settings that make no other experiment: where and by what a run is computed, written down and evaluated. Data and
+base are compared by their hashes instead, and what evaluations differ in is refused or told."""
+
+OF_A_BASE = re.compile(r"(model\.pretrain|demonstrations)(\..*)?")
+"""How a base is pretrained: read by nothing in a run that starts from `model.path`."""
+
+LENGTH = ("iterations", "schedule.iterations")
+"""How long a run is: no other experiment either, unless its schedule follows it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """The runs of one experiment, which differ in seed and base alone."""
+
+    label: str
+    runs: tuple[Run, ...]
+    settings: Mapping[str, Any]
+    """Its values of the settings that differ between the arms."""
+
+
+def arms_of(runs: Sequence[Run]) -> list[Arm]:
+    """The arms, in the order of their first runs.
+
+    Raises:
+        UserError: for two runs of an arm with the same base and seed.
+    """
+    experiments = [_experiment(run) for run in runs]
+    keys = sorted({key for experiment in experiments for key in experiment})
+    differ = [key for key in keys if len({repr(experiment.get(key)) for experiment in experiments}) > 1]
+    groups: dict[str, list[Run]] = {}
+    values: dict[str, dict[str, Any]] = {}
+    for run, experiment in zip(runs, experiments, strict=True):
+        own = {key: experiment.get(key) for key in differ}
+        identity = repr(own)
+        groups.setdefault(identity, []).append(run)
+        values[identity] = own
+    labels = _labels([values[identity] for identity in groups], experiments[0] if experiments else {})
+    arms = [
+        Arm(label=label, runs=tuple(members), settings=values[identity])
+        for label, (identity, members) in zip(labels, groups.items(), strict=True)
+    ]
+    for arm in arms:
+        _check_seeds(arm)
+    return arms
+
+
+def _experiment(run: Run) -> dict[str, Any]:
+    """The settings that make it the experiment that it is; of a policy that no known run has trained, its name."""
+    settings = run.experiment
+    if not run.trains and run.trained_by is None:
+        return {POLICY: settings.get("model.path") or f"base {settings.get('model.pretrain.seed')}"}
+    without = set(SEEDS)
+    if str(settings.get("schedule._target_", "")).endswith(".Constant"):
+        without |= set(LENGTH)
+    if settings.get("model.path") is not None:
+        without |= {key for key in settings if OF_A_BASE.fullmatch(key)}
+    kept = [key for key in settings if not NO_ARM.fullmatch(key) and key not in without]
+    return {key: _number(settings[key]) for key in kept}
+
+
+def _number(value: Any) -> Any:
+    """2 and 2.0 are the same setting."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _check_seeds(arm: Arm) -> None:
+    seen: dict[tuple[str, int], Run] = {}
+    for run in arm.runs:
+        if run.pair in seen:
+            raise UserError(
+                f"runs: {seen[run.pair].folder} and {run.folder} are the same experiment ({arm.label}) with the same "
+                f"seed {run.seed} and base; leave one of them out"
+            )
+        seen[run.pair] = run
+
+
+def _labels(values: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> list[str]:
+    """`rs_grpo beta=4`: the objective, and whatever else tells an arm from the others."""
+    return [_label(own, shared, values) for own in values]
+
+
+def _label(own: Mapping[str, Any], shared: Mapping[str, Any], values: Sequence[Mapping[str, Any]]) -> str:
+    if own.get(POLICY) is not None:
+        return str(own[POLICY])
+    objective = _name_of(own.get(OBJECTIVE, shared.get(OBJECTIVE)))
+    alike = [other for other in values if other.get(OBJECTIVE) == own.get(OBJECTIVE)]
+    parts = [objective]
+    for key, value in own.items():
+        of_objective = key.startswith("objective.")
+        rivals = alike if of_objective else values
+        if key == OBJECTIVE or len({repr(other.get(key)) for other in rivals}) == 1:
+            continue
+        name = key.removeprefix("objective.").removesuffix("._target_")
+        parts.append(f"{name}={_name_of(value) if key.endswith('._target_') else _text(value)}")
+    return " ".join(parts)
+
+
+def _name_of(target: Any) -> str:
+    """`rs_grpo` of `rsgrpo.objectives.rs_grpo.RSGRPO`; of a class from elsewhere, its own name."""
+    module, _, name = str(target).rpartition(".")
+    return module.rpartition(".")[2] if module.startswith("rsgrpo.") else name
+
+
+def _text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return "null" if value is None else str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)

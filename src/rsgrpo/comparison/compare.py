@@ -1,0 +1,226 @@
+"""The comparison itself: per measure and arm, a mean, a paired difference to the baseline, and what it decides."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from rsgrpo.comparison.arms import Arm, arms_of
+from rsgrpo.comparison.checks import checked
+from rsgrpo.comparison.measures import Measure, mean_over_benchmarks
+from rsgrpo.comparison.moments import Match, moments
+from rsgrpo.comparison.runs import Evaluated, Run
+from rsgrpo.errors import UserError
+from rsgrpo.intervals.base import LEVEL, Interval
+from rsgrpo.intervals.problems import difference_interval, mean_interval
+from rsgrpo.intervals.seeds import detectable, holm, paired_interval, probability_of_improvement, runs_interval
+
+BASE = "base"
+"""The arm of the policies before training."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One arm under one measure."""
+
+    measure: str
+    arm: str
+    values: Mapping[str, float]
+    """By run, as "folder"."""
+    mean: Interval
+    difference: Interval | None = None
+    """To the baseline; None for the baseline itself, and where the two have no pair in common."""
+    improvement: float | None = None
+    """P(a run of this arm is higher than one of the baseline's from the same base)."""
+    adjusted: float = float("nan")
+    """p of the difference, Holm-corrected over the arms under this measure."""
+    detectable: float = float("nan")
+    """The smallest difference that this many pairs would have shown, with a chance of 80 %."""
+
+    def decided(self, level: float = LEVEL) -> bool:
+        """Whether the difference is beyond noise: corrected, and with nothing wrong about its interval."""
+        return self.difference is not None and self.difference.flag is None and self.adjusted < 1 - level
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Everything that `task=compare` shows."""
+
+    split: str
+    benchmarks: tuple[str, ...]
+    problems: int
+    match: str
+    iterations: Mapping[str, int]
+    """By run folder: the evaluation that was looked at."""
+    baseline: str
+    arms: Sequence[Arm]
+    rows: Sequence[Row]
+    notes: Sequence[str] = field(default_factory=tuple)
+    """What is unequal between the runs, and what was left out."""
+
+    @property
+    def one_pair(self) -> bool:
+        """Whether each arm has a single run, so that intervals are over problems."""
+        return all(len(arm.runs) == 1 for arm in self.arms)
+
+
+def compare(
+    runs: Sequence[Run],
+    measures: Sequence[Measure],
+    *,
+    split: str = "test",
+    match: Match = "iterations",
+    baseline: str | None = None,
+    level: float = LEVEL,
+) -> Comparison:
+    """Compare runs: arms by the settings that differ, seeds grouped, measures at matched moments.
+
+    With several (base, seed) pairs an arm's interval is Student's t over its runs, and a difference is paired by base
+    and seed. With a single pair the intervals are over problems: they speak of the policies, not of other seeds.
+
+    Raises:
+        UserError: when there is nothing to compare: no run with an evaluation, the same seed twice, different
+            problems under one name, an unknown baseline.
+    """
+    found = checked(runs, split, measures)
+    at = moments(found.runs, split, match)
+    arms = arms_of(found.runs)
+    chosen = _baseline(arms, baseline, split)
+    tables = {run: found.evaluated(run, at[run]) for run in found.runs}
+    bases = {run: found.evaluated(run, 0) for run in found.runs if at[run] > 0 and 0 in run.evaluations(split)}
+    rows = []
+    for measure in measures:
+        rows += _rows(measure, arms, chosen, tables, bases, at, level)
+    first = tables[found.runs[0]]
+    return Comparison(
+        split=split,
+        benchmarks=found.benchmarks,
+        problems=sum(len(part.problems) for part in first.values()),
+        match=match,
+        iterations={str(run.folder): at[run] for run in found.runs},
+        baseline=chosen,
+        arms=arms,
+        rows=rows,
+        notes=[*found.notes, *_unequal_seeds(arms)],
+    )
+
+
+def _baseline(arms: Sequence[Arm], asked: str | None, split: str) -> str:
+    """The arm that all others are compared with: the one asked for, else GRPO's, else the first; the base of a single.
+
+    Raises:
+        UserError: when no arm has that label.
+    """
+    labels = [arm.label for arm in arms]
+    if asked is None:
+        usual = next((label for label in labels if label.split()[0] == "grpo"), labels[0])
+        return usual if len(labels) > 1 or not any(0 in run.evaluations(split) for run in arms[0].runs) else BASE
+    if asked not in (*labels, BASE):
+        raise UserError(f"task.baseline={asked} is none of the arms; choose from {', '.join([*labels, BASE])}")
+    return asked
+
+
+Tables = Mapping[Run, Mapping[str, Evaluated]]
+
+
+def _rows(
+    measure: Measure,
+    arms: Sequence[Arm],
+    baseline: str,
+    tables: Tables,
+    bases: Tables,
+    at: Mapping[Run, int],
+    level: float,
+) -> list[Row]:
+    if measure.by_problem is None:
+        by_arm = {arm.label: {run: measure.logged(run, at[run]) for run in arm.runs} for arm in arms}
+        numbers = {label: {r: v for r, v in values.items() if v is not None} for label, values in by_arm.items()}
+        rows = [
+            _row(measure, label, values, numbers[baseline], None, level) for label, values in numbers.items() if values
+        ]
+        return _with_holm(rows)
+    means = {arm.label: {run: mean_over_benchmarks(measure.values(tables[run])) for run in arm.runs} for arm in arms}
+    own: dict[str, Tables] = {arm.label: {run: tables[run] for run in arm.runs} for arm in arms}
+    if bases:
+        own = {BASE: _once_each(bases), **own}
+        means = {BASE: {run: mean_over_benchmarks(measure.values(bases[run])) for run in own[BASE]}, **means}
+    rows = [
+        _row(measure, label, means[label], means.get(baseline, {}), (own[label], own.get(baseline, {})), level)
+        for label in means
+    ]
+    return _with_holm(rows)
+
+
+def _once_each(bases: Tables) -> Tables:
+    """The base of each (base, seed) pair, whichever arm evaluated it first."""
+    kept: dict[tuple[str, int], Run] = {}
+    for run in bases:
+        kept.setdefault(run.pair, run)
+    return {run: bases[run] for run in kept.values()}
+
+
+def _row(
+    measure: Measure,
+    label: str,
+    values: Mapping[Run, float],
+    against: Mapping[Run, float],
+    problems: tuple[Tables, Tables] | None,
+    level: float,
+) -> Row:
+    """`problems` has the evaluations of the arm and of the baseline, for the intervals of single runs."""
+    mine, theirs = ({run.pair: value for run, value in arm.items()} for arm in (values, against))
+    row = Row(
+        measure=measure.name,
+        arm=label,
+        values={str(run.folder): value for run, value in values.items()},
+        mean=_mean(measure, values, problems, level),
+    )
+    common = mine.keys() & theirs.keys()
+    if values is against or not common:
+        return row
+    if len(common) == 1 and problems is not None:
+        difference = _over_problems(measure, problems, next(iter(common)), level)
+    else:
+        difference = paired_interval(theirs, mine, level=level)
+    return replace(
+        row,
+        difference=difference,
+        improvement=probability_of_improvement(theirs, mine),
+        detectable=detectable(difference.error, difference.units) if difference.unit == "pairs" else float("nan"),
+    )
+
+
+def _mean(
+    measure: Measure, values: Mapping[Run, float], problems: tuple[Tables, Tables] | None, level: float
+) -> Interval:
+    if len(values) == 1 and problems is not None:
+        (run,) = values
+        parts = list(measure.values(problems[0][run]).values())
+        return mean_interval(parts, weights=[1 / len(parts)] * len(parts), level=level)
+    bounds = (-math.inf, math.inf) if measure.by_problem is None else (0.0, 1.0)
+    return runs_interval(list(values.values()), bounds=bounds, level=level)
+
+
+def _over_problems(measure: Measure, problems: tuple[Tables, Tables], pair: tuple[str, int], level: float) -> Interval:
+    mine, theirs = (next(arm[run] for run in arm if run.pair == pair) for arm in problems)
+    second, first = measure.values(mine), measure.values(theirs)
+    names = sorted(second)
+    return difference_interval(
+        [first[name] for name in names],
+        [second[name] for name in names],
+        weights=[1 / len(names)] * len(names),
+        level=level,
+    )
+
+
+def _with_holm(rows: Sequence[Row]) -> list[Row]:
+    """Adjusted over the arms that are compared with the baseline under one measure."""
+    adjusted = holm([float("nan") if row.difference is None else row.difference.p for row in rows])
+    return [replace(row, adjusted=p) for row, p in zip(rows, adjusted, strict=True)]
+
+
+def _unequal_seeds(arms: Sequence[Arm]) -> list[str]:
+    pairs = {arm.label: {run.pair for run in arm.runs} for arm in arms}
+    if len({frozenset(own) for own in pairs.values()}) == 1:
+        return []
+    counts = ", ".join(f"{label} {len(own)}" for label, own in pairs.items())
+    return [f"the arms have different (base, seed) pairs ({counts}); differences use those that both arms have"]

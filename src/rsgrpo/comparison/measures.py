@@ -1,0 +1,75 @@
+"""What a comparison can measure of a run: by problem, from its evaluations, or as one number that it has logged."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from rsgrpo.comparison.runs import Evaluated, Run
+from rsgrpo.errors import UserError
+from rsgrpo.measures.consistency import covered, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
+from rsgrpo.measures.pass_at_k import Counts, ladder
+
+Values = Float[np.ndarray, " P"]
+ByProblem = Callable[[Counts, Counts], Values]
+
+FORMS: Mapping[str, Callable[[re.Match[str]], tuple[int, ByProblem]]] = {
+    r"pass@(\d+)": lambda m: (int(m[1]), lambda n, c: ladder(n, c, [int(m[1])])[int(m[1])]),
+    r"pass\^(\d+)": lambda m: (int(m[1]), lambda n, c: pass_hat_k(n, c, int(m[1]))),
+    r"mg_pass@(\d+)": lambda m: (int(m[1]), lambda n, c: mean_g_pass_at_k(n, c, int(m[1]))),
+    r"g_pass@(\d+):(\d*\.?\d+)": lambda m: (int(m[1]), lambda n, c: g_pass_at_k(n, c, int(m[1]), float(m[2]))),
+    r"cover@(\d*\.?\d+)": lambda m: (1, lambda n, c: covered(n, c, float(m[1])).astype(float)),
+}
+"""By the form of a measure's name: how many samples of a problem it needs, and its value for each problem."""
+
+KNOWN = "pass@K, pass^K, mg_pass@K, g_pass@K:TAU, cover@TAU, or the name of a metric, such as train/entropy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measure:
+    """One row of a comparison.
+
+    Exactly one of `by_problem` and `metric` is there.
+    """
+
+    name: str
+    k: int = 1
+    """Samples that it needs of every problem."""
+    by_problem: ByProblem | None = None
+    metric: str | None = None
+    """The name under which runs have logged it."""
+
+    def values(self, evaluated: Mapping[str, Evaluated]) -> dict[str, Values]:
+        """By benchmark, one value per problem."""
+        assert self.by_problem is not None
+        return {name: self.by_problem(part.n, part.correct) for name, part in evaluated.items()}
+
+    def logged(self, run: Run, iteration: int) -> float | None:
+        """What a run has logged of it at an iteration, or last before it; None when it never has."""
+        assert self.metric is not None
+        at = [i for i, record in run.metrics.items() if i <= iteration and record.get(self.metric) is not None]
+        return float(run.metrics[max(at)][self.metric]) if at else None
+
+
+def measure(name: str) -> Measure:
+    """The measure of a name.
+
+    Raises:
+        UserError: listing the forms of a name, for one of none of them.
+    """
+    for form, make in FORMS.items():
+        if match := re.fullmatch(form, name):
+            k, by_problem = make(match)
+            if k < 1 or (match.lastindex and not float(match[match.lastindex]) > 0):
+                break
+            return Measure(name=name, k=k, by_problem=by_problem)
+    if re.fullmatch(r"\w+(/[\w@.^:-]+)+", name):
+        return Measure(name=name, metric=name)
+    raise UserError(f"measures: {name} is not one; choose from {KNOWN}")
+
+
+def mean_over_benchmarks(values: Mapping[str, Values]) -> float:
+    """The mean of the benchmarks' means: a benchmark of 30 problems weighs as much as one of 500, as in Table 2."""
+    return float(np.mean([part.mean() for part in values.values()]))

@@ -1,0 +1,80 @@
+"""At which of its evaluations each run is looked at, so that all have had the same."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
+
+from rsgrpo.comparison.runs import Run
+from rsgrpo.errors import UserError
+
+Match = Literal["iterations", "prompts", "tokens", "seconds"]
+
+
+def moments(runs: Sequence[Run], split: str, match: Match = "iterations") -> dict[Run, int]:
+    """The iteration of the evaluation of `split` at which each run is compared: the last one that is fair to all.
+
+    By iterations it is the last at which all runs were evaluated. Otherwise the budget is what the cheapest run had
+    spent at its last evaluation, in training (evaluations do not count), and each run is taken at its last evaluation
+    within it.
+
+    Raises:
+        UserError: when no iteration is common to all.
+    """
+    evaluated = {run: sorted(run.evaluations(split)) for run in runs if run.trains}
+    alone = {run: max(run.evaluations(split)) for run in runs if not run.trains}
+    if not evaluated:
+        return alone
+    if match == "iterations":
+        common = set.intersection(*map(set, evaluated.values()))
+        if not {i for i in common if i > 0}:
+            ends = ", ".join(f"{run.folder} at {_listed(at)}" for run, at in [*evaluated.items()][:3])
+            raise UserError(
+                f"runs: they were evaluated on the {split} split at different iterations ({ends}); match by tokens "
+                "instead (task.match=tokens), compare another split (task.split=validation), or evaluate them during "
+                "training (eval.test_every)"
+            )
+        return alone | dict.fromkeys(evaluated, max(common))
+    spent = {run: _spent(run, match) for run in evaluated}
+    budget = min(_at(spent[run], at[-1]) for run, at in evaluated.items()) * (1 + 1e-9)
+    return alone | {run: max(i for i in at if i == 0 or _at(spent[run], i) <= budget) for run, at in evaluated.items()}
+
+
+def cost(run: Run, iteration: int, match: Match) -> float:
+    """What a run had spent on training by an iteration: iterations, prompts, sampled tokens, or seconds of steps."""
+    return _at(_spent(run, match), iteration)
+
+
+def _spent(run: Run, match: Match) -> dict[int, float]:
+    """By iteration, the sum so far.
+
+    Raises:
+        UserError: when the run has not logged what it takes.
+    """
+    prompts = float(run.settings.get("batching.prompts_per_iteration", 0))
+    completions = float(run.settings.get("batching.completions_per_prompt", 0))
+    per_iteration: Mapping[str, Callable[[Mapping[str, float]], float]] = {
+        "iterations": lambda record: 1.0,
+        "prompts": lambda record: prompts,
+        "tokens": lambda record: prompts * completions * record["train/completion_tokens_mean"],
+        "seconds": lambda record: record["time/step_s"],
+    }
+    total, sums = 0.0, {0: 0.0}
+    for iteration, record in sorted(run.metrics.items()):
+        if "train/reward_mean" not in record and "time/step_s" not in record:
+            continue  # an evaluation
+        try:
+            total += per_iteration[match](record)
+        except KeyError as missing:
+            raise UserError(
+                f"{run.folder} has not logged {missing.args[0]}, so its {match} are not known; match by iterations"
+            ) from None
+        sums[iteration] = total
+    return sums
+
+
+def _at(spent: Mapping[int, float], iteration: int) -> float:
+    return spent[max(i for i in spent if i <= iteration)]
+
+
+def _listed(iterations: Sequence[int]) -> str:
+    shown = [str(i) for i in iterations[-3:]]
+    return " and ".join(shown)

@@ -1,0 +1,88 @@
+"""`python run.py task=compare runs=[A,B]`: which of several runs is better, and how surely."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from rich.console import Console
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.compare_table import print_comparison
+from rsgrpo.comparison import compare as comparing
+from rsgrpo.comparison.measures import Measure, measure
+from rsgrpo.comparison.record import record
+from rsgrpo.comparison.runs import Run, find_runs, read_run
+from rsgrpo.composition.build import build_as
+from rsgrpo.composition.machine import check_run_folder
+from rsgrpo.composition.settings import CompareSettings
+from rsgrpo.errors import UserError
+
+SOLVED = "train/cumulative_solve_rate"
+
+
+def compare(cfg: DictConfig) -> None:
+    """Compare the runs, and leave the table, `compare.json` and the configuration in a folder of its own.
+
+    Raises:
+        UserError: for a mistake in the configuration, and for runs that cannot be compared.
+    """
+    settings = build_as(cfg, "task", CompareSettings)
+    runs = [read_run(folder) for folder in find_runs(_names(cfg))]
+    names = usual_measures(runs) if settings.measures is None else settings.measures
+    run = Path(HydraConfig.get().runtime.output_dir)
+    found = _compared(runs, [measure(name) for name in names], settings)
+    check_run_folder(run, resumes=False)
+    OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
+    run_folder.write_json(run / run_folder.COMPARE, record(found, settings.level))
+    console = Console()
+    print_comparison(run, console)
+    console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
+
+
+def compare_sweep(folder: Path) -> None:
+    """The comparison of all runs of a sweep, shown and left in its folder, or why there is none."""
+    console = Console()
+    try:
+        runs = [read_run(run) for run in find_runs([str(folder)])]
+        settings = CompareSettings()
+        found = _compared(runs, [measure(name) for name in usual_measures(runs)], settings)
+    except UserError as error:
+        console.print(f"no comparison of this sweep: {error}", soft_wrap=True, highlight=False, markup=False)
+        return
+    run_folder.write_json(folder / run_folder.COMPARE, record(found, settings.level))
+    print_comparison(folder, console)
+    console.print(f"compare them otherwise: task=compare runs={folder}", soft_wrap=True, highlight=False)
+
+
+def _compared(runs: Sequence[Run], measures: Sequence[Measure], settings: CompareSettings) -> comparing.Comparison:
+    return comparing.compare(
+        runs,
+        measures,
+        split=settings.split,
+        match=settings.match,
+        baseline=settings.baseline,
+        level=settings.level,
+    )
+
+
+def usual_measures(runs: Sequence[Run]) -> list[str]:
+    """pass@k for each k that every run was evaluated with, and the cumulative solve rate if one has logged it."""
+    ks = [set(run.settings.get("eval.k") or [1]) for run in runs]
+    common = sorted(set.intersection(*ks)) or [1]
+    solved = [SOLVED] if any(SOLVED in at for run in runs for at in run.metrics.values()) else []
+    return [*(f"pass@{k}" for k in common), *solved]
+
+
+def _names(cfg: DictConfig) -> list[str]:
+    """`runs` as a list of words.
+
+    Raises:
+        UserError: when it is not set, or is no list of names.
+    """
+    if OmegaConf.is_missing(cfg, "runs"):
+        raise UserError("runs is not set; name run folders, a sweep, or a pattern: runs=[outputs/A,outputs/B]")
+    names = [cfg.runs] if isinstance(cfg.runs, str) else cfg.runs
+    if not isinstance(names, list | ListConfig) or not names or not all(isinstance(n, str) and n for n in names):
+        raise UserError(f"runs={cfg.runs} must list names of folders; try runs=[outputs/A,outputs/B]")
+    return list(names)

@@ -1,0 +1,204 @@
+"""Arms, pairs, intervals and verdicts of runs whose numbers are known."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from rsgrpo import run_folder
+from rsgrpo.comparison.arms import arms_of
+from rsgrpo.comparison.compare import Comparison, Row, compare
+from rsgrpo.comparison.measures import measure
+from rsgrpo.comparison.record import record
+from rsgrpo.comparison.runs import find_runs, read_run
+from rsgrpo.errors import UserError
+from rsgrpo.measures.pass_at_k import pass_at_k
+from tests.comparison.folders import GRPO, changed, write_run
+
+BASE, WORSE, BETTER = [0, 1, 2, 3, 4, 5], [1, 2, 2, 4, 4, 6], [2, 3, 4, 5, 5, 8]
+
+
+def row(found: Comparison, name: str, arm: str) -> Row:
+    (only,) = [row for row in found.rows if (row.measure, row.arm) == (name, arm)]
+    return only
+
+
+def compared(folders: list[Path], *names: str, **options: Any) -> Comparison:
+    return compare(
+        [read_run(folder) for folder in folders], [measure(name) for name in names or ("pass@1",)], **options
+    )
+
+
+def arm(tmp_path: Path, name: str, seeds: int, counts: list[int], **sections: Any) -> list[Path]:
+    """Runs of one experiment whose s-th seed has solved s problems once more."""
+    runs = []
+    for seed in range(seeds):
+        solved = [c + (i < seed) for i, c in enumerate(counts)]
+        config = changed(seed=seed, **sections)
+        config["model"]["pretrain"]["seed"] = seed
+        runs.append(write_run(tmp_path / f"{name}_seed{seed}", config, {0: BASE, 60: solved}))
+    return runs
+
+
+def test_several_seeds_are_compared_by_students_t_over_pairs(tmp_path: Path):
+    grpo, ours = arm(tmp_path, "grpo", 3, WORSE, **GRPO), arm(tmp_path, "ours", 3, BETTER)
+    # One seed of ours is less lucky, so that the differences have a spread.
+    extra = changed(seed=2)
+    extra["model"]["pretrain"]["seed"] = 2
+    ours[2] = write_run(tmp_path / "other", extra, {0: BASE, 60: [2, 3, 4, 5, 5, 7]})
+    found = compared([*grpo, *ours], "pass@1", "pass@4")
+    assert found.baseline == "grpo"
+    assert [a.label for a in found.arms] == ["grpo", "rs_grpo"]
+    for name, k in (("pass@1", 1), ("pass@4", 4)):
+
+        def mean(folder: Path, k: int = k) -> float:
+            rows = [r for r in run_folder.read(folder / run_folder.TEST) if r["iteration"] == 60]
+            return float(np.mean([pass_at_k(r["n"], r["correct"], k) for r in rows]))
+
+        differences = [mean(b) - mean(a) for a, b in zip(grpo, ours, strict=True)]
+        ours_row = row(found, name, "rs_grpo")
+        assert ours_row.mean.estimate == pytest.approx(np.mean([mean(folder) for folder in ours]))
+        assert ours_row.difference is not None
+        assert ours_row.difference.estimate == pytest.approx(np.mean(differences))
+        assert ours_row.difference.p == pytest.approx(stats.ttest_1samp(differences, 0).pvalue)
+        # base against grpo is the other comparison under this measure
+        assert ours_row.adjusted >= ours_row.difference.p
+        assert ours_row.improvement == 1.0
+        assert (ours_row.difference.unit, ours_row.difference.units) == ("pairs", 3)
+        assert row(found, name, "grpo").difference is None
+    assert row(found, "pass@1", "base").mean.flag == "all 3 runs have the same value"
+
+
+def test_a_clear_difference_is_decided_and_an_unclear_one_says_what_could_have_been_shown(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    folders = []
+    for seed in range(6):
+        config = changed(seed=seed)
+        grpo = config | GRPO
+        solved = rng.integers(1, 5, 40)
+        folders.append(write_run(tmp_path / f"a{seed}", grpo, {0: [0] * 40, 60: solved.tolist()}))
+        better = np.minimum(solved + 2 - rng.integers(0, 2, 40), 8)
+        folders.append(write_run(tmp_path / f"b{seed}", config, {0: [0] * 40, 60: better.tolist()}))
+        same = np.clip(solved + rng.integers(-1, 2, 40), 0, 8)
+        other = config | {"objective": config["objective"] | {"beta": 8.0}}
+        folders.append(write_run(tmp_path / f"c{seed}", other, {0: [0] * 40, 60: same.tolist()}))
+    found = compared(folders)
+    assert [a.label for a in found.arms] == ["grpo", "rs_grpo beta=2", "rs_grpo beta=8"]
+    assert row(found, "pass@1", "rs_grpo beta=2").decided()
+    unclear = row(found, "pass@1", "rs_grpo beta=8")
+    assert not unclear.decided()
+    assert unclear.difference is not None
+    assert 0 < unclear.detectable < 0.1
+
+
+def test_single_runs_are_compared_over_their_problems(tmp_path: Path):
+    rng = np.random.default_rng(1)
+    low = rng.integers(0, 6, 50)
+    high = np.minimum(low + rng.integers(0, 3, 50), 8)
+    a = write_run(tmp_path / "a", changed(**GRPO), {0: [0] * 50, 60: low.tolist()})
+    b = write_run(tmp_path / "b", changed(), {0: [0] * 50, 60: high.tolist()})
+    found = compared([a, b], "pass@1", "train/entropy")
+    ours = row(found, "pass@1", "rs_grpo")
+    assert ours.difference is not None
+    assert (ours.difference.unit, ours.difference.units, ours.mean.unit) == ("problems", 50, "problems")
+    assert ours.difference.estimate == pytest.approx((high - low).mean() / 8)
+    assert ours.decided()
+    assert np.isnan(ours.detectable)
+    logged = row(found, "train/entropy", "rs_grpo")
+    assert "a single pair" in str(logged.difference and logged.difference.flag)
+    assert not logged.decided()
+
+
+def test_benchmarks_weigh_the_same(tmp_path: Path):
+    datasets = ["small"] * 2 + ["large"] * 6
+    a = write_run(tmp_path / "a", changed(**GRPO), {60: [8, 8, 0, 0, 0, 0, 0, 0]}, datasets=datasets)
+    b = write_run(tmp_path / "b", changed(), {60: [8, 8, 4, 4, 4, 4, 4, 4]}, datasets=datasets)
+    found = compared([a, b])
+    assert row(found, "pass@1", "grpo").mean.estimate == pytest.approx(0.5)
+    assert row(found, "pass@1", "rs_grpo").mean.estimate == pytest.approx(0.75)
+    assert sorted(found.benchmarks) == ["large", "small"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "arms"),
+    [
+        ({"seed": 3}, ["rs_grpo"]),
+        ({"trainer__threads": 4}, None),
+        ({"batching__row_tokens": 99}, None),
+        ({"model__cache_dir": "/other"}, None),
+        ({"iterations": 90}, None),
+        ({"objective__beta": 4.0}, ["rs_grpo beta=2", "rs_grpo beta=4"]),
+        ({"objective__beta": 2}, None),
+        ({"batching__completions_per_prompt": 4}, ["rs_grpo batching.completions_per_prompt=8"]),
+        ({"model__pretrain": {"seed": 0, "steps": 9}}, ["rs_grpo model.pretrain.steps=1200"]),
+    ],
+)
+def test_what_makes_an_arm(tmp_path: Path, changes: dict[str, Any], arms: list[str] | None):
+    a = write_run(tmp_path / "a", changed(), {60: BASE})
+    b = write_run(tmp_path / "b", changed(**changes), {60: BASE})
+    runs = [read_run(a), read_run(b)]
+    if arms is None:  # the same experiment with the same seed
+        with pytest.raises(UserError, match="the same experiment"):
+            arms_of(runs)
+        return
+    labels = [a.label for a in arms_of(runs)]
+    assert labels[: len(arms)] == arms
+
+
+def test_an_evaluation_of_an_exported_policy_stands_for_its_run(tmp_path: Path):
+    for name, sections, solved in (("a", GRPO, WORSE), ("b", {}, BETTER)):
+        write_run(tmp_path / name, changed(seed=5, **sections), {0: BASE})
+        evaluation = changed(
+            task={"_target_": "rsgrpo.tasks.evaluate.evaluate"}, model__path=f"{tmp_path}/{name}/policy"
+        )
+        write_run(tmp_path / f"eval_{name}", evaluation, {0: solved})
+    found = compared([tmp_path / "eval_a", tmp_path / "eval_b"])
+    assert [a.label for a in found.arms] == ["grpo", "rs_grpo"]
+    assert [run.seed for a in found.arms for run in a.runs] == [5, 5]
+    assert row(found, "pass@1", "rs_grpo").mean.estimate == pytest.approx(sum(BETTER) / 48)
+
+
+def test_runs_are_matched_by_what_they_have_spent(tmp_path: Path):
+    counts = {0: BASE, 20: BASE, 40: WORSE, 60: BETTER}
+    short = write_run(tmp_path / "short", changed(**GRPO), counts, tokens=10)
+    long = write_run(tmp_path / "long", changed(), counts, tokens=15)
+    assert set(compared([short, long]).iterations.values()) == {60}
+    by_tokens = compared([short, long], match="tokens").iterations
+    # 60 iterations of 10 tokens are 40 of 15
+    assert by_tokens == {str(short): 60, str(long): 40}
+    assert set(compared([short, long], match="seconds").iterations.values()) == {60}
+    assert set(compared([short, long], match="prompts").iterations.values()) == {60}
+
+
+def test_what_is_unequal_is_told(tmp_path: Path):
+    runs = arm(tmp_path, "grpo", 2, WORSE, **GRPO) + arm(tmp_path, "ours", 1, BETTER)
+    runs.append(write_run(tmp_path / "many", changed(seed=1), {0: BASE, 60: [2 * c for c in BETTER]}, n=16))
+    runs.append(write_run(tmp_path / "new", changed(seed=9), {0: BASE}))
+    runs.append(write_run(tmp_path / "none", changed(seed=8), {60: BASE}, split="validation"))
+    notes = " ".join(compared(runs).notes)
+    assert "no evaluation of the test split" in notes
+    assert str(tmp_path / "none") in notes
+    assert f"only the base was evaluated on the test split so far: {tmp_path / 'new'}" in notes
+    assert f"16 in {tmp_path / 'many'}" in notes
+
+
+def test_a_comparison_is_recorded_without_what_is_not_a_number(tmp_path: Path):
+    found = compared(arm(tmp_path, "grpo", 1, WORSE, **GRPO) + arm(tmp_path, "ours", 1, BETTER), "train/entropy")
+    content = record(found, 0.95)
+    run_folder.write_json(tmp_path / run_folder.COMPARE, content)
+    assert run_folder.read_json(tmp_path / run_folder.COMPARE)["rows"][1]["difference"]["low"] is None
+
+
+def test_the_usual_names_of_folders(tmp_path: Path):
+    for name in ("sweep/0_a", "sweep/2_b", "sweep/10_c", "alone"):
+        write_run(tmp_path / name, changed(), {60: BASE})
+    (tmp_path / "sweep" / "multirun.yaml").write_text("")
+
+    def names(*given: str) -> list[str]:
+        return [run.name for run in find_runs([str(tmp_path / name) for name in given])]
+
+    assert names("sweep") == ["0_a", "2_b", "10_c"]
+    assert names("sweep/*_[ab]", "alone", "sweep/0_a") == ["0_a", "2_b", "alone"]
+    assert names("*") == ["alone", "0_a", "2_b", "10_c"]
