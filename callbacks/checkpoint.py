@@ -17,6 +17,8 @@ from rsgrpo.training.module import RLModule
 
 MODES = ("max", "min")
 
+OF_TEST = "eval/test/"
+
 OF_EVALUATION = "eval/"
 """How the metrics begin that a validation logs, after the iteration's own."""
 
@@ -47,6 +49,11 @@ class Checkpoint(CalledLast):
         check_at_least_one(every=every, keep=keep)
         if best is not None and (not isinstance(best, str) or not best):
             raise FieldError("best", best, "must be the name of a metric", "try best=train/reward_mean")
+        if best is not None and best.startswith(OF_TEST):
+            cure = f"choose by validation: try best={best.replace(OF_TEST, 'eval/validation/', 1)}"
+            raise FieldError(
+                "best", best, "would choose a checkpoint by the test split, which is there to judge it", cure
+            )
         if best_mode not in MODES:
             raise FieldError("best_mode", best_mode, f"must be one of {', '.join(MODES)}", "try best_mode=max")
         self.every, self.keep, self.best, self.best_mode = every, keep, best, best_mode
@@ -98,7 +105,8 @@ class Checkpoint(CalledLast):
 
     def on_validation_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         """Only mark: Lightning would resume a checkpoint that is written here one validation late."""
-        if self._from_evaluation:
+        plan = pl_module.recipe.evaluation
+        if self._from_evaluation and plan.is_due("validation", pl_module.iteration, pl_module.recipe.iterations):
             self._compare(pl_module, Path(trainer.default_root_dir), pl_module.iteration, mark=True)
 
     def _compare(self, module: RLModule, run: Path, iteration: int, *, mark: bool, may_lack: bool = False) -> None:

@@ -67,9 +67,11 @@ class ProgressLine(lightning.Callback):
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         which = "base policy" if pl_module.iteration == 0 else f"policy of iteration {pl_module.iteration}"
-        problems = sum(len(batch) for batch in cast(Any, trainer.test_dataloaders))
-        samples = pl_module.recipe.evaluation.test_completions
-        self.console.print(f"test: {which}, {problems} problems x {samples} completions", soft_wrap=True)
+        prompts = [prompt for batch in cast(Any, trainer.test_dataloaders) for prompt in batch.prompts]
+        plan = pl_module.recipe.evaluation
+        drawn = [plan.completions_for("test", prompt.problem.facts.get("dataset")) for prompt in prompts]
+        each = f"{min(drawn):,}" if len(set(drawn)) == 1 else f"{min(drawn):,} to {max(drawn):,}"
+        self.console.print(f"test: {which}, {len(prompts):,} problems x {each} completions", soft_wrap=True)
 
     def _line(self, report: StepReport, metrics: dict[str, Any]) -> str:
         per_iteration = (time.perf_counter() - self.began) / (report.iteration - self.first)

@@ -28,7 +28,8 @@ class Module(lightning.LightningModule):
     def __init__(self, train: dict[int, float], validation: dict[int, float], every: int, iterations: int) -> None:
         super().__init__()
         self.map = torch.nn.Linear(1, 1)
-        self.recipe = SimpleNamespace(evaluation=SimpleNamespace(every=every))
+        due = lambda split, iteration, iterations: iteration % every == 0  # noqa: E731
+        self.recipe = SimpleNamespace(evaluation=SimpleNamespace(every=every, is_due=due), iterations=iterations)
         self.iterations, self.iteration = iterations, 0
         self.train_values, self.validation_values = train, validation
         self.metrics: dict[str, float] = {}
@@ -207,8 +208,8 @@ def test_a_metric_of_updates_is_lacking_where_nothing_was_trained(tmp_path: Path
 
 def test_a_metric_that_no_validation_logs_is_refused_before_training(tmp_path: Path) -> None:
     """Evaluating the base tells."""
-    with pytest.raises(UserError, match=r"best=eval/test/pass@1: .* such as eval/validation/pass@1$"):
-        fit(tmp_path, Checkpoint(every=2, keep=1, best="eval/test/pass@1"), evaluate_first=True)
+    with pytest.raises(UserError, match=r"best=eval/validation/pass@9: .* such as eval/validation/pass@1$"):
+        fit(tmp_path, Checkpoint(every=2, keep=1, best="eval/validation/pass@9"), evaluate_first=True)
     assert saved(tmp_path) == []
 
 
@@ -229,6 +230,10 @@ def test_a_run_that_validates_on_nothing_has_no_best_of_validation(tmp_path: Pat
         ({"best_mode": "highest"}, "callbacks.checkpoint.best_mode=highest must be one of max, min; try callbacks."),
         ({"every": 0}, "callbacks.checkpoint.every=0 must be a whole number of at least 1"),
         ({"keep": 0}, "callbacks.checkpoint.keep=0 must be a whole number of at least 1"),
+        (
+            {"best": "eval/test/pass@1"},
+            "callbacks.checkpoint.best=eval/test/pass@1 would choose",
+        ),
         ({"best": 3}, "callbacks.checkpoint.best=3 must be the name of a metric"),
     ],
 )

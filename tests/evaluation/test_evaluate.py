@@ -1,7 +1,7 @@
 """Evaluating with an engine that says what it is told to."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import jaxtyping
@@ -121,8 +121,12 @@ def test_a_group_is_scored_completion_by_completion():
 @pytest.mark.parametrize(
     ("change", "field"),
     [
-        ({"k": [1, 33]}, "k"),  # validation draws 32
-        ({"k": [1, 32], "test_completions": 16}, "k"),
+        ({"k": [1, 65]}, "k"),  # validation draws 32, a test 64
+        ({"k": [1, 33], "test_completions": 16}, "k"),
+        ({"k": [4], "completions": 2}, "completions"),
+        ({"test_every": 0}, "test_every"),
+        ({"curve_completions": 0}, "curve_completions"),
+        ({"curve_completions_of": {"math500": 0}}, "curve_completions_of"),
         ({"k": [0]}, "k"),
         ({"k": []}, "k"),
         ({"k": [1.5]}, "k"),
@@ -151,3 +155,41 @@ def test_the_parts_of_a_reward_are_added_up_by_problem():
     prompts = [prompt("x", "1"), prompt("y", "1")]
     results = evaluate(engine, counts, prompts, SAMPLING, num_completions=3, seed_of=lambda _: 0)
     assert [result.parts for result in results] == [{"e": 0.5, "timeout": 2.0}, {"e": 1.5}]
+
+
+def test_how_many_completions_a_problem_gets():
+    plan = EvaluationPlan(
+        sampling=SAMPLING,
+        test_completions=1024,
+        test_completions_of={"math500": 32},
+        curve_completions_of={"math500": 8},
+        k=(1, 1024),
+    )
+    assert plan.completions_for("test", "aime24") == 1024
+    assert plan.completions_for("test", "math500") == 32
+    assert plan.completions_for("test", "aime24", curve=True) == 32
+    assert plan.completions_for("test", "math500", curve=True) == 8
+    assert plan.completions_for("validation", "math500", curve=True) == 32
+    assert replace(plan, completions=64).completions_for("test", "aime24") == 64
+    assert replace(plan, completions=64).completions_for("test", "math500") == 32
+
+
+def test_when_splits_are_due():
+    plan = EvaluationPlan(sampling=SAMPLING, every=10, test_every=15)
+    due = {split: [i for i in range(1, 61) if plan.is_due(split, i, 60)] for split in ("validation", "test")}
+    assert due == {"validation": [10, 20, 30, 40, 50, 60], "test": [15, 30, 45]}  # the last one is tested anyway
+    assert not EvaluationPlan(sampling=SAMPLING).is_due("test", 10, 60)
+
+
+def test_problems_may_differ_in_their_completions():
+    prompts = [prompt("x", "a"), prompt("y", "b"), prompt("x", "a")]
+    engine = ScriptedEngine({"x": ["a", "b", "a"], "y": ["b"]})
+    got = evaluate(
+        engine,
+        SaysTheAnswer(),
+        prompts,
+        SAMPLING,
+        num_completions=lambda p: 3 if p.problem.id == "x" else 1,
+        seed_of=lambda p: 0,
+    )
+    assert [(result.problem_id, result.n) for result in got] == [("x", 3), ("y", 1), ("x", 3)]

@@ -115,12 +115,13 @@ def test_samples_say_when_they_are_too_few():
 @pytest.mark.parametrize("difficulty", [(0.3, 0.3), (1.0, 1.0), (8.0, 8.0)])
 @pytest.mark.parametrize(("problems", "k", "draws"), [(30, 1, 400), (500, 4, 200)])
 def test_intervals_cover_the_truth(difficulty, problems, k, draws):
-    for kind, (flagged, covers) in coverage(*difficulty, problems, k, draws=draws).items():
+    a, b = difficulty
+    for kind, (flagged, covers) in coverage(a, b, problems, k, draws=draws).items():
         assert flagged < 0.4, kind
         by_chance = 3 * (0.05 * 0.95 / (draws * (1 - flagged))) ** 0.5
         assert 0.92 - by_chance < covers < min(1, 0.98 + by_chance), kind
 
 
 def test_coverage_is_told_for_what_is_not_flagged():
-    found = coverage(1.0, 1.0, 30, 32, draws=5)
+    found = coverage(1, 1, 30, 32, draws=5)
     assert found["mean"][0] > 0.5

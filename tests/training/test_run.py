@@ -40,11 +40,33 @@ def test_three_and_three_iterations_equal_six(run_py: RunPy, six_iterations: Pat
         last = [r for r in records(six_iterations / name) if r["iteration"] > 3]
         assert last
         assert [r for r in records(run / name) if r["iteration"] > 3] == last
-    # Where the first run ended it was evaluated once more; everything else is what the uninterrupted run logged.
-    mine = without_times(records(run / "metrics.jsonl"))
-    assert [r for r in mine if r["iteration"] != 3 or "train/reward_mean" in r] == without_times(
-        records(six_iterations / "metrics.jsonl")
+    # Where the first run ended it was tested as at its end; everything else is what the uninterrupted run logged.
+    mine, uninterrupted = (
+        [r for r in without_times(records(folder / "metrics.jsonl")) if r["iteration"] != 3 or "train/reward_mean" in r]
+        for folder in (run, six_iterations)
     )
+    assert mine == uninterrupted
+
+
+def test_the_test_split_is_sampled_during_training(six_iterations: Path) -> None:
+    drawn = {(r["iteration"], r["n"]) for r in records(six_iterations / "eval" / "test.jsonl")}
+    assert drawn == {(0, 4), (3, 2), (6, 4)}
+    logged = {r["iteration"]: r for r in records(six_iterations / "metrics.jsonl") if "eval/test/pass@1" in r}
+    assert sorted(logged) == [0, 3, 6]
+    assert {name for name in logged[3] if name.startswith("eval/test/pass")} == {
+        *("eval/test/pass@1", "eval/test/pass@1_stderr")
+    }  # two completions have no pass@4
+    assert "eval/test/pass@4_stderr" in logged[6]
+
+
+def test_a_run_that_was_killed_before_its_test_makes_up_for_it(
+    run_py: RunPy, six_iterations: Path, tmp_path: Path
+) -> None:
+    run = run_py(tmp_path / "run", "iterations=4", "callbacks.checkpoint.keep=9")
+    run_py(run, f"ckpt={run / 'checkpoints' / 'iteration_000003'}", "iterations=6")  # as saved before the test
+    for name in ("eval/test.jsonl", "metrics.jsonl"):
+        mine, uninterrupted = (without_times(records(folder / name)) for folder in (run, six_iterations))
+        assert [r for r in mine if r["iteration"] == 3] == [r for r in uninterrupted if r["iteration"] == 3]
 
 
 def test_a_run_that_stopped_between_checkpoints_forgets_what_came_after(

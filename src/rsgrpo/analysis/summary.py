@@ -75,7 +75,7 @@ def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
         table.add_column(column, justify="left" if column == "policy" else "right", no_wrap=True)
     trained = {record["iteration"]: record for record in metrics if "train/reward_mean" in record}
     last = max(trained, default=0)
-    for iteration in sorted(counts) or [last]:
+    for iteration in sorted({min(counts), max(counts)}) if counts else [last]:
         values = mean_pass_at_k(counts[iteration], _ks(run)) if counts else {}
         at = trained.get(iteration, {})
         table.add_row(
@@ -100,6 +100,8 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
         for name, value in record.items():
             if name.startswith("time/") and name.endswith("_s") and not name.endswith("_per_s"):
                 seconds[name.removeprefix("time/").removesuffix("_s")] += value
+    evaluations = {name: seconds.pop(f"eval_{name}", 0.0) for name in ("validation", "test")}
+    evaluations["test"] -= _of_final_test(metrics)
     table = Table(title="where the time went", title_justify="left")
     for column in ("", "seconds", "share"):
         table.add_column(column, justify="left" if not column else "right")
@@ -108,13 +110,27 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
         table.add_row(name, f"{value:.1f}", f"{value / step:.0%}")
     table.add_row("all steps", f"{step:.1f}", "100%" if step else "", end_section=True)
     phases = run_folder.read_json(run / run_folder.DONE).get("seconds", {})
+    total = phases.get("total")
     for name in ("setup", "base_evaluation", "training", "final_evaluation", "export"):
-        if name in phases:
-            label = "validation, checkpoints, logging" if name == "training" else name.replace("_", " ")
-            table.add_row(label, f"{phases[name] - (step if name == 'training' else 0):.1f}", "")
-    table.add_row("this run", _seconds(phases.get("total")), "")
+        if name == "training" and name in phases:
+            for split, spent in evaluations.items():
+                if spent:
+                    table.add_row(
+                        f"{split} during training", f"{spent:.1f}", f"{spent / total:.0%} of the run" if total else ""
+                    )
+            left = phases[name] - step - sum(evaluations.values())
+            table.add_row("checkpoints, logging", f"{left:.1f}", "")
+        elif name in phases:
+            table.add_row(name.replace("_", " "), f"{phases[name]:.1f}", "")
+    table.add_row("this run", _seconds(total), "")
     table.caption = _throughput(metrics)
     return table
+
+
+def _of_final_test(metrics: list[dict[str, Any]]) -> float:
+    """Seconds of the test after the last iteration, which is no part of training."""
+    last = max((record["iteration"] for record in metrics), default=0)
+    return sum(record.get("time/eval_test_s", 0.0) for record in metrics if record["iteration"] == last)
 
 
 def _throughput(metrics: list[dict[str, Any]]) -> str:

@@ -32,7 +32,7 @@ def moments(runs: Sequence[Run], split: str, match: Match = "iterations") -> dic
                 "instead (task.match=tokens), compare another split (task.split=validation), or evaluate them during "
                 "training (eval.test_every)"
             )
-        return alone | dict.fromkeys(evaluated, max(common))
+        return alone | {run: max(common) for run in evaluated}
     spent = {run: _spent(run, match) for run in evaluated}
     budget = min(_at(spent[run], at[-1]) for run, at in evaluated.items()) * (1 + 1e-9)
     return alone | {run: max(i for i in at if i == 0 or _at(spent[run], i) <= budget) for run, at in evaluated.items()}

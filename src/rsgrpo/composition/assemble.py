@@ -59,7 +59,7 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
     engine = _build_engine(cfg, make_engine, policy)
     module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
-    trainer.limit_val_batches = 1.0 if data.validation else 0
+    trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)
 
 

@@ -107,7 +107,8 @@ def _batch(recipe: Recipe) -> str:
 
 
 def _samples(plan: EvaluationPlan) -> str:
-    return f"{plan.validation_completions:,} per validation problem, {plan.test_completions:,} per test problem"
+    validation, test = (plan.completions_for(split, None) for split in ("validation", "test"))
+    return f"{validation:,} per validation problem, {test:,} per test problem"
 
 
 def _choice(group: str) -> str:

@@ -24,27 +24,62 @@ IN_FLIGHT = 64
 class EvaluationPlan:
     """When and how the policy is evaluated.
 
+    Each evaluation estimates those k that its completions allow: pass@32 is of the problems that have 32 of them.
+
     Raises:
-        FieldError: for a k that needs more completions than are drawn.
+        FieldError: for a k that needs more completions than any problem gets.
     """
 
     sampling: Sampling
     every: int = 10
     """Iterations between two validations."""
     validation_prompts: int | None = 128
-    """The first so many problems of the validation split; null is all."""
+    """How many problems of the validation split, from the first one on; null is all."""
     validation_completions: int = 32
+    test_every: int | None = None
+    """Iterations between two tests during training; null: the test split is sampled before and after only."""
     test_completions: int = 64
+    """Before and after training."""
+    test_completions_of: Mapping[str, int] = field(default_factory=dict)
+    """By dataset, where they are fewer."""
+    curve_completions: int = 32
+    """During training, every `test_every` iterations."""
+    curve_completions_of: Mapping[str, int] = field(default_factory=dict)
+    """By dataset, where they are fewer."""
+    completions: int | None = None
+    """An upper limit for all of these, which leaves out the k above it; null: none."""
     k: Sequence[int] = (1, 4, 32)
 
     def __post_init__(self) -> None:
-        drawn = dict.fromkeys(("validation_completions", "test_completions"), (1, MOST_COMPLETIONS))
-        check_fields(self, every=(1, math.inf), validation_prompts=(1, math.inf), **drawn)
-        fewest = min(self.validation_completions, self.test_completions)
+        numbers = ("validation_completions", "test_completions", "curve_completions", "completions")
+        drawn = dict.fromkeys(numbers, (1, MOST_COMPLETIONS))
+        check_fields(self, every=(1, math.inf), test_every=(1, math.inf), validation_prompts=(1, math.inf), **drawn)
+        for name in ("test_completions_of", "curve_completions_of"):
+            if wrong := [number for number in getattr(self, name).values() if not 1 <= number <= MOST_COMPLETIONS]:
+                raise FieldError(name, wrong[0], "must be at least 1", f"try {name}={{}}")
+        most = max(self.validation_completions, self.test_completions)
         ks = self.k if isinstance(self.k, Sequence) and not isinstance(self.k, str) else ()
-        if not ks or not all(type(k) is int and 1 <= k <= fewest for k in ks):
-            cure = _cure(ks, fewest)
-            raise FieldError("k", self.k, f"must list whole numbers from 1 to the {fewest} completions drawn", cure)
+        if not ks or not all(type(k) is int and 1 <= k <= most for k in ks):
+            cure = _cure(ks, most)
+            raise FieldError("k", self.k, f"must list whole numbers from 1 to the {most} completions drawn", cure)
+        if self.completions is not None and min(ks) > self.completions:
+            cure = f"try completions={min(ks)}"
+            raise FieldError("completions", self.completions, f"leaves no k of {list(ks)} to estimate", cure)
+
+    def completions_for(self, split: str, dataset: str | None, *, curve: bool = False) -> int:
+        """Completions of a problem of this split and dataset; `curve`: of a test during training."""
+        if split == "validation":
+            number = self.validation_completions
+        else:
+            fewer = self.curve_completions_of if curve else self.test_completions_of
+            number = fewer.get(str(dataset), self.curve_completions if curve else self.test_completions)
+        return number if self.completions is None else min(number, self.completions)
+
+    def is_due(self, split: str, iteration: int, iterations: int) -> bool:
+        """Whether a split is sampled after an iteration of training; the last one is followed by a test anyway."""
+        if split == "validation":
+            return iteration % self.every == 0
+        return self.test_every is not None and iteration % self.test_every == 0 and iteration < iterations
 
 
 def _cure(ks: Sequence[Any], fewest: int) -> str:
@@ -80,17 +115,17 @@ def evaluate(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     *,
-    num_completions: int,
+    num_completions: int | Callable[[Prompt], int],
     seed_of: Callable[[Prompt], int],
     see: Callable[[int, ScoredGroup], None] | None = None,
 ) -> list[ProblemResult]:
     """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`.
 
+    Prompts that differ in their number of completions go to the engine in one call per number.
+
     `see` is handed the index of each prompt with its completions and scores, as they are finished: kept by nobody else,
     since those of a whole split would fill the memory.
     """
-    seeds = [seed_of(prompt) for prompt in prompts]
-    groups = engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds)
     results: dict[int, ProblemResult] = {}
     pending: deque[tuple[int, Group, Pending]] = deque()
 
@@ -101,10 +136,15 @@ def evaluate(
         if see is not None:
             see(index, scored)
 
-    for index, group in checked_groups(groups, prompts, num_completions):
-        pending.append((index, group, begin(reward, group)))
-        if len(pending) > IN_FLIGHT:
-            finish_oldest()
+    numbers = [num_completions if isinstance(num_completions, int) else num_completions(p) for p in prompts]
+    for number in sorted(set(numbers)):
+        places = [place for place, drawn in enumerate(numbers) if drawn == number]
+        some = [prompts[place] for place in places]
+        groups = engine.generate(some, sampling, num_completions=number, seeds=[seed_of(prompt) for prompt in some])
+        for index, group in checked_groups(groups, some, number):
+            pending.append((places[index], group, begin(reward, group)))
+            if len(pending) > IN_FLIGHT:
+                finish_oldest()
     while pending:
         finish_oldest()
     return [results[index] for index in range(len(prompts))]

@@ -34,7 +34,7 @@ def sampling_interval(n: Counts, correct: Counts, k: int, *, level: float = LEVE
     variances = _jackknifed(n, correct, k, values)
     total = float(variances.sum())
     error = total**0.5 / len(values)
-    margin = stats.norm.ppf((1 + level) / 2) * error
+    margin = float(stats.norm.ppf((1 + level) / 2)) * error
     largest = float(np.sort(variances)[-2:].sum() / total) if total else 1.0
     return Interval(
         estimate=mean,
@@ -58,7 +58,7 @@ def sampling_difference(
     """
     a, b = (sampling_interval(n, correct, k, level=level) for n, correct in (first, second))
     difference, error = b.estimate - a.estimate, float(np.hypot(a.error, b.error))
-    margin = stats.norm.ppf((1 + level) / 2) * error
+    margin = float(stats.norm.ppf((1 + level) / 2)) * error
     return Interval(
         estimate=difference,
         low=max(-1.0, difference - margin),

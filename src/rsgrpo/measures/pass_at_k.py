@@ -63,7 +63,9 @@ def rungs(most: int) -> list[int]:
 
 
 def mean_pass_at_k(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict[str, float]:
-    """The mean over problems of pass@k, for each k: `counts` holds (n, correct) per problem.
+    """The mean of pass@k over the problems that have k samples, for each k that any has.
+
+    `counts` holds (n, correct) per problem.
 
     Raises:
         UserError: when there is no problem to average over.
@@ -71,8 +73,31 @@ def mean_pass_at_k(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict
     >>> mean_pass_at_k([(2, 1), (2, 0)], [1, 2])
     {'pass@1': 0.25, 'pass@2': 0.5}
     """
+    # Added up from the first problem on, whatever the processor would do.
+    return {f"pass@{k}": sum(values.tolist()) / len(values) for k, values in _by_k(counts, ks).items()}
+
+
+def standard_errors(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict[str, float]:
+    """s / sqrt(P) of each mean of `mean_pass_at_k`: s is the standard deviation of pass@k over the P problems.
+
+    The problems count as a sample of their kind. A single problem has none.
+
+    >>> standard_errors([(2, 1), (2, 0)], [1])
+    {'pass@1': 0.25}
+    """
+    return {
+        f"pass@{k}": float(values.std(ddof=1)) / len(values) ** 0.5
+        for k, values in _by_k(counts, ks).items()
+        if len(values) > 1
+    }
+
+
+def _by_k(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict[int, Float[np.ndarray, " _"]]:
+    """pass@k of each problem that has k samples."""
     if not counts:
         raise UserError("pass@k of no problems: the split is empty, check data.*")
-    n, correct = np.array(counts).T
-    # Added up from the first problem on, whatever the processor would do.
-    return {f"pass@{k}": sum(values.tolist()) / len(counts) for k, values in ladder(n, correct, ks).items()}
+    found = {}
+    for most in sorted({n for n, _ in counts}):
+        enough = np.array([pair for pair in counts if pair[0] >= most])
+        found |= ladder(enough[:, 0], enough[:, 1], [k for k in ks if k <= most and k not in found])
+    return {k: found[k] for k in ks if k in found}

@@ -80,9 +80,9 @@ def _names(cfg: DictConfig) -> list[str]:
     Raises:
         UserError: when it is not set, or is no list of names.
     """
-    if OmegaConf.is_missing(cfg, "runs"):
-        raise UserError("runs is not set; name run folders, a sweep, or a pattern: runs=[outputs/A,outputs/B]")
     names = [cfg.runs] if isinstance(cfg.runs, str) else cfg.runs
-    if not isinstance(names, list | ListConfig) or not names or not all(isinstance(n, str) and n for n in names):
+    if names == []:
+        raise UserError("runs is not set; name run folders, a sweep, or a pattern: runs=[outputs/A,outputs/B]")
+    if not isinstance(names, list | ListConfig) or not all(isinstance(name, str) and name for name in names):
         raise UserError(f"runs={cfg.runs} must list names of folders; try runs=[outputs/A,outputs/B]")
     return list(names)

@@ -82,7 +82,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             with clock.stage("base_evaluation"):
                 _evaluate(trainer, module, data, validation=True)
         else:
-            _make_up_for_validation(trainer, module, data, run, checkpoint)
+            _make_up_for_evaluations(trainer, module, data, run, checkpoint)
         with clock.stage("training"):
             trainer.fit(
                 module, datamodule=data, ckpt_path=None if checkpoint is None else run_folder.state_of(checkpoint)
@@ -116,14 +116,16 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         print_summary(run, Console())
 
 
-def _make_up_for_validation(
+def _make_up_for_evaluations(
     trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path, checkpoint: Path
 ) -> None:
-    """The checkpoint of an iteration comes before its validation: a run that ended in between still owes that one."""
-    done = run_folder.iteration_of(checkpoint)
-    owed = data.validation and done % module.recipe.evaluation.every == 0
-    if owed and not checkpoints.evaluated(run, "validation", done):
-        trainer.validate(module, datamodule=data, ckpt_path=run_folder.state_of(checkpoint), verbose=False)
+    """The checkpoint of an iteration comes before its evaluations: a run that ended in between still owes those."""
+    done, plan = run_folder.iteration_of(checkpoint), module.recipe.evaluation
+    loops: dict[str, Any] = {"validation": trainer.validate, "test": trainer.test}
+    for split, sample in loops.items():
+        owed = getattr(data, split) and plan.is_due(split, done, module.recipe.iterations)
+        if owed and not checkpoints.evaluated(run, split, done):
+            sample(module, datamodule=data, ckpt_path=run_folder.state_of(checkpoint), verbose=False)
 
 
 def _leave(run: Path, module: RLModule) -> NoReturn:

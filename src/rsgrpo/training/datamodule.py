@@ -1,10 +1,11 @@
-"""Prompts for Lightning's loops: an endless train stream and one batch per evaluation split."""
+"""Prompts for Lightning's loops: an endless train stream and evaluation splits, each one batch."""
 
 from collections.abc import Sequence
 from typing import Any, cast
 
 import lightning
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
 from rsgrpo.data.order import PromptOrder
@@ -12,7 +13,7 @@ from rsgrpo.data.source import digest
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import Prompt
+from rsgrpo.types import Prompt, SplitBatch
 
 
 class PromptData(lightning.LightningDataModule):
@@ -54,13 +55,21 @@ class PromptData(lightning.LightningDataModule):
             ranks=trainer.world_size,
         )
 
-    def val_dataloader(self) -> DataLoader[list[Prompt]] | list[Any]:
-        return _one_batch(self.validation)
+    def val_dataloader(self) -> DataLoader[SplitBatch] | list[Any]:
+        """During training the test split as well: the module knows which of the two is due."""
+        trainer = cast(lightning.Trainer, self.trainer)
+        training = trainer.state.fn == TrainerFn.FITTING
+        return _batches(validation=self.validation, test=self.test if training else ())
 
-    def test_dataloader(self) -> DataLoader[list[Prompt]] | list[Any]:
-        return _one_batch(self.test)
+    def test_dataloader(self) -> DataLoader[SplitBatch] | list[Any]:
+        return _batches(test=self.test)
 
 
-def _one_batch(prompts: Sequence[Prompt]) -> DataLoader[list[Prompt]] | list[Any]:
-    """A whole split at once: the engine knows best how to cut it. Lightning skips an empty list."""
-    return DataLoader(cast(Any, [list(prompts)]), batch_size=None, collate_fn=list) if prompts else []
+def _batches(**splits: Sequence[Prompt]) -> DataLoader[SplitBatch] | list[Any]:
+    """Each split at once: the engine knows best how to cut it. Lightning skips an empty list."""
+    batches = [SplitBatch(split, list(prompts)) for split, prompts in splits.items() if prompts]
+    return DataLoader(cast(Any, batches), batch_size=None, collate_fn=_as_it_is) if batches else []
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch

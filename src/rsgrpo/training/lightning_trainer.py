@@ -1,5 +1,6 @@
 """Lightning's trainer for a recipe: what every run tells it, however it is configured."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ def lightning_trainer(
 ) -> lightning.Trainer:
     """A trainer that leaves to `RLModule` what Lightning would otherwise do by itself.
 
-    The module ends the run; validation comes every so many iterations, if `limit_val_batches` says that there is
-    something to validate on, which is not known yet.
+    The module ends the run, and knows which split is due when Lightning asks for a validation, if `limit_val_batches`
+    says that there is something to validate on, which is not known yet.
 
     Args:
         settings: devices, strategy, precision and whatever else Lightning takes.
@@ -26,7 +27,7 @@ def lightning_trainer(
         max_epochs=-1,
         logger=logger,
         callbacks=list(callbacks),
-        val_check_interval=recipe.evaluation.every,
+        val_check_interval=math.gcd(recipe.evaluation.every, recipe.evaluation.test_every or 0),
         check_val_every_n_epoch=None,
         limit_val_batches=0,
         num_sanity_val_steps=0,

@@ -1,6 +1,7 @@
 """The LightningModule: one iteration of RL with verifiable rewards."""
 
 import random
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Protocol, cast, runtime_checkable
@@ -8,6 +9,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
@@ -15,7 +17,7 @@ from rsgrpo.batching.filters import reasons
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
 from rsgrpo.errors import UserError, failures_name_their_place
-from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
+from rsgrpo.evaluation.evaluate import evaluate
 from rsgrpo.losses.base import Loss, checked_loss
 from rsgrpo.rewards.base import Pending, answers, begin
 from rsgrpo.rollouts.engine import checked_groups
@@ -25,7 +27,7 @@ from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
 from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, SplitBatch, StepReport
 
 
 @runtime_checkable
@@ -240,16 +242,21 @@ class RLModule(RunModule):
             stopped_by=self.stopped_by,
         )
 
-    def validation_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, list[ProblemResult]]:
-        """Sample the validation problems; the same random numbers at every iteration, so that curves compare."""
-        return {"results": self._evaluate(prompts, "validation", self.recipe.evaluation.validation_completions)}
+    def validation_step(self, batch: SplitBatch, batch_idx: int) -> dict[str, Any] | None:
+        """Sample a split that is due; the same random numbers at every iteration, so that curves compare."""
+        training = self.trainer.state.fn == TrainerFn.FITTING
+        plan = self.recipe.evaluation
+        if training and not plan.is_due(batch.split, self.iteration, self.recipe.iterations):
+            return None
+        return self._evaluate(batch)
 
-    def test_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, list[ProblemResult]]:
+    def test_step(self, batch: SplitBatch, batch_idx: int) -> dict[str, Any]:
         """Sample the test problems."""
-        return {"results": self._evaluate(prompts, "test", self.recipe.evaluation.test_completions)}
+        return self._evaluate(batch)
 
-    def _evaluate(self, prompts: Sequence[Prompt], split: str, num_completions: int) -> list[ProblemResult]:
-        """The results of all problems, of which each rank samples its share."""
+    def _evaluate(self, batch: SplitBatch) -> dict[str, Any]:
+        """Split, seconds, and the results of all problems, of which each rank samples its share."""
+        split, prompts = batch
         places = range(ranks.index(), len(prompts), ranks.count())
         callbacks = cast(Any, self.trainer).callbacks
         observers = [callback for callback in callbacks if isinstance(callback, SeesCompletions)]
@@ -258,16 +265,19 @@ class RLModule(RunModule):
             for observer in observers:
                 observer.on_evaluated(split, self.iteration, places[index], scored)
 
+        begun, curve = time.perf_counter(), 0 < self.iteration < self.recipe.iterations
+        plan = self.recipe.evaluation
         with self.all_or_none():
             self.sync()
             mine = evaluate(
                 self.engine,
                 self.recipe.reward,
                 [prompts[place] for place in places],
-                self.recipe.evaluation.sampling,
-                num_completions=num_completions,
+                plan.sampling,
+                num_completions=lambda p: plan.completions_for(split, p.problem.facts.get("dataset"), curve=curve),
                 seed_of=lambda prompt: derive_seed(self.recipe.seed, split, prompt.id),
                 see=see if observers else None,
             )
-            results = ranks.gather(mine)
-        return [results[place % ranks.count()][place // ranks.count()] for place in range(len(prompts))]
+            everyones = ranks.gather(mine)
+        results = [everyones[place % ranks.count()][place // ranks.count()] for place in range(len(prompts))]
+        return {"split": split, "seconds": time.perf_counter() - begun, "results": results}
