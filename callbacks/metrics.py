@@ -5,6 +5,7 @@ from typing import Any
 
 import lightning
 
+from rsgrpo.errors import failures_name_their_place
 from rsgrpo.metrics.base import Metric, Remembers, record
 from rsgrpo.training.module import RLModule
 
@@ -18,16 +19,22 @@ class StepMetrics(lightning.Callback):
     The composition root makes it out of all entries of `callbacks` that are functions, or classes that are called.
     """
 
-    def __init__(self, metrics: Mapping[str, Metric]) -> None:
-        self.metrics = dict(metrics)
+    def __init__(self, metrics: Mapping[str, Metric], *, group: str = "callbacks") -> None:
+        """`group` is the key or the field that the user gave them by, for messages."""
+        self.metrics, self.group = dict(metrics), group
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        pl_module.log_metrics(record(self.metrics, outputs["report"]))
+        pl_module.log_metrics(record(self.metrics, outputs["report"], group=self.group))
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: metric.state_dict() for name, metric in self.metrics.items() if isinstance(metric, Remembers)}
+        states = {}
+        for name, metric in self.metrics.items():
+            if isinstance(metric, Remembers):
+                with failures_name_their_place(f"{self.group}.{name}", metric, "state_dict", like=Remembers.state_dict):
+                    states[name] = metric.state_dict()
+        return states
 
     def on_load_checkpoint(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, checkpoint: dict[str, Any]
@@ -36,4 +43,6 @@ class StepMetrics(lightning.Callback):
         kept = states.get(self.state_key, {name: states[key] for name, key in BEFORE.items() if key in states})
         for name, metric in self.metrics.items():
             if isinstance(metric, Remembers) and name in kept:
-                metric.load_state_dict(kept[name])
+                like, group = Remembers.load_state_dict, f"{self.group}.{name}"
+                with failures_name_their_place(group, metric, "load_state_dict", like=like):
+                    metric.load_state_dict(kept[name])

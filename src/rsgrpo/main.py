@@ -17,6 +17,7 @@ from hydra.utils import get_method
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
+from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.moved import use_current_names
@@ -49,7 +50,7 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code: what `run.py` and the command `rsgrpo` call."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that errors are explained in one place
     job = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)
-    ranks.exit_with(lambda: start(job, CONF))
+    ranks.exit_with(lambda: program.unless_nobody_reads(lambda: start(job, CONF)))
 
 
 def run_task(cfg: DictConfig) -> None:
@@ -149,6 +150,8 @@ def start(main: Callable[[], None], conf: Path) -> int:
     except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
         print(f"error: a job failed: {failed}", file=sys.stderr)
         return USER_ERROR
+    except BrokenPipeError:
+        raise  # nobody reads the output any more
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -1,6 +1,10 @@
 """How the program was started: as `rsgrpo`, the command of the installed package, or as `python run.py`."""
 
+import os
+import select
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -16,6 +20,31 @@ def started_again() -> list[str]:
     if _is_module():
         return [sys.executable, "-m", "rsgrpo"]
     return [sys.executable, str(Path(sys.argv[0]).resolve())]
+
+
+def unless_nobody_reads(main: Callable[[], int]) -> int:
+    """The exit code of `main`, or that of a process that SIGPIPE ends where nobody reads what it prints any more.
+
+    `python run.py --help | head` is such a case, and no mistake: `head` has read enough.
+    """
+    try:
+        code = main()
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream.fileno())]
+        if not unread:
+            raise
+        for stream in unread:  # or Python complains when it takes itself apart
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return 128 + signal.SIGPIPE
+
+
+def _is_unread(output: int) -> bool:
+    """Whether the other end of a pipe is closed."""
+    poll = select.poll()
+    poll.register(output, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _is_script() -> bool:

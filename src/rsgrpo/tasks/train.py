@@ -32,7 +32,8 @@ from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.loggers.followers import follow_records
-from rsgrpo.objectives.base import AdvantageContext, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData

@@ -16,9 +16,10 @@ from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
 from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
-from rsgrpo.losses.base import Loss, checked_loss
+from rsgrpo.losses.base import Loss, check_entropy, checked_loss, with_noticed_entropy
 from rsgrpo.rewards.base import Pending, answers, begin
 from rsgrpo.rollouts.engine import checked_groups
+from rsgrpo.schedules.base import Schedule
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import stage
 from rsgrpo.training.rows import mean_entropies, rows_of_updates
@@ -150,7 +151,7 @@ class RLModule(RunModule):
     @stage("advantage")
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """What was learnt of each prompt, those of dropped groups too, for its next visit."""
-        with failures_name_their_place("schedule", self.recipe.schedule, "observe"):
+        with failures_name_their_place("schedule", self.recipe.schedule, "observe", like=Schedule.observe):
             self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
         if "history" in self.recipe.needs:
             self.history.observe(outcomes, self.iteration + 1)
@@ -192,9 +193,11 @@ class RLModule(RunModule):
             if old_logprobs is None:
                 behaviour.add(row, tokens)
                 old_logprobs = tokens.logprobs.detach()
+            tokens = with_noticed_entropy(loss, tokens)
             output = checked_loss(loss, tokens, old_logprobs, row)
             row_loss = (row.weights * output.per_token).sum()
             self.manual_backward(row_loss)
+            check_entropy(loss, tokens)
             totals.add(row, row_loss.detach(), output)
         grad_norm = full_tensor(
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.optimizer.grad_clip)
