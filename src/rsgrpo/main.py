@@ -50,7 +50,7 @@ def main() -> NoReturn:
     """Run the command line and leave with its exit code: what `run.py` and the command `rsgrpo` call."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that errors are explained in one place
     job = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)
-    ranks.exit_with(lambda: program.unless_nobody_reads(lambda: start(job, CONF)))
+    ranks.exit_with(lambda: start(job, CONF))
 
 
 def run_task(cfg: DictConfig) -> None:
@@ -64,7 +64,8 @@ def run_task(cfg: DictConfig) -> None:
     fresh = _is_empty(run)
     _SWEEP.jobs += 1
     try:
-        _call(cfg, run)
+        with program.nobody_may_read():
+            _call(cfg, run)
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except Exception as error:
@@ -144,14 +145,13 @@ def start(main: Callable[[], None], conf: Path) -> int:
         line = read_command_line(sys.argv[1:], conf)
         line = read_command_line(with_settings_of_run(line.words), conf)
         sys.argv[1:] = line.words
-        main()
+        with program.nobody_may_read():
+            main()
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
         print(f"error: a job failed: {failed}", file=sys.stderr)
         return USER_ERROR
-    except BrokenPipeError:
-        raise  # nobody reads the output any more
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT

@@ -147,7 +147,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
     if meant:
         also = ALSO.get(meant, "") if leaf in FOREIGN else ""
         return f"{shown(key)}: no such key; did you mean {meant}{also}?"
-    if parent in present:
+    if parent in present and value is not None:
         added = shown(f"+{key}={value or '...'}")
         return f"{shown(key)}: no such key; a key that your own class takes is added with {added}"
     whose = "hydra" if key.startswith("hydra.") else "job"

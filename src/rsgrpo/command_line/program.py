@@ -4,7 +4,8 @@ import os
 import select
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -22,22 +23,25 @@ def started_again() -> list[str]:
     return [sys.executable, str(Path(sys.argv[0]).resolve())]
 
 
-def unless_nobody_reads(main: Callable[[], int]) -> int:
-    """The exit code of `main`, or that of a process that SIGPIPE ends where nobody reads what it prints any more.
+@contextmanager
+def nobody_may_read() -> Iterator[None]:
+    """End as a process that SIGPIPE ends, and without a word, where nobody reads what is printed any more.
 
     `python run.py --help | head` is such a case, and no mistake: `head` has read enough.
+
+    Raises:
+        SystemExit: 128 + SIGPIPE.
     """
     try:
-        code = main()
+        yield
         sys.stdout.flush()
-        return code
     except BrokenPipeError:
         unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream.fileno())]
         if not unread:
-            raise
+            raise  # of another pipe
         for stream in unread:  # or Python complains when it takes itself apart
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-        return 128 + signal.SIGPIPE
+        raise SystemExit(128 + signal.SIGPIPE) from None
 
 
 def _is_unread(output: int) -> bool:

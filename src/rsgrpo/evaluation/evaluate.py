@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rsgrpo.errors import FieldError
+from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.fields import check_fields
 from rsgrpo.metrics.rollouts import sum_of_parts
 from rsgrpo.rewards.base import Pending, Reward, begin
-from rsgrpo.rollouts.engine import RolloutEngine, checked_groups
+from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.types import Group, Prompt, Sampling, Score, ScoredGroup
 
 MOST_COMPLETIONS = 2**20
@@ -90,7 +91,7 @@ def evaluate(
     since those of a whole split would fill the memory.
     """
     seeds = [seed_of(prompt) for prompt in prompts]
-    groups = engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds)
+    groups = sampled_groups(engine, prompts, sampling, num_completions=num_completions, seeds=seeds)
     results: dict[int, ProblemResult] = {}
     pending: deque[tuple[int, Group, Pending]] = deque()
 
@@ -101,7 +102,7 @@ def evaluate(
         if see is not None:
             see(index, scored)
 
-    for index, group in checked_groups(groups, prompts, num_completions):
+    for index, group in groups:
         pending.append((index, group, begin(reward, group)))
         if len(pending) > IN_FLIGHT:
             finish_oldest()

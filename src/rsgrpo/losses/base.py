@@ -51,7 +51,9 @@ def with_noticed_entropy(loss: Loss, tokens: TokenStatistics) -> TokenStatistics
     """The tokens for a loss that has asked for no gradient of the entropy, so that `check_entropy` can tell."""
     if loss.entropy_gradient:
         return tokens
-    return tokens._replace(entropy=tokens.entropy.detach().requires_grad_())
+    noticed = tokens.entropy.detach().requires_grad_() * 1.0  # which a loss may also change in place
+    noticed.retain_grad()
+    return tokens._replace(entropy=noticed)
 
 
 def check_entropy(loss: Loss, tokens: TokenStatistics) -> None:
@@ -83,6 +85,11 @@ def checked_loss(loss: Loss, tokens: TokenStatistics, old_logprobs: Float[Tensor
     if not isinstance(output, LossOutput):
         raise UserError(
             f"loss: {name} returned {type(output).__name__}; return rsgrpo.losses.base.LossOutput(per_token=...)"
+        )
+    if not isinstance(output.diagnostics, Mapping):
+        raise UserError(
+            f"loss: {name} returned diagnostics of type {type(output.diagnostics).__name__}; return one tensor under "
+            "each name: {'ratio': ...}"
         )
     for what, values in {"per_token": output.per_token, **output.diagnostics}.items():
         if not isinstance(values, Tensor) or list(values.shape) != shape:

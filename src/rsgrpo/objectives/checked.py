@@ -53,7 +53,8 @@ def _undeclared_needs_are_named(objective: Objective, context: AdvantageContext)
         if not lacks or "NoneType" not in str(raised):
             raise
         needs = tuple(name for name in NEEDS if name in lacks or name in needs_of(objective))
+        said = str(error).partition(" raised ")[2].rpartition("; correct it")[0]
         raise OwnCodeFailed(
-            f"objective: {type(objective).__name__} reads context.{lacks[0]}, which it does not declare, and which is "
-            f"None therefore; write needs = {needs} in the class (it raised {str(error).partition(' raised ')[2]})"
+            f"objective: {type(objective).__name__} reads context.{lacks[0]}, which is None for a class that does not "
+            f"declare it; write needs = {needs} in the class (it raised {said})"
         ) from raised

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -16,29 +16,18 @@ from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
 from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
+from rsgrpo.evaluation.sampling import failures_name_the_engine, sampled_groups
 from rsgrpo.losses.base import Loss, check_entropy, checked_loss, with_noticed_entropy
 from rsgrpo.rewards.base import Pending, answers, begin
-from rsgrpo.rollouts.engine import checked_groups
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import stage
+from rsgrpo.training.lightning_trainer import SeesCompletions
 from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
 from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
 from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
-
-
-@runtime_checkable
-class SeesCompletions(Protocol):
-    """A callback that looks at the completions of evaluations."""
-
-    def on_evaluated(self, split: str, iteration: int, place: int, scored: ScoredGroup) -> None:
-        """One problem of `split` with its completions and scores, on the rank that sampled it, as soon as it is scored.
-
-        `place` is its number in the split; those of one rank come in any order.
-        """
-        ...
 
 
 class RLModule(RunModule):
@@ -91,10 +80,10 @@ class RLModule(RunModule):
             for place, prompt in zip(places, prompts, strict=True)
         ]
         n = self.recipe.batching.completions_per_prompt
-        groups = self.engine.generate(prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
-        groups = checked_groups(groups, prompts, n)
+        groups = sampled_groups(self.engine, prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
         sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
-        self.engine.make_room()
+        with failures_name_the_engine(self.engine, "make_room"):
+            self.engine.make_room()
         return sampled
 
     @stage("reward")
