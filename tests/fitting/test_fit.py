@@ -116,7 +116,7 @@ def test_a_mistake_from_python_is_one_sentence(random_policy: Path, tmp_path: Pa
     with pytest.raises(UserError, match="train holds no problem"):
         rsgrpo.fit(policy, recipe, [])
     (tmp_path / "metrics.jsonl").touch()
-    with pytest.raises(UserError, match="holds the metrics of another run; name a new folder"):
+    with pytest.raises(UserError, match="holds another run; name a new folder, or go on with it: resume="):
         rsgrpo.fit(policy, recipe, problems, folder=tmp_path)
-    with pytest.raises(UserError, match=r"got 2 problems, k=\[1, 4, 32\], completions=4"):
+    with pytest.raises(UserError, match=r"k=\[1, 4, 32\], completions=4: .* got 2 problems"):
         rsgrpo.evaluate(policy, recipe.reward, problems, recipe.sampling, completions=4)
