@@ -219,7 +219,8 @@ def _fits_class(value: Any, cls: Any, inner: tuple[Any, ...]) -> bool:
     try:
         if not isinstance(value, cls) or (cls is Sequence and isinstance(value, str)):
             return False
-        if isinstance(value, type) and cls not in (type, object):  # which has the methods of its objects
+        is_class: bool = isinstance(value, type)
+        if is_class and cls not in (type, object):  # which has the methods of its objects
             return False
     except TypeError:  # a protocol that cannot be asked
         return True

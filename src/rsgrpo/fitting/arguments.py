@@ -132,10 +132,10 @@ def loggers_of(logger: object) -> list[Logger]:
         UserError: for anything else.
     """
     several = list(logger) if isinstance(logger, list | tuple) else [] if logger in (None, False) else [logger]
+    cure = "give an object, or a list of them: lightning.pytorch.loggers.CSVLogger(FOLDER)"
     for one in several:
-        cure = "give an object, or a list of them: lightning.pytorch.loggers.CSVLogger(FOLDER)"
         _need("logger", one, isinstance(one, Logger), cure)
-    return several
+    return [one for one in several if isinstance(one, Logger)]
 
 
 def check_evaluation(
@@ -153,11 +153,11 @@ def check_evaluation(
     _need("seed", seed, type(seed) is int, "give a whole number: seed=0")
     whole = isinstance(k, Sequence) and not isinstance(k, str) and all(type(number) is int for number in k)
     _need("k", k, whole, "give a list of whole numbers: k=(1, 4, 32)")
-    assert isinstance(k, Sequence)
-    assert isinstance(completions, int)
-    if completions < 1 or not k or not all(1 <= number <= completions for number in k):
+    ks: Any = k
+    drawn: Any = completions
+    if drawn < 1 or not ks or not all(1 <= number <= drawn for number in ks):
         raise UserError(
-            f"k={list(k)}, completions={completions}: evaluate needs some 1 <= k <= completions, and got "
+            f"k={list(ks)}, completions={drawn}: evaluate needs some 1 <= k <= completions, and got "
             f"{len(problems)} problems; draw more completions, or give smaller k"
         )
 
