@@ -15,6 +15,7 @@ from rsgrpo.composition.build import build
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
+from rsgrpo.run_folder import checkpoints
 from rsgrpo.types import StepReport
 from tests.runs import ROOT, SETTINGS, RunPy, records
 
@@ -34,6 +35,15 @@ def test_the_program_of_the_page_runs_in_a_folder_of_the_users(tmp_path: Path) -
     assert len(rewards.split(",")) == 3
     assert re.fullmatch(r"\{'pass@1': 0\.\d+, 'pass@4': 0\.\d+, 'pass@32': [01]\.\d+\}", solved)
     assert list(tmp_path.iterdir()) == []  # nothing is kept that was not asked for
+
+
+def test_so_does_the_one_that_goes_on(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n# my_run\.py\n(.*?)```", PAGE, re.DOTALL)
+    (goes_on,) = re.findall(r"```python\n(from dataclasses .*?)```", PAGE, re.DOTALL)
+    done = python(f"{program}\n{goes_on}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [record["iteration"] for record in records(tmp_path / "fitted/metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [path.name for path in checkpoints(tmp_path / "fitted")] == ["iteration_000003", "iteration_000006"]
 
 
 def test_objectives_load_no_trainer_and_no_configuration(tmp_path: Path) -> None:
