@@ -8,7 +8,6 @@ knows of schedules.
 A new schedule is one file here and one yaml in `conf/schedule/`, or a class anywhere: `schedule=custom`.
 """
 
-import functools
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -188,16 +187,17 @@ class Schedule(ABC):
         """
         if not self.changes_value or value is target.own:
             return value
-        ends = [torch.as_tensor(end, dtype=torch.float64) for end in self._extremes(target)]
-        low, high = functools.reduce(torch.minimum, ends), functools.reduce(torch.maximum, ends)
-        room = ROUNDING * torch.maximum(low.abs(), high.abs())
+        own = target.own.unique().tolist() if isinstance(target.own, Tensor) else [target.own]  # several in the bandit
+        ends = [float(end) for one in own for end in self._extremes(target._replace(own=one))]
+        low, high = min(ends), max(ends)
+        room = ROUNDING * max(abs(low), abs(high))
         values = torch.as_tensor(value, dtype=torch.float64)
         within = (low - room <= values) & (values <= high + room)
         if not within.all():
-            wrong = values.expand_as(within)[~within].flatten()[0].item()
+            wrong = values[~within][0].item()
             raise UserError(
                 f"schedule: {type(self).__name__}.value returned {wrong:g} for {target.name}, and its extremes are "
-                f"{low.min().item():g} and {high.max().item():g}; return values between them, or name larger extremes"
+                f"{low:g} and {high:g}; return values between them, or name larger extremes"
             )
         return value
 
