@@ -12,7 +12,8 @@ from rsgrpo.audit.enumeration import claimed_gradient
 from rsgrpo.batching.filters import reasons
 from rsgrpo.errors import OwnCodeFailed, UserError, failures_name_their_place
 from rsgrpo.losses.base import checked_loss
-from rsgrpo.objectives.base import AdvantageContext, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.types import TokenStatistics
 from tests import failing_parts

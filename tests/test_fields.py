@@ -53,7 +53,9 @@ def test_the_cure_of_a_refused_value_is_taken(cls: type, given: dict[str, Any], 
             continue
         tried = re.search(rf"try {name}=(\S+?)(?:,? or |$)", error.cure)
         if tried is None:
-            assert re.search("leave it out|choose one of|name a run|use objective=|set decay", error.cure), error
+            assert re.search("leave it out|choose one of|name a run|use objective=|set decay|give a ", error.cure), (
+                error
+            )
             continue
         again = _refusal(cls, {**given, name: _typed(tried[1])})
         assert again is None or again.name != name, f"{error} -> {again}"

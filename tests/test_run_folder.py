@@ -384,6 +384,17 @@ def test_the_newest_checkpoints_and_the_best_one_are_kept(tmp_path: Path) -> Non
     assert run_folder.checkpoints(tmp_path) == [paths[5], paths[6]]
 
 
+def test_a_checkpoint_that_was_pruned_is_answered_with_those_that_are_there(tmp_path: Path) -> None:
+    folder = tmp_path / run_folder.CHECKPOINTS
+    write_checkpoint(tmp_path, 20)
+    newest = write_checkpoint(tmp_path, 40)
+    for name in ("iteration_000010", "iteration_30", "last"):
+        with pytest.raises(UserError, match=rf"no such checkpoint.*iterations 20, 40 are there.*ckpt={newest} "):
+            find_checkpoint(str(folder / name))
+    with pytest.raises(UserError, match=r"no checkpoint was recorded as the best.*iterations 20, 40 are there"):
+        find_checkpoint(str(folder / "best"))
+
+
 def test_best_stands_for_the_checkpoint_that_was_recorded(tmp_path: Path) -> None:
     named = str(tmp_path / run_folder.CHECKPOINTS / "best")
     write_checkpoint(tmp_path, 1)

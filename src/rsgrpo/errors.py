@@ -3,7 +3,7 @@
 import inspect
 import re
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -61,11 +61,19 @@ OURS = "rsgrpo"
 
 
 @contextmanager
-def failures_name_their_place(group: str, part: object, method: str) -> Iterator[None]:
+def failures_name_their_place(
+    group: str, part: object, method: str, *, like: Callable[..., Any] | None = None
+) -> Iterator[None]:
     """Turn what a class of the user's raises into one sentence; a class of ours is left alone.
 
+    Args:
+        group: the key or the field that the user knows the part by.
+        part: the object or the function.
+        method: what is called of it.
+        like: the method that it stands for, whose arguments it has to take.
+
     Raises:
-        OwnCodeFailed: naming class, method, exception, file and line.
+        OwnCodeFailed: naming class, method, exception, file and line; or both signatures when it cannot be called so.
     """
     try:
         yield
@@ -73,13 +81,57 @@ def failures_name_their_place(group: str, part: object, method: str) -> Iterator
         raise
     except (Exception, SystemExit) as error:
         named = maker_of(part)
-        if named.__module__.partition(".")[0] == OURS:
+        if is_ours(part):
             raise
-        called = named.__name__ + ("" if method == "__call__" else f".{method}")
+        if isinstance(error, TypeError) and like is not None:
+            check_signature(group, part, method, like)
         raise OwnCodeFailed(
-            f"{group}: {called} raised {repr_of(error)}{place_of(error, named.__module__)}; correct it "
+            f"{group}: {_called(part, method)} raised {repr_of(error)}{place_of(error, named.__module__)}; correct it "
             "(RSGRPO_TRACEBACK=1 shows the traceback)"
         ) from error
+
+
+def check_signature(group: str, part: object, method: str, like: Callable[..., Any]) -> None:
+    """Refuse a function or method of the user's that does not take the arguments of the one that it stands for.
+
+    Raises:
+        OwnCodeFailed: naming it, its file and line, its arguments, and those that it is given.
+    """
+    called: Any = part if method == "__call__" else getattr(part, method)
+    try:
+        takes = inspect.signature(called)
+    except (TypeError, ValueError):  # of a built-in one, which does not say
+        return
+    given = [p for p in inspect.signature(like).parameters.values() if p.name != "self" and p.kind not in _REST]
+    by_name = {p.name: None for p in given if p.kind is inspect.Parameter.KEYWORD_ONLY}
+    try:
+        takes.bind(*[None] * (len(given) - len(by_name)), **by_name)
+    except TypeError:
+        words = ", ".join([p.name for p in given if p.name not in by_name] + [f"{name}=" for name in by_name])
+        raise OwnCodeFailed(
+            f"{group}: {_called(part, method)}{_written_at(called)} takes ({', '.join(takes.parameters)}) and is "
+            f"called with ({words}); have it take those, and give any other argument a default"
+        ) from None
+
+
+_REST = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+
+
+def is_ours(part: object) -> bool:
+    """Whether a function or an object of a class is of this package."""
+    return maker_of(part).__module__.partition(".")[0] == OURS
+
+
+def _called(part: object, method: str) -> str:
+    return maker_of(part).__name__ + ("" if method == "__call__" else f".{method}")
+
+
+def _written_at(called: Any) -> str:
+    """` (FILE, line N)`: where a function, a method or the `__call__` of an object is written."""
+    called = getattr(called, "func", called)  # of a function with its settings filled in
+    plain = inspect.isfunction(called) or inspect.ismethod(called)
+    code = getattr(inspect.unwrap(called if plain else type(called).__call__), "__code__", None)
+    return f" ({code.co_filename}, line {code.co_firstlineno})" if code is not None else ""
 
 
 def maker_of(part: object) -> Any:

@@ -16,7 +16,7 @@ from typing import Any, Literal, NamedTuple, Union, get_args, get_origin
 from jaxtyping import AbstractArray
 from torch import Tensor
 
-from rsgrpo.errors import FieldError
+from rsgrpo.errors import OURS, FieldError
 
 LARGEST = 2**63 - 1
 """The largest whole number that a tensor holds."""
@@ -130,7 +130,7 @@ def _check(spec: _Spec, value: Any, bounds: tuple[float, float] | None) -> None:
         problem = f"must be {whole}" if whole else "cannot be used here"
         if _is_infinite(value) and whole == "a number":
             problem = "must be a finite number"
-        raise FieldError(spec.name, value, problem, _cure(spec))
+        raise FieldError(spec.name, value, problem, _cure_of_kind(value, options) or _cure(spec))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     low, high = bounds or (-math.inf, math.inf)
@@ -150,6 +150,19 @@ def _check_items(spec: _Spec, value: Any, options: Sequence[Any]) -> None:
     for name, item in value.items() if kinds and isinstance(value, Mapping) else ():
         if not _fits(item, kinds[0]):
             raise FieldError(f"{spec.name}.{name}", item, f"must be {_meaning(kinds[0])}", "leave it out")
+
+
+def _cure_of_kind(value: Any, options: Sequence[Any]) -> str:
+    """What to give where an object of a class is needed; "" where something else would do."""
+    kinds = [option for option in options if isinstance(option, type) and option.__module__.partition(".")[0] == OURS]
+    if not kinds:
+        return ""
+    (kind, *_), name = kinds, f"{kinds[0].__module__}.{kinds[0].__qualname__}"
+    if isinstance(value, type):
+        return f"give an object of a class: {value.__name__}(...)"
+    if getattr(kind, "_is_protocol", False):
+        return f"give an object with all that {name} has"
+    return f"give an object of a class that inherits {name}" if inspect.isabstract(kind) else f"give a {name}"
 
 
 def _cure(spec: _Spec, low: float = -math.inf, high: float = math.inf, nearest: float | None = None) -> str:
@@ -206,6 +219,9 @@ def _fits_class(value: Any, cls: Any, inner: tuple[Any, ...]) -> bool:
     try:
         if not isinstance(value, cls) or (cls is Sequence and isinstance(value, str)):
             return False
+        is_class: bool = isinstance(value, type)
+        if is_class and cls not in (type, object):  # which has the methods of its objects
+            return False
     except TypeError:  # a protocol that cannot be asked
         return True
     if issubclass(cls, Mapping) and inner:
@@ -260,4 +276,5 @@ def _meaning(annotation: Any, *, plural: bool = False) -> str:
         return f"{'lists' if plural else 'a list'} of {_meaning(inner[0], plural=True)}"
     if annotation in (None, type(None), Tensor) or not isinstance(annotation, type):
         return ""
-    return f"{annotation.__name__}s" if plural else f"a {annotation.__name__}"
+    article = "an" if annotation.__name__[0] in "AEIOU" else "a"
+    return f"{annotation.__name__}s" if plural else f"{article} {annotation.__name__}"

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
 
 from rsgrpo import run_folder
+from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.moved import use_current_names
@@ -64,7 +65,8 @@ def run_task(cfg: DictConfig) -> None:
     fresh = _is_empty(run)
     _SWEEP.jobs += 1
     try:
-        _call(cfg, run)
+        with program.nobody_may_read():
+            _call(cfg, run)
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except Exception as error:
@@ -144,7 +146,8 @@ def start(main: Callable[[], None], conf: Path) -> int:
         line = read_command_line(sys.argv[1:], conf)
         line = read_command_line(with_settings_of_run(line.words), conf)
         sys.argv[1:] = line.words
-        main()
+        with program.nobody_may_read():
+            main()
     except NothingToDo as said:
         print(said, file=sys.stderr)
     except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn

@@ -52,7 +52,7 @@ HOMES = {
             f"src/rsgrpo/{room}/"
             for room in ("checkpoints", "composition", "distributed", "loggers", "tasks", "training")
         ),
-        "src/rsgrpo/fitting.py",
+        "src/rsgrpo/fitting/",
         "callbacks/",
     ),
     "pytorch_lightning": (),  # the old name of lightning: the two do not mix

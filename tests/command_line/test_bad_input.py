@@ -120,6 +120,24 @@ CASES = [
     case("key of another choice", "objective=grpo objective.beta=4", r"objective\.beta", "leave it out"),
     case("key without its group", "beta=3", r"beta: no such key", r"objective\.beta\?"),
     case("misspelt callback to remove", "~callbacks.timming", r"callbacks\.timming", r"mean callbacks\.timing\?"),
+    case(
+        "metric of one's own without its words",
+        "callbacks.mine=my_metrics.longest",
+        r"callbacks\.mine: no such key",
+        r"'\+callbacks\.mine\._target_=my_metrics\.longest'",
+    ),
+    case(
+        "metric of one's own without its last word",
+        "+callbacks.mine=my_metrics.longest",
+        r"callbacks\.mine=my_metrics\.longest",
+        r"'\+callbacks\.mine\._target_=my_metrics\.longest'",
+    ),
+    case(
+        "metric of one's own in the place of another",
+        "callbacks.timing=my_metrics.longest",
+        r"callbacks\.timing=my_metrics\.longest",
+        r"'callbacks\.timing\._target_=my_metrics\.longest'",
+    ),
     case("sweep without -m", "optimizer.lr=1e-4,2e-4", r"optimizer\.lr", "-m"),
     case(
         "class without the method",

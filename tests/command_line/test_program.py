@@ -1,11 +1,15 @@
 """How the program was started, and how it is started again."""
 
+import os
+import signal
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 from rsgrpo.command_line.program import started_again, typed
+from tests.runs import ROOT
 
 
 @pytest.mark.parametrize(
@@ -23,3 +27,27 @@ def test_another_process_is_started_as_this_one_was(
     monkeypatch.setattr(sys, "argv", [started_as, "seed=1"])
     assert typed() == command
     assert started_again() == [sys.executable, *again]
+
+
+@pytest.mark.parametrize("words", [["--help"], ["task=explain"]])
+def test_a_reader_that_has_read_enough_is_no_mistake(words: list[str], tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run.py"), *words], cwd=tmp_path, stdout=writer, stderr=subprocess.PIPE, text=True
+    )
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+
+
+def test_a_disk_that_takes_no_output_is_told(tmp_path: Path) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, str(ROOT / "run.py"), "--help"],
+            cwd=tmp_path,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: the output cannot be written (No space left on device)")

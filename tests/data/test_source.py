@@ -1,4 +1,5 @@
 import string
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
@@ -7,7 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
 from rsgrpo.data.maths import Maths
-from rsgrpo.data.source import DataSource, tokenize
+from rsgrpo.data.source import DataSource, problems_of, removed_of, tokenize
 from rsgrpo.errors import UserError
 from rsgrpo.models.tiny import build_tokenizer
 from rsgrpo.types import Problem, Prompt
@@ -177,3 +178,40 @@ def test_the_built_in_sources_are_data_sources():
 
 def test_countdown_leaves_nothing_out():
     assert Countdown().removed("train") == {}
+
+
+class OwnSource:
+    """Whatever it is told to say."""
+
+    max_prompt_tokens = None
+
+    def __init__(self, says: Any) -> None:
+        self.says = says
+
+    def split(self, name: str) -> Any:
+        return self.says[name] if isinstance(self.says, dict) else self.says
+
+    def removed(self, name: str) -> Any:
+        return self.says
+
+
+@pytest.mark.parametrize(
+    ("says", "words"),
+    [
+        ({}, r"data: OwnSource\.split raised KeyError\('train'\) \(\S+test_source\.py, line \d+\)"),
+        (None, r"data: OwnSource\.split returned NoneType; return a list of rsgrpo\.types\.Problem"),
+        (["1 + 1"], r"data: OwnSource\.split returned list with a str; return a list of rsgrpo\.types\.Problem"),
+        ("text", r"data: OwnSource\.split returned str;"),
+    ],
+)
+@pytest.mark.usefixtures("as_users_run_it")
+def test_a_source_of_ones_own_that_is_wrong_is_one_sentence(says: Any, words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        problems_of(OwnSource(says), "train")
+
+
+@pytest.mark.parametrize("says", [None, [1], {"repeated": "two"}])
+@pytest.mark.usefixtures("as_users_run_it")
+def test_what_was_removed_is_counted(says: Any) -> None:
+    with pytest.raises(UserError, match=r"data: OwnSource\.removed returned .*; return counts by reason"):
+        removed_of(OwnSource(says), "train")

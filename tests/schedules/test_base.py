@@ -380,3 +380,47 @@ def test_both_ends_of_a_schedule_are_named() -> None:
     assert [o.k for o in Linear(start=1.0, decay=3).tried(PKPO(k=8))] == [8, 1]  # pyright: ignore[reportAttributeAccessIssue]
     assert [type(o) for o in Switch(hold=2).tried(Chen())] == [Chen, GRPO]
     assert Constant().tried(Chen()) == [Chen()]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Says(Schedule):
+    """A schedule of one's own that says anything."""
+
+    now: Any
+    ends: Any
+
+    def value(self, name: str, final: Any, context: AdvantageContext) -> Any:
+        return self.now
+
+    def extremes(self, name: str, final: Any) -> Any:
+        return self.ends
+
+
+def column(*numbers: float) -> Tensor:
+    return torch.tensor(numbers, dtype=torch.float64)[:, None]
+
+
+@pytest.mark.parametrize(
+    ("now", "wrong"),
+    [(8.5, "8.5"), (1.0, "1"), (column(2.0, 8.0, 9.0), "9"), (column(2.0, float("nan"), 3.0), "nan")],
+)
+def test_a_value_outside_of_the_extremes_is_refused(now: Any, wrong: str) -> None:
+    says = rf"schedule: Says\.value returned {wrong} for beta, and its extremes are 2 and 8;"
+    with pytest.raises(UserError, match=says):
+        Says(now=now, ends=[8.0, 2.0]).in_force(RSGRPO(beta=2.0), context(1))
+
+
+@pytest.mark.parametrize("now", [8, 2.0, 8.0 + 1e-12, column(2.0, 8.0, 5.0)])
+def test_a_value_between_the_extremes_is_taken(now: Any) -> None:
+    assert Says(now=now, ends=[8.0, 2.0]).in_force(RSGRPO(beta=2.0), context(1)).objective.beta is now  # pyright: ignore
+
+
+@pytest.mark.parametrize("ends", [[], None, "28", [True], 3.0])
+def test_extremes_that_are_no_numbers_are_refused(ends: Any) -> None:
+    with pytest.raises(UserError, match=r"schedule: Says\.extremes returned .*; return a list of the numbers"):
+        Says(now=2.0, ends=ends).check(RSGRPO(beta=2.0), 4)
+
+
+def test_a_switch_knows_the_mean_reward_of_beta_and_k_only() -> None:
+    with pytest.raises(UserError, match=r"schedule=switch .* beta and k and none of tau"):
+        Switch(field="normalize_eps").extremes("tau", 1.0)

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from rsgrpo.errors import UserError, failures_name_their_place
-from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
+from rsgrpo.objectives.base import AdvantageContext, Objective, needs_of
+from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.objectives.claims import group_chances, multisets
 
 
@@ -65,7 +66,7 @@ def claimed_gradient(
     if claim is None:
         return None
     logits = policy.log().requires_grad_()
-    with failures_name_their_place("objective", objective, "claim"):
+    with failures_name_their_place("objective", objective, "claim", like=Objective.claim):
         value = claim(logits.softmax(0), rewards, completions)
     if value is None:
         return None

@@ -14,7 +14,8 @@ from rsgrpo.bandit.streams import Stream
 from rsgrpo.bandit.trajectories import Recorder, Trajectories, entropy_of
 from rsgrpo.errors import FieldError, UserError, failures_name_their_place
 from rsgrpo.fields import check_fields
-from rsgrpo.objectives.base import AdvantageContext, Objective, checked_advantages, needs_of
+from rsgrpo.objectives.base import AdvantageContext, Objective, needs_of
+from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.schedules.driven import replaced, scheduled_field
 
@@ -228,7 +229,8 @@ class _Step:
             advantages = checked_advantages(self.objective, rewards, context)
         else:
             advantages = self.schedule.in_force(self.objective, context).advantages(rewards, context)
-            self.schedule.observe(self.prompt_ids, context.accuracies.tolist())
+            with failures_name_their_place("schedule", self.schedule, "observe", like=Schedule.observe):
+                self.schedule.observe(self.prompt_ids, context.accuracies.tolist())
         shares = advantages / self.bandit.batch
         # In place: nobody needs the policy any more, and the next array would push it out of the cache.
         return policy.mul_(shares.sum(dim=1, keepdim=True)).scatter_add_(1, arms, shares.neg_())
@@ -236,7 +238,7 @@ class _Step:
     def _claimed(self, policy: Float[Tensor, "P K"]) -> Float[Tensor, "P K"]:
         """Autograd of the claim of every run, by its logits."""
         logits = policy.log().requires_grad_()
-        with failures_name_their_place("objective", self.objective, "claim"):
+        with failures_name_their_place("objective", self.objective, "claim", like=Objective.claim):
             claims = [
                 objective.claim(row.softmax(0), self.means, self.bandit.batch)
                 for objective, row in zip(self._objectives(), logits, strict=True)

@@ -27,7 +27,7 @@ def reasons(group_filter: GroupFilter, outcomes: Sequence[Outcome]) -> list[str 
     Raises:
         UserError: naming its class and what it raised, or that it said something else.
     """
-    with failures_name_their_place("filter", group_filter, "__call__"):
+    with failures_name_their_place("filter", group_filter, "__call__", like=GroupFilter.__call__):
         said: object = group_filter(outcomes)
     answers = list(said) if isinstance(said, list | tuple) else []
     if len(answers) != len(outcomes) or not all(answer is None or isinstance(answer, str) for answer in answers):

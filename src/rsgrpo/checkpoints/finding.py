@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rsgrpo.checkpoints.manifest import damage
 from rsgrpo.errors import UserError
-from rsgrpo.run_folder.names import BEST, CHECKPOINTS, REPLACED, checkpoint, checkpoints, is_checkpoint
+from rsgrpo.run_folder.names import BEST, CHECKPOINTS, REPLACED, checkpoint, checkpoints, is_checkpoint, iteration_of
 from rsgrpo.run_folder.reading import best
 
 
@@ -30,7 +30,9 @@ def _to_stderr(message: str) -> None:
     print(message, file=sys.stderr)
 
 
-def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, contents: bool = True) -> tuple[Path, Path]:
+def find_checkpoint(
+    ckpt: str, *, say: Callable[[str], None] = _to_stderr, contents: bool = True, key: str = "ckpt"
+) -> tuple[Path, Path]:
     """(run folder, checkpoint) of `ckpt=`.
 
     A run folder stands for its newest whole checkpoint, `RUN/checkpoints/best` for the best one that was recorded,
@@ -40,33 +42,38 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
         ckpt: the word.
         say: is told of every damaged checkpoint that is passed over.
         contents: see `damage`.
+        key: what the user gave it by.
 
     Raises:
         UserError: when there is none, or the one that was named is damaged.
     """
+    named = f"{key}={ckpt}"
     path = Path(ckpt).resolve()
     if path.parent.name == CHECKPOINTS and path.name == Path(BEST).stem:
         run = path.parent.parent
         marked = best(run)
         if marked is None:
             raise UserError(
-                f"ckpt={ckpt}: no checkpoint was recorded as the best one in {run / CHECKPOINTS}; name another one, "
+                f"{named}: no checkpoint was recorded as the best one in {run / CHECKPOINTS}; {_those_of(run, key)}, "
                 "or have the metric watched that tells: callbacks.checkpoint.best=..."
             )
         path = checkpoint(run, marked["iteration"])
         if path.with_name(path.name + REPLACED) in checkpoints(run):
             path = path.with_name(path.name + REPLACED)
-        return run, _undamaged(ckpt, run, path, contents=contents)
+        return run, _undamaged(named, run, path, contents=contents, key=key)
     if path.parent.name == CHECKPOINTS and is_checkpoint(path) and path.is_dir():
-        return path.parent.parent, _undamaged(ckpt, path.parent.parent, path, contents=contents)
+        return path.parent.parent, _undamaged(named, path.parent.parent, path, contents=contents, key=key)
+    if path.parent.name == CHECKPOINTS and path.parent.is_dir() and not path.is_dir():
+        run = path.parent.parent
+        raise UserError(f"{named}: there is no such checkpoint, never or no more; {_those_of(run, key)}")
     if not path.is_dir():
-        raise UserError(f"ckpt={ckpt}: no such run folder or checkpoint; name a folder that a run has written")
+        raise UserError(f"{named}: no such run folder or checkpoint; name a folder that a run has written")
     whole, passed_over = newest_whole(path, contents=contents)
     if whole is None and passed_over:
-        raise UserError(f"ckpt={ckpt}: no checkpoint is whole: {'; '.join(passed_over)}; start the run again")
+        raise UserError(f"{named}: no checkpoint is whole: {'; '.join(passed_over)}; start the run again")
     if whole is None:
         raise UserError(
-            f"ckpt={ckpt}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
+            f"{named}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
             "(callbacks.checkpoint.every), or start again"
         )
     for message in passed_over:
@@ -74,7 +81,17 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
     return path, whole
 
 
-def _undamaged(ckpt: str, run: Path, path: Path, *, contents: bool) -> Path:
+def _those_of(run: Path, key: str) -> str:
+    """Which checkpoints of a run there are, and the word for the newest."""
+    there = checkpoints(run)
+    if not there:
+        return "the run has none"
+    iterations = ", ".join(str(iteration_of(path)) for path in there)
+    which = f"those of the iterations {iterations} are" if len(there) > 1 else f"that of iteration {iterations} is"
+    return f"{which} there: name one, {key}={there[-1]} for example"
+
+
+def _undamaged(named: str, run: Path, path: Path, *, contents: bool, key: str) -> Path:
     """The checkpoint at `path`, which the user named.
 
     Raises:
@@ -84,5 +101,5 @@ def _undamaged(ckpt: str, run: Path, path: Path, *, contents: bool) -> Path:
     if problem is None:
         return path
     whole, _ = newest_whole(run)
-    cure = f"go on from the newest whole one with ckpt={whole}" if whole else "no other one is whole: start again"
-    raise UserError(f"ckpt={ckpt} is damaged: {problem}; {cure}")
+    cure = f"go on from the newest whole one with {key}={whole}" if whole else "no other one is whole: start again"
+    raise UserError(f"{named} is damaged: {problem}; {cure}")

@@ -18,6 +18,8 @@ def explain(error: Exception, line: CommandLine) -> str:
     if isinstance(error, UserError):
         return text
     if not isinstance(error, HydraException) and isinstance(error, OSError):
+        if error.filename is None:
+            return f"the output cannot be written ({error.strerror}); free some space, or send it elsewhere"
         key = "hydra.sweep.dir" if "--multirun" in line.flags else "hydra.run.dir"
         return f"run folder {shown(error.filename)} cannot be made ({error.strerror}); choose another: {key}=..."
     return (
@@ -79,7 +81,9 @@ def _of_key(text: str, line: CommandLine) -> str | None:
     ]
     if taken and not absent:
         return f"{shown(taken[0].input_line)}: the run needs this key; leave this out"
-    return unknown_key(key, line.conf, groups_chosen(line)) or f"{key}: cannot be set so; leave it out"
+    given = [o for o in line.overrides if o.key_or_group == key and not o.is_delete()]
+    value = str(given[0].input_line).partition("=")[2] if given else None
+    return unknown_key(key, line.conf, groups_chosen(line), value=value) or f"{key}: cannot be set so; leave it out"
 
 
 def _of_reference(error: Exception, overrides: Sequence[Override]) -> str | None:

@@ -74,6 +74,9 @@ SECTIONS = {
 
 ISOLATION = re.compile(r"reward\.(.+\.)?(isolated|isolation(\..+)?)")
 
+OWN_CALLBACK = re.compile(r"callbacks\.(\w+)(\._target_)?")
+"""A key of `callbacks` that may name a metric or a callback of one's own."""
+
 NO_PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
 """What other trainers call the weight of a KL penalty against the base policy, which there is none of here."""
 
@@ -83,6 +86,12 @@ def shown(word: object) -> str:
     text = str(word)
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= LONGEST_WORD else f"{text[:LONGEST_WORD]}..."
+
+
+def add_callback(name: str, target: str, *, plus: str = "+") -> str:
+    """The words that add a metric or a callback of one's own to a run; without a plus, in the place of another."""
+    words = f"{plus}callbacks.{name}._target_={target or 'my_module.my_metric'}"
+    return f"name a metric or a callback of yours with '{shown(words)}'"
 
 
 def groups_of(*folders: Path) -> set[str]:
@@ -103,8 +112,11 @@ def unknown_choice(group: str, name: str, known: str) -> str:
     return f"{group}={shown(name)}: no such choice{meant}; {group} is one of {known}"
 
 
-def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
-    """What to say of a key that the configuration of these `groups` has not; None when it has it."""
+def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str | None = None) -> str | None:
+    """What to say of a key that the configuration of these `groups` has not; None when it has it.
+
+    `value` is what it was to be set to, when it was.
+    """
     present = _composed_keys(conf, groups)
     if key in present:
         return None
@@ -127,14 +139,17 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = ()) -> str | None:
     elif leaf in elsewhere or FOREIGN.get(leaf) in present:
         foreign = FOREIGN.get(leaf)
         meant = foreign if foreign in present else elsewhere[leaf]
+    elif value is not None and (own := OWN_CALLBACK.fullmatch(key)):
+        return f"{shown(key)}: no such key; {add_callback(own[1], value)}"
     else:
         near = difflib.get_close_matches(leaf, sorted(siblings), n=1)
         meant = siblings[near[0]] if near else None
     if meant:
         also = ALSO.get(meant, "") if leaf in FOREIGN else ""
         return f"{shown(key)}: no such key; did you mean {meant}{also}?"
-    if parent in present:
-        return f"{shown(key)}: no such key; a key that your own class takes is added with +{shown(key)}=..."
+    if parent in present and value is not None:
+        added = shown(f"+{key}={value or '...'}")
+        return f"{shown(key)}: no such key; a key that your own class takes is added with {added}"
     whose = "hydra" if key.startswith("hydra.") else "job"
     return f"{shown(key)}: no such key; `{program.typed()} --cfg {whose}` shows them all"
 

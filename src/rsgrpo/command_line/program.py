@@ -1,6 +1,11 @@
 """How the program was started: as `rsgrpo`, the command of the installed package, or as `python run.py`."""
 
+import os
+import select
+import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -16,6 +21,34 @@ def started_again() -> list[str]:
     if _is_module():
         return [sys.executable, "-m", "rsgrpo"]
     return [sys.executable, str(Path(sys.argv[0]).resolve())]
+
+
+@contextmanager
+def nobody_may_read() -> Iterator[None]:
+    """End as a process that SIGPIPE ends, and without a word, where nobody reads what is printed any more.
+
+    `python run.py --help | head` is such a case, and no mistake: `head` has read enough.
+
+    Raises:
+        SystemExit: 128 + SIGPIPE.
+    """
+    try:
+        yield
+        sys.stdout.flush()
+    except BrokenPipeError:
+        unread = [stream for stream in (sys.stdout, sys.stderr) if _is_unread(stream.fileno())]
+        if not unread:
+            raise  # of another pipe
+        for stream in unread:  # or Python complains when it takes itself apart
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        raise SystemExit(128 + signal.SIGPIPE) from None
+
+
+def _is_unread(output: int) -> bool:
+    """Whether the other end of a pipe is closed."""
+    poll = select.poll()
+    poll.register(output, 0)
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _is_script() -> bool:

@@ -8,7 +8,7 @@ from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.composition.build import build
-from rsgrpo.data.source import DataSource, Split
+from rsgrpo.data.source import DataSource, Split, problems_of
 from rsgrpo.errors import UserError
 from rsgrpo.pretraining.corpus import Corpus
 from rsgrpo.types import Prompt
@@ -59,4 +59,4 @@ def _texts(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> Iter
     """(where it stands, text) of what the policy will be asked; first what needs no reading."""
     yield "data.suffix", str(cfg.data.get("suffix") or "")
     for split in splits:
-        yield from ((problem.origin or problem.id, problem.text) for problem in source.split(split))
+        yield from ((problem.origin or problem.id, problem.text) for problem in problems_of(source, split))

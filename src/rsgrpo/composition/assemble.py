@@ -13,6 +13,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
+from rsgrpo.callbacks.metrics import try_parts
 from rsgrpo.command_line.same_run import config_hash
 from rsgrpo.composition.alphabet import check_alphabet
 from rsgrpo.composition.build import build, check_partial
@@ -57,6 +58,8 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     check_alphabet(cfg, source, splits)
     policy = load_policy(cfg, on_meta=is_sharded(cfg))
     data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
+    if data.train:
+        try_parts(recipe, trainer.callbacks, data.train)  # pyright: ignore[reportAttributeAccessIssue]
     engine = _build_engine(cfg, make_engine, policy)
     module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0

@@ -6,6 +6,8 @@ import lightning
 from omegaconf import DictConfig
 
 from rsgrpo.callbacks.metrics import StepMetrics
+from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.keys import add_callback, shown
 from rsgrpo.composition.build import build_callable
 from rsgrpo.errors import UserError, field_errors_name_their_key
 from rsgrpo.metrics.base import Metric
@@ -34,6 +36,11 @@ def build_callbacks(cfg: DictConfig, recipe: Recipe) -> list[lightning.Callback]
     callbacks: dict[str, lightning.Callback] = {}
     metrics: dict[str, Metric] = {}
     for name in (str(name) for name, entry in cfg.callbacks.items() if entry):
+        if not isinstance(cfg.callbacks[name], DictConfig):
+            word = f"callbacks.{name}={shown(cfg.callbacks[name])}"
+            plus = "+" if any(given.startswith(f"+callbacks.{name}=") for given in words_of_job()) else ""
+            cure = add_callback(name, str(cfg.callbacks[name]), plus=plus)
+            raise UserError(f"{word}: an entry of callbacks has keys of its own; {cure}")
         made = build_callable(cfg.callbacks, name, arguments=1)
         if isinstance(made, lightning.Callback):
             callbacks[name] = made

@@ -7,7 +7,7 @@ from typing import Any
 from rsgrpo.composition.alphabet import spelled_out
 from rsgrpo.data.cleaning import for_example, in_words
 from rsgrpo.data.dataset import UNWRAPPED
-from rsgrpo.data.source import DataSource, NamedSources, Split, digest, tokenize
+from rsgrpo.data.source import DataSource, NamedSources, Split, digest, problems_of, removed_of, tokenize
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
@@ -56,7 +56,7 @@ def describe(source: DataSource, data: PromptData) -> dict[str, Any]:
 def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, chat_template: bool) -> list[Prompt]:
     """One split; says what was left out of it."""
     prompts, too_long = tokenize(
-        source.split(split),
+        problems_of(source, split),
         policy.tokenizer,
         max_prompt_tokens=source.max_prompt_tokens,
         max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
@@ -68,7 +68,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
     trains = split == "train"
     prompts = comparable if trains else prompts  # the others stay comparable with what others measure
     longer = f"longer than data.max_prompt_tokens={source.max_prompt_tokens}"
-    removed = in_words({**source.removed(split), **(unreadable if trains else {}), longer: too_long})
+    removed = in_words({**removed_of(source, split), **(unreadable if trains else {}), longer: too_long})
     unwrapped = sum(UNWRAPPED in prompt.problem.facts for prompt in prompts)
     remarks = [f"left out {removed}"] if removed else []
     remarks += [f"kept {in_words(unreadable)}"] if unreadable and not trains else []

@@ -8,7 +8,7 @@ from typing import Literal, Protocol, runtime_checkable
 from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.types import Problem, Prompt
 
 Split = Literal["train", "validation", "test"]
@@ -35,6 +35,39 @@ class NamedSources(Protocol):
     """A data source that is made of several datasets and can say where each comes from."""
 
     def sources(self) -> Mapping[str, str]: ...
+
+
+def problems_of(source: DataSource, split: Split) -> list[Problem]:
+    """The problems of a split.
+
+    Raises:
+        UserError: naming the class of the user's that raised, or gave something else.
+    """
+    with failures_name_their_place("data", source, "split", like=DataSource.split):
+        said: object = source.split(split)
+    wrong = next((p for p in said if not isinstance(p, Problem)), None) if isinstance(said, list | tuple) else said
+    if wrong is not None or not isinstance(said, list | tuple):
+        raise UserError(
+            f"data: {type(source).__name__}.split returned {type(said).__name__}"
+            f"{f' with a {type(wrong).__name__}' if wrong is not said else ''}; return a list of rsgrpo.types.Problem, "
+            "empty where there is no such split"
+        )
+    return list(said)
+
+
+def removed_of(source: DataSource, split: Split) -> Mapping[str, int]:
+    """How many problems were left out of a split, by reason.
+
+    Raises:
+        UserError: naming the class of the user's that raised, or gave something else.
+    """
+    with failures_name_their_place("data", source, "removed", like=DataSource.removed):
+        said: object = source.removed(split)
+    if not isinstance(said, Mapping) or not all(isinstance(count, int) for count in said.values()):
+        raise UserError(
+            f"data: {type(source).__name__}.removed returned {repr(said)[:100]}; return counts by reason, or {{}}"
+        )
+    return said
 
 
 def digest(prompts: Sequence[Prompt]) -> str:

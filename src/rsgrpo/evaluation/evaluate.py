@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rsgrpo.errors import FieldError
+from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.fields import check_fields
 from rsgrpo.metrics.rollouts import sum_of_parts
 from rsgrpo.rewards.base import Pending, Reward, begin
-from rsgrpo.rollouts.engine import RolloutEngine, checked_groups
+from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.types import Group, Prompt, Sampling, Score, ScoredGroup
 
 MOST_COMPLETIONS = 2**20
@@ -140,8 +141,8 @@ def evaluate(
     for number in sorted(set(numbers)):
         places = [place for place, drawn in enumerate(numbers) if drawn == number]
         some = [prompts[place] for place in places]
-        groups = engine.generate(some, sampling, num_completions=number, seeds=[seed_of(prompt) for prompt in some])
-        for index, group in checked_groups(groups, some, number):
+        seeds = [seed_of(prompt) for prompt in some]
+        for index, group in sampled_groups(engine, some, sampling, num_completions=number, seeds=seeds):
             pending.append((places[index], group, begin(reward, group)))
             if len(pending) > IN_FLIGHT:
                 finish_oldest()

@@ -33,7 +33,8 @@ class Loss(ABC):
     aggregation: Aggregation = "token_mean"
     """How tokens are weighted, see `losses/aggregation.py`."""
     entropy_gradient: ClassVar[bool] = False
-    """Whether `tokens.entropy` has to carry a gradient, for an entropy bonus."""
+    """Whether `tokens.entropy` has to carry a gradient, for an entropy bonus. Without it the loss may look at the
+    entropy, in diagnostics or detached, and is refused when a gradient would have to go through it."""
 
     @abstractmethod
     def __call__(self, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
@@ -46,18 +47,49 @@ class Loss(ABC):
         """
 
 
+def with_noticed_entropy(loss: Loss, tokens: TokenStatistics) -> TokenStatistics:
+    """The tokens for a loss that has asked for no gradient of the entropy, so that `check_entropy` can tell."""
+    if loss.entropy_gradient:
+        return tokens
+    noticed = tokens.entropy.detach().requires_grad_() * 1.0  # which a loss may also change in place
+    noticed.retain_grad()
+    return tokens._replace(entropy=noticed)
+
+
+def check_entropy(loss: Loss, tokens: TokenStatistics) -> None:
+    """Refuse, after the backward pass, a loss that depends on an entropy whose gradient it has not asked for.
+
+    Args:
+        loss: the loss.
+        tokens: what `with_noticed_entropy` made.
+
+    Raises:
+        UserError: naming the class and both cures.
+    """
+    if not loss.entropy_gradient and tokens.entropy.grad is not None:
+        raise UserError(
+            f"loss: the per_token of {type(loss).__name__} depends on tokens.entropy, which has no gradient; write "
+            "entropy_gradient = True in the class, or tokens.entropy.detach() where none is meant"
+        )
+
+
 def checked_loss(loss: Loss, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
     """What the loss says of a row, when it is what a loss must return.
 
     Raises:
         UserError: naming the class and what is wrong with its result.
     """
-    with failures_name_their_place("loss", loss, "__call__"):
+    with failures_name_their_place("loss", loss, "__call__", like=Loss.__call__):
         output: object = loss(tokens, old_logprobs, row)
     name, shape = type(loss).__name__, list(row.target_ids.shape)
     if not isinstance(output, LossOutput):
         raise UserError(
             f"loss: {name} returned {type(output).__name__}; return rsgrpo.losses.base.LossOutput(per_token=...)"
+        )
+    if not isinstance(output.diagnostics, Mapping):
+        raise UserError(
+            f"loss: {name} returned diagnostics of type {type(output.diagnostics).__name__}; return one tensor under "
+            "each name: {'ratio': ...}"
         )
     for what, values in {"per_token": output.per_token, **output.diagnostics}.items():
         if not isinstance(values, Tensor) or list(values.shape) != shape:

@@ -33,32 +33,39 @@ class Remembers(Protocol):
         ...
 
 
-def record(metrics: Mapping[str, Metric], report: StepReport) -> dict[str, float]:
+class TakesReport(Protocol):
+    """What a metric looks like to the one that calls it."""
+
+    def __call__(self, report: StepReport) -> Mapping[str, float]: ...
+
+
+def record(metrics: Mapping[str, Metric], report: StepReport, *, group: str = "callbacks") -> dict[str, float]:
     """What all metrics say of an iteration, under the names that are logged.
 
     A name without a slash is one of training: `entropy` is logged as `train/entropy`, `time/step_s` as it is. What is
-    not finite is logged as it is, too.
+    not finite is logged as it is, too. `group` is the key or the field that the metrics were given by.
 
     Raises:
         UserError: naming the metric that returned something else than names and numbers, or a name twice.
     """
     found: dict[str, float] = {}
     for key, metric in metrics.items():
-        with failures_name_their_place(f"callbacks.{key}", metric, "__call__"):
+        place = f"{group}.{key}"
+        with failures_name_their_place(place, metric, "__call__", like=TakesReport.__call__):
             said: object = metric(report)
         if not isinstance(said, Mapping):
-            raise UserError(f"callbacks.{key} returned {type(said).__name__}; return names and numbers: {{'a': 1.0}}")
+            raise UserError(f"{place} returned {type(said).__name__}; return names and numbers: {{'a': 1.0}}")
         for name, value in said.items():
             logged = name if "/" in str(name) else f"train/{name}"
             if logged in found:
-                raise UserError(f"callbacks.{key} returned {name!r}, which another metric logs already; rename it")
-            found[logged] = _number(key, name, value)
+                raise UserError(f"{place} returned {name!r}, which another metric logs already; rename it")
+            found[logged] = _number(place, name, value)
     return found
 
 
-def _number(key: str, name: object, value: object) -> float:
+def _number(place: str, name: object, value: object) -> float:
     if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
         value = value.item()
     if not isinstance(name, str) or not name or not isinstance(value, numbers.Real):
-        raise UserError(f"callbacks.{key} returned {name!r}: {value!r}; return a number under each name")
+        raise UserError(f"{place} returned {name!r}: {value!r}; return a number under each name")
     return float(value)

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from rsgrpo.errors import FieldError, UserError, failures_name_their_place
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.types import Outcome
 
 PromptFloat = float | Float[Tensor, "P 1"]
@@ -188,31 +188,6 @@ def as_floats(rewards: Tensor) -> Float[Tensor, "P N"]:
         wrong = rewards[~rewards.isfinite()][0].item()
         raise UserError(f"a reward is {wrong}, and objectives take finite numbers; make the reward return one")
     return rewards
-
-
-def checked_advantages(
-    objective: Objective, rewards: Float[Tensor, "P N"], context: AdvantageContext
-) -> Float[Tensor, "P N"]:
-    """The objective's advantages, when they are what an objective must return, in the type of the rewards.
-
-    Raises:
-        UserError: naming the objective's class and what is wrong with its result, or what it raised.
-    """
-    rewards = as_floats(rewards)  # a class of the user's need not inherit
-    with failures_name_their_place("objective", objective, "advantages"):
-        advantages: object = objective.advantages(rewards.clone(), context)  # which it may change in place
-    name = type(objective).__name__
-    if not isinstance(advantages, Tensor) or advantages.shape != rewards.shape:
-        what = list(advantages.shape) if isinstance(advantages, Tensor) else type(advantages).__name__
-        raise UserError(
-            f"objective: {name}.advantages returned {what}; return a tensor of the rewards' shape {list(rewards.shape)}"
-        )
-    if advantages.is_complex() or advantages.dtype in (torch.float16, torch.bfloat16):
-        raise UserError(f"objective: {name}.advantages returned {advantages.dtype}; return the type of the rewards")
-    advantages = advantages.detach().to(rewards)
-    if not advantages.sum().isfinite() and not advantages.isfinite().all():
-        raise UserError(f"objective: {name}.advantages returned a value that is not finite; check its divisions")
-    return advantages
 
 
 def check_k(k: PromptInt, completions: int, *, name: str, at_most: int) -> None:

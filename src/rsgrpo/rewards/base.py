@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from typing import Any, Protocol, runtime_checkable
 
-from rsgrpo.errors import UserError, place_of, repr_of
+from rsgrpo.errors import UserError, check_signature, is_ours, place_of, repr_of
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 from rsgrpo.verification.boxes import last_boxed
 
@@ -80,7 +80,7 @@ def answers(reward: Reward, group: Group) -> tuple[str | None, ...]:
             f"reward: the objective needs answers, and {name_of(reward)} has no method answer(prompt, completion); "
             "give it one, or use another objective"
         )
-    with _named(reward, group.prompt):
+    with _named(reward, group.prompt, "answer", FindsAnswers.answer):
         found = tuple(reward.answer(group.prompt, completion) for completion in group.completions)
     wrong = next((answer for answer in found if answer is not None and not isinstance(answer, str)), None)
     if wrong is not None:
@@ -113,11 +113,11 @@ def begin(reward: Reward, group: Group) -> Pending:
     """
     if not isinstance(reward, BackgroundReward):
         return lambda: tuple(_shown(reward, *judged(reward, group.prompt, c)) for c in group.completions)
-    with _named(reward, group.prompt):
+    with _named(reward, group.prompt, "begin", BackgroundReward.begin):
         pending = reward.begin(group)
 
     def scores() -> tuple[Score, ...]:
-        with _named(reward, group.prompt):
+        with _named(reward, group.prompt, "begin"):
             found = tuple(checked_score(score, reward) for score in pending())
         if len(found) != len(group.completions):
             raise UserError(
@@ -132,8 +132,9 @@ def begin(reward: Reward, group: Group) -> Pending:
 def judged(reward: Reward, prompt: Prompt, completion: Completion) -> tuple[Score | UserError, str]:
     """The checked score of one completion, or what is wrong with the reward; and what it printed meanwhile."""
     printed = io.StringIO()
+    named = _named(reward, prompt, "__call__", Reward.__call__)
     try:
-        with redirect_stdout(printed), redirect_stderr(printed), _named(reward, prompt):
+        with redirect_stdout(printed), redirect_stderr(printed), named:
             return checked_score(reward(prompt, completion), reward), printed.getvalue()
     except UserError as error:
         return error, printed.getvalue()
@@ -164,13 +165,15 @@ _lines_of: Counter[str] = Counter()
 
 
 @contextmanager
-def _named(reward: Reward, prompt: Prompt) -> Iterator[None]:
+def _named(reward: Reward, prompt: Prompt, method: str, like: Callable[..., Any] | None = None) -> Iterator[None]:
     """An exception of a user's reward becomes one sentence, and one that ends the process does not."""
     try:
         yield
     except (UserError, KeyboardInterrupt):
         raise
     except BaseException as error:  # of a user's function, which may raise anything
+        if isinstance(error, TypeError) and like is not None and not is_ours(reward):
+            check_signature("reward", reward, method, like)
         where, place = prompt.problem.origin or prompt.id, place_of(error, _module_of(reward))
         raise UserError(
             f"reward: {name_of(reward)} raised {repr_of(error)} on a completion of {where}{place}; a reward scores "

@@ -106,22 +106,26 @@ def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -
 
 
 def checked_groups(
-    groups: Iterable[tuple[int, Group]], prompts: Sequence[Prompt], num_completions: int
+    groups: Iterable[tuple[int, Group]],
+    prompts: Sequence[Prompt],
+    num_completions: int,
+    *,
+    refusal: type[Exception] = RuntimeError,
 ) -> Iterator[tuple[int, Group]]:
     """The groups as they come, held to what `RolloutEngine.generate` promises.
 
     Raises:
-        RuntimeError: for a prompt that comes twice or never, too many or too few completions, a token without log-prob.
+        refusal: for a prompt that comes twice or never, too many or too few completions, a token without log-prob.
     """
-    left = set(range(len(prompts)))
+    left, says = set(range(len(prompts))), "rollout: the engine has"
     for index, group in groups:
         if index not in left:
-            raise RuntimeError(f"the engine has yielded prompt {index} of {len(prompts)} twice, or was never given it")
+            raise refusal(f"{says} yielded prompt {index} of {len(prompts)} twice, or was never given it")
         left.remove(index)
         if len(group.completions) != num_completions:
-            raise RuntimeError(f"the engine has yielded {len(group.completions)} completions, not {num_completions}")
+            raise refusal(f"{says} yielded {len(group.completions)} completions, not {num_completions}")
         if any(len(c.logprobs) != len(c.token_ids) for c in group.completions):
-            raise RuntimeError("the engine has yielded a completion with more or fewer log-probs than tokens")
+            raise refusal(f"{says} yielded a completion with more or fewer log-probs than tokens")
         yield index, group
     if left:
-        raise RuntimeError(f"the engine has left out prompt {min(left)} of {len(prompts)}")
+        raise refusal(f"{says} left out prompt {min(left)} of {len(prompts)}")

@@ -69,6 +69,7 @@ SHAPES: Mapping[str, Mapping[str, Key]] = {
         "config_hash": Key(is_text, TEXT, required=False),
         "versions": Key(_each(is_text), "a mapping of names to versions", required=False),
         "data": Key(_is_data, "a mapping of splits to their size and hash", required=False),
+        "recipe": Key(lambda value: isinstance(value, dict), "a mapping", required=False),
         "base": Key(is_text, TEXT, required=False),
     },
     DONE: {

@@ -18,9 +18,13 @@ from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
 from rsgrpo.losses.base import Loss
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, checked_advantages, needs_of
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, needs_of
+from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.schedules.driven import SCHEDULED, Driven, InForce, Value, driven, logged, replaced
 from rsgrpo.schedules.rescale import each_expected_square, expected_square
+
+ROUNDING = 1e-9
+"""How far a value may lie outside of the extremes, relative to the larger one."""
 
 _NO_BETA = "schedule.rescale=times_beta needs an objective with a beta; use schedule.rescale=unit_rms or none"
 
@@ -47,12 +51,13 @@ class Schedule(ABC):
         Args:
             name: the field, `beta` or `k` for example.
             final: its value in the configuration.
-            context: the iteration, the prompts, and how they were solved just now.
+            context: the iteration, counted from 1, the prompts, and how they were solved just now.
         """
 
     @abstractmethod
     def extremes(self, name: str, final: float) -> Sequence[float]:
-        """The values between which all values lie: what an objective is checked with before a run."""
+        """The values between which all values lie: what an objective is checked with before a run. A run holds the
+        schedule to them."""
 
     def with_value(self, objective: Objective, name: str, value: Value) -> Objective:
         """What computes the advantages under a value that is not the objective's own."""
@@ -77,9 +82,9 @@ class Schedule(ABC):
         target = driven(objective, loss, self.field)
         if target is None:
             return InForce(objective=objective, loss=loss, values={}, scale=self._scale(objective, None, None, context))
-        with failures_name_their_place("schedule", self, "value"):
+        with failures_name_their_place("schedule", self, "value", like=Schedule.value):
             said = self.value(target.name, target.own, context)
-        value = target.rounded(_checked(self, said, len(context.prompt_ids)))
+        value = target.rounded(self._held(target, _checked(self, said, len(context.prompt_ids))))
         if target.part == "loss":
             changed = loss if value is target.own else replaced(loss, target.name, value)
             scale = self._scale(objective, None, None, context)
@@ -165,13 +170,41 @@ class Schedule(ABC):
             return None
 
     def _extremes(self, target: Driven) -> Sequence[float]:
-        with failures_name_their_place("schedule", self, "extremes"):
-            return self.extremes(target.name, target.own)
+        with failures_name_their_place("schedule", self, "extremes", like=Schedule.extremes):
+            said: object = self.extremes(target.name, target.own)
+        if not isinstance(said, Sequence) or not said or not all(_is_number(end) for end in said):
+            raise UserError(
+                f"schedule: {type(self).__name__}.extremes returned {said!r}; return a list of the numbers "
+                "between which all values lie"
+            )
+        return said
+
+    def _held(self, target: Driven, value: PromptFloat) -> PromptFloat:
+        """The value in force, when it lies between the extremes that the schedule has named.
+
+        Raises:
+            UserError: naming the schedule, the value and its extremes.
+        """
+        if not self.changes_value or value is target.own:
+            return value
+        own = target.own.unique().tolist() if isinstance(target.own, Tensor) else [target.own]  # several in the bandit
+        ends = [float(end) for one in own for end in self._extremes(target._replace(own=one))]
+        low, high = min(ends), max(ends)
+        room = ROUNDING * max(abs(low), abs(high))
+        values = torch.as_tensor(value, dtype=torch.float64)
+        within = (low - room <= values) & (values <= high + room)
+        if not within.all():
+            wrong = values[~within][0].item()
+            raise UserError(
+                f"schedule: {type(self).__name__}.value returned {wrong:g} for {target.name}, and its extremes are "
+                f"{low:g} and {high:g}; return values between them, or name larger extremes"
+            )
+        return value
 
     def _with(self, objective: Objective, target: Driven, value: Value) -> Objective:
         if value is target.own:
             return objective
-        with failures_name_their_place("schedule", self, "with_value"):
+        with failures_name_their_place("schedule", self, "with_value", like=Schedule.with_value):
             return self.with_value(objective, target.name, value)
 
     def _scale(
@@ -207,6 +240,10 @@ def _checked(schedule: Schedule, value: object, prompts: int) -> PromptFloat:
             f"[{prompts}, 1] with one for each prompt"
         )
     return value  # pyright: ignore[reportReturnType]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float | Tensor) and not isinstance(value, bool)
 
 
 def _try(objective: Objective, completions: int) -> None:

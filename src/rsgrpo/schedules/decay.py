@@ -22,7 +22,7 @@ def progress(iteration: int, hold: int, decay: int) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decay(Schedule):
-    """value(t) = final + (start - final) left(progress(t)): Appendix A of the paper, without numbers.
+    """value(t) = final + (start - final) left(progress(t)), t = 1, 2, ...: Appendix A of the paper, without numbers.
 
     Raises:
         FieldError: for a value outside its range, or a hold that leaves nothing of the run to decay in.

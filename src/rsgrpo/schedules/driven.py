@@ -11,7 +11,8 @@ from torch import Tensor
 from rsgrpo.errors import UserError, field_errors_name_their_key
 from rsgrpo.fields import is_whole_number
 from rsgrpo.losses.base import Loss
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt
+from rsgrpo.objectives.checked import checked_advantages
 
 Value = PromptFloat | PromptInt
 

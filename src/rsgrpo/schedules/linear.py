@@ -7,7 +7,7 @@ from rsgrpo.schedules.decay import Decay
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Linear(Decay):
-    """value(t) = final + (start - final) (1 - progress(t)): Appendix A of the paper, without numbers."""
+    """value(t) = final + (start - final) (1 - progress(t)), t = 1, 2, ...: Appendix A of the paper, without numbers."""
 
     def left(self, done: float) -> float:
         return 1 - done

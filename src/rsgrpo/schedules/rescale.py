@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from rsgrpo.errors import UserError
-from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages, needs_of
+from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, needs_of
+from rsgrpo.objectives.checked import checked_advantages
 
 
 def expected_square(objective: Objective, completions: int) -> float:

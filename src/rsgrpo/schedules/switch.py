@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rsgrpo.errors import UserError
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat
 from rsgrpo.objectives.grpo import GRPO
@@ -38,4 +39,9 @@ class Switch(Schedule):
         return GRPO()
 
     def extremes(self, name: str, final: float) -> Sequence[float]:
+        if name not in MEAN_REWARD:
+            raise UserError(
+                f"schedule=switch ends at the mean reward, for which it knows a value of "
+                f"{' and '.join(MEAN_REWARD)} and none of {name}; use schedule=linear with schedule.field={name}"
+            )
         return [final, MEAN_REWARD[name]]

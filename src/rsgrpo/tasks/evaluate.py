@@ -16,6 +16,7 @@ from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.errors import UserError
 from rsgrpo.rewards.base import close
+from rsgrpo.training.lightning_trainer import failures_name_their_callback
 
 SPLITS = ("validation", "test")
 
@@ -50,12 +51,13 @@ def evaluate(cfg: DictConfig) -> None:
 def _sample(assembled: Assembled) -> None:
     module, data, _, trainer = assembled
     try:
-        if data.validation:
-            trainer.validate(module, datamodule=data, verbose=False)
-        if data.test:
-            trainer.test(module, datamodule=data, verbose=False)
+        with failures_name_their_callback(trainer):
+            if data.validation:
+                trainer.validate(module, datamodule=data, verbose=False)
+            if data.test:
+                trainer.test(module, datamodule=data, verbose=False)
     finally:
-        module.engine.close()
+        module.close()
         leave_others(trainer.strategy.launcher)
 
 

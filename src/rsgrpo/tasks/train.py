@@ -32,11 +32,13 @@ from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.loggers.followers import follow_records
-from rsgrpo.objectives.base import AdvantageContext, checked_advantages
+from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
 from rsgrpo.training.clock import StageClock
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.export import save_policy
+from rsgrpo.training.lightning_trainer import failures_name_their_callback
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 
@@ -78,20 +80,21 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     load_weights_only()
     begun = 0 if checkpoint is None else run_folder.iteration_of(checkpoint)
     try:
-        if checkpoint is None:
-            with clock.stage("base_evaluation"):
-                _evaluate(trainer, module, data, validation=True)
-        else:
-            _make_up_for_evaluations(trainer, module, data, run, checkpoint)
-        with clock.stage("training"):
-            trainer.fit(
-                module, datamodule=data, ckpt_path=None if checkpoint is None else run_folder.state_of(checkpoint)
-            )
-        if module.stopped_by is not None:
-            _leave(run, module)
-        with clock.stage("final_evaluation"):
-            if not checkpoints.evaluated(run, "test", module.iteration):
-                _evaluate(trainer, module, data, validation=False)
+        with failures_name_their_callback(trainer):
+            if checkpoint is None:
+                with clock.stage("base_evaluation"):
+                    _evaluate(trainer, module, data, validation=True)
+            else:
+                _make_up_for_evaluations(trainer, module, data, run, checkpoint)
+            with clock.stage("training"):
+                trainer.fit(
+                    module, datamodule=data, ckpt_path=None if checkpoint is None else run_folder.state_of(checkpoint)
+                )
+            if module.stopped_by is not None:
+                _leave(run, module)
+            with clock.stage("final_evaluation"):
+                if not checkpoints.evaluated(run, "test", module.iteration):
+                    _evaluate(trainer, module, data, validation=False)
         with clock.stage("export"):
             save_policy(module.policy, run / run_folder.POLICY)
     except SystemExit:  # this is how Lightning leaves after Ctrl-C that nobody listens to, or the second one
@@ -105,7 +108,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             say(words) if isinstance(error, UserError) else error.add_note(words)
         raise
     finally:
-        module.engine.close()
+        module.close()
         leave_others(trainer.strategy.launcher)
     if ranks.is_first():
         seconds = clock.read()

@@ -1,14 +1,30 @@
 """Lightning's trainer for a recipe: what every run tells it, however it is configured."""
 
 import math
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import lightning
 from lightning.pytorch.callbacks import Checkpoint
 
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place, is_ours
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.types import ScoredGroup
+
+
+@runtime_checkable
+class SeesCompletions(Protocol):
+    """A callback that looks at the completions of evaluations."""
+
+    def on_evaluated(self, split: str, iteration: int, place: int, scored: ScoredGroup) -> None:
+        """One problem of `split` with its completions and scores, on the rank that sampled it, as soon as it is scored.
+
+        `place` is its number in the split; those of one rank come in any order.
+        """
+        ...
 
 
 def lightning_trainer(
@@ -39,3 +55,27 @@ def lightning_trainer(
         enable_model_summary=False,
         default_root_dir=folder,
     )
+
+
+@contextmanager
+def failures_name_their_callback(trainer: lightning.Trainer) -> Iterator[None]:
+    """Turn what a callback or a logger of the user's raises while Lightning calls it into one sentence.
+
+    Raises:
+        OwnCodeFailed: naming class, method, exception, file and line.
+    """
+    try:
+        yield
+    except (UserError, FieldError):
+        raise
+    except Exception as error:
+        loggers: list[Any] = trainer.loggers
+        groups = {"callbacks": [*trainer.callbacks], "logger": loggers}  # pyright: ignore[reportAttributeAccessIssue]
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            first = frame.f_code.co_varnames[:1] if frame.f_code.co_argcount else ()
+            owner = frame.f_locals.get(first[0]) if first else None
+            for group, parts in groups.items():
+                if any(owner is part for part in parts) and not is_ours(owner):
+                    with failures_name_their_place(group, owner, frame.f_code.co_name):
+                        raise
+        raise

@@ -4,7 +4,7 @@ import random
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -18,28 +18,18 @@ from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
 from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.evaluation.evaluate import evaluate
-from rsgrpo.losses.base import Loss, checked_loss
+from rsgrpo.evaluation.sampling import failures_name_the_engine, sampled_groups
+from rsgrpo.losses.base import Loss, check_entropy, checked_loss, with_noticed_entropy
 from rsgrpo.rewards.base import Pending, answers, begin
-from rsgrpo.rollouts.engine import checked_groups
+from rsgrpo.schedules.base import Schedule
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.clock import stage
+from rsgrpo.training.lightning_trainer import SeesCompletions
 from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
 from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
 from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, SplitBatch, StepReport
-
-
-@runtime_checkable
-class SeesCompletions(Protocol):
-    """A callback that looks at the completions of evaluations."""
-
-    def on_evaluated(self, split: str, iteration: int, place: int, scored: ScoredGroup) -> None:
-        """One problem of `split` with its completions and scores, on the rank that sampled it, as soon as it is scored.
-
-        `place` is its number in the split; those of one rank come in any order.
-        """
-        ...
 
 
 class RLModule(RunModule):
@@ -92,10 +82,10 @@ class RLModule(RunModule):
             for place, prompt in zip(places, prompts, strict=True)
         ]
         n = self.recipe.batching.completions_per_prompt
-        groups = self.engine.generate(prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
-        groups = checked_groups(groups, prompts, n)
+        groups = sampled_groups(self.engine, prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
         sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
-        self.engine.make_room()
+        with failures_name_the_engine(self.engine, "make_room"):
+            self.engine.make_room()
         return sampled
 
     @stage("reward")
@@ -152,7 +142,7 @@ class RLModule(RunModule):
     @stage("advantage")
     def observe(self, outcomes: Sequence[Outcome]) -> None:
         """What was learnt of each prompt, those of dropped groups too, for its next visit."""
-        with failures_name_their_place("schedule", self.recipe.schedule, "observe"):
+        with failures_name_their_place("schedule", self.recipe.schedule, "observe", like=Schedule.observe):
             self.recipe.schedule.observe([o.prompt_id for o in outcomes], [o.accuracy for o in outcomes])
         if "history" in self.recipe.needs:
             self.history.observe(outcomes, self.iteration + 1)
@@ -194,9 +184,11 @@ class RLModule(RunModule):
             if old_logprobs is None:
                 behaviour.add(row, tokens)
                 old_logprobs = tokens.logprobs.detach()
+            tokens = with_noticed_entropy(loss, tokens)
             output = checked_loss(loss, tokens, old_logprobs, row)
             row_loss = (row.weights * output.per_token).sum()
             self.manual_backward(row_loss)
+            check_entropy(loss, tokens)
             totals.add(row, row_loss.detach(), output)
         grad_norm = full_tensor(
             torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.optimizer.grad_clip)

@@ -9,6 +9,7 @@ from torch.distributed.fsdp import FSDPModule
 from rsgrpo.batching.packing import pack, sequences_of
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
+from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.seeds import derive_seed
@@ -48,7 +49,8 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
 def _gap(policy: Policy, engine: RolloutEngine, temperature: float) -> float:
     prompts = canaries(min(len(policy.tokenizer), policy.vocabulary), policy.context)
     sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=temperature)
-    groups = list(engine.generate(prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts))))
+    seeds = range(len(prompts))
+    groups = list(sampled_groups(engine, prompts, sampling, num_completions=COMPLETIONS, seeds=seeds))
     ranks.barrier()  # a rank whose engine failed is not in the forward pass
     sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * COMPLETIONS, no_weight)]
     (row,) = pack(sequences, row_tokens=sum(PROMPT_TOKENS) * COMPLETIONS * 2, device=policy.device)

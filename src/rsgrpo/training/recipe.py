@@ -95,12 +95,13 @@ class Recipe:
         for name in STATEFUL:
             part = getattr(self, name)
             if hasattr(part, "state_dict"):
-                with failures_name_their_place(name, part, "state_dict"):
+                with failures_name_their_place(name, part, "state_dict", like=Schedule.state_dict):
                     state[name] = part.state_dict()
         return state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up the state of a checkpoint."""
         for name, learnt in state.items():
-            with failures_name_their_place(name, getattr(self, name), "load_state_dict"):
-                getattr(self, name).load_state_dict(learnt)
+            part = getattr(self, name)
+            with failures_name_their_place(name, part, "load_state_dict", like=Schedule.load_state_dict):
+                part.load_state_dict(learnt)

@@ -12,6 +12,7 @@ from rsgrpo.checkpoints.saving import SavesOnFailure
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding, full_tensors
 from rsgrpo.distributed.signals import StopSignals
+from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.loggers.followers import show
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
@@ -56,6 +57,11 @@ class RunModule(lightning.LightningModule, ABC):
         """Lightning calls this before each of its loops: the weights are laid out over the ranks at the first."""
         self.sharding.apply(self.policy, self.device_mesh)
 
+    def close(self) -> None:
+        """Nothing is sampled any more: the engine gives back what it holds."""
+        with failures_name_the_engine(self.engine, "close"):
+            self.engine.close()
+
     @contextmanager
     def all_or_none(self) -> Iterator[None]:
         """What fails inside on one rank fails on all of them, after what was finished before is saved.
@@ -85,14 +91,17 @@ class RunModule(lightning.LightningModule, ABC):
             return
         first, weights = self.synced is None, full_tensors(self.policy.model)
         try:
-            self.engine.load_policy(weights, version=self.iteration)
+            with failures_name_the_engine(self.engine, "load_policy"):
+                self.engine.load_policy(weights, version=self.iteration)
         except Exception:
             for _ in weights:
                 pass  # the other ranks go on gathering
             raise
         ranks.barrier()
         self.synced = self.iteration
-        if self.engine.parity and (first or self.iteration % self.engine.parity.every == 0):
+        with failures_name_the_engine(self.engine, "parity"):
+            parity = self.engine.parity
+        if parity and (first or self.iteration % parity.every == 0):
             check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:

@@ -15,6 +15,7 @@ from rsgrpo.composition.build import build
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
+from rsgrpo.run_folder import checkpoints
 from rsgrpo.types import StepReport
 from tests.runs import ROOT, SETTINGS, RunPy, records
 
@@ -34,6 +35,15 @@ def test_the_program_of_the_page_runs_in_a_folder_of_the_users(tmp_path: Path) -
     assert len(rewards.split(",")) == 3
     assert re.fullmatch(r"\{'pass@1': 0\.\d+, 'pass@4': 0\.\d+, 'pass@32': [01]\.\d+\}", solved)
     assert list(tmp_path.iterdir()) == []  # nothing is kept that was not asked for
+
+
+def test_so_does_the_one_that_goes_on(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n# my_run\.py\n(.*?)```", PAGE, re.DOTALL)
+    (goes_on,) = re.findall(r"```python\n(from dataclasses .*?)```", PAGE, re.DOTALL)
+    done = python(f"{program}\n{goes_on}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [record["iteration"] for record in records(tmp_path / "fitted/metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
+    assert [path.name for path in checkpoints(tmp_path / "fitted")] == ["iteration_000003", "iteration_000006"]
 
 
 def test_objectives_load_no_trainer_and_no_configuration(tmp_path: Path) -> None:
@@ -116,7 +126,7 @@ def test_a_mistake_from_python_is_one_sentence(random_policy: Path, tmp_path: Pa
     with pytest.raises(UserError, match="train holds no problem"):
         rsgrpo.fit(policy, recipe, [])
     (tmp_path / "metrics.jsonl").touch()
-    with pytest.raises(UserError, match="holds the metrics of another run; name a new folder"):
+    with pytest.raises(UserError, match="holds another run; name a new folder, or go on with it: resume="):
         rsgrpo.fit(policy, recipe, problems, folder=tmp_path)
-    with pytest.raises(UserError, match=r"got 2 problems, k=\[1, 4, 32\], completions=4"):
+    with pytest.raises(UserError, match=r"k=\[1, 4, 32\], completions=4: .* got 2 problems"):
         rsgrpo.evaluate(policy, recipe.reward, problems, recipe.sampling, completions=4)
