@@ -10,7 +10,7 @@ import lightning
 
 from rsgrpo import run_folder
 from rsgrpo.distributed.terminal import say
-from rsgrpo.evaluation.evaluate import ProblemResult
+from rsgrpo.evaluation.evaluate import ProblemResult, merged
 from rsgrpo.measures.pass_at_k import mean_pass_at_k, standard_errors
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
@@ -49,7 +49,9 @@ class PassAtK(lightning.Callback):
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int, *_: Any
     ) -> None:
         if outputs is not None:  # the split was due
-            self.results[outputs["split"]], self.seconds[outputs["split"]] = outputs["results"], outputs["seconds"]
+            split = outputs["split"]
+            self.results[split] = merged(self.results.get(split, []), outputs["results"])
+            self.seconds[split] = self.seconds.get(split, 0.0) + outputs["seconds"]
 
     def on_test_batch_end(
         self, trainer: lightning.Trainer, pl_module: RLModule, outputs: Any, batch: Any, batch_idx: int, *_: Any

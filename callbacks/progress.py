@@ -66,8 +66,11 @@ class ProgressLine(lightning.Callback):
             self.bar.stop()
 
     def on_test_start(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
+        batches = cast(Any, trainer.test_dataloaders)
+        if any(batch.numbers is not None for batch in batches):
+            return  # in blocks, which have a progress of their own
         which = "base policy" if pl_module.iteration == 0 else f"policy of iteration {pl_module.iteration}"
-        prompts = [prompt for batch in cast(Any, trainer.test_dataloaders) for prompt in batch.prompts]
+        prompts = [prompt for batch in batches for prompt in batch.prompts]
         plan = pl_module.recipe.evaluation
         drawn = [plan.completions_for("test", prompt.problem.facts.get("dataset")) for prompt in prompts]
         each = f"{min(drawn):,}" if len(set(drawn)) == 1 else f"{min(drawn):,} to {max(drawn):,}"

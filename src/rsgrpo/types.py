@@ -11,7 +11,7 @@ Log-probs and entropies are in nats. Every record is frozen: a stage makes a new
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -81,13 +81,6 @@ class Sampling:
     def truncates(self) -> bool:
         """Whether some tokens can never be drawn, so that sampler and trainer disagree about the distribution."""
         return self.top_p < 1 or self.top_k > 0 or self.min_p > 0
-
-
-class SplitBatch(NamedTuple):
-    """All problems of a split, to be evaluated."""
-
-    split: str
-    prompts: Sequence[Prompt]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -84,7 +84,9 @@ def test_the_scripted_parts_are_what_evaluation_asks_for():
 def test_results_count_each_problem_in_the_order_of_the_prompts():
     engine = ScriptedEngine({"x": ["yes", "no", "yes", "ye…"], "y": ["a", "A", "bbbbbb…", "cc…"], "z": ["1"] * 4})
     prompts = [prompt("x", "yes"), prompt("y", "a"), prompt("z", "2")]
-    got = evaluate(engine, SaysTheAnswer(), prompts, SAMPLING, num_completions=4, seed_of=lambda p: ord(p.id))
+    got = evaluate(
+        engine, SaysTheAnswer(), prompts, SAMPLING, num_completions=4, seed_of=lambda place: ord(prompts[place].id)
+    )
     # "A" has half a point and is not correct.
     assert got == [
         ProblemResult(problem_id="x", n=4, correct=2, mean_tokens=11 / 4, truncated=1),  # 3 + 2 + 3 + 3
@@ -96,7 +98,9 @@ def test_results_count_each_problem_in_the_order_of_the_prompts():
 def test_the_engine_is_asked_once_with_the_seed_of_every_prompt():
     engine = ScriptedEngine({"x": ["yes"] * 4, "y": ["a"] * 4})
     prompts = [prompt("y", "a"), prompt("x", "yes")]
-    evaluate(engine, SaysTheAnswer(), prompts, SAMPLING, num_completions=2, seed_of=lambda p: ord(p.id))
+    evaluate(
+        engine, SaysTheAnswer(), prompts, SAMPLING, num_completions=2, seed_of=lambda place: ord(prompts[place].id)
+    )
     assert engine.asked == [(SAMPLING, 2, [ord("y"), ord("x")])]
 
 
@@ -189,7 +193,7 @@ def test_problems_may_differ_in_their_completions():
         SaysTheAnswer(),
         prompts,
         SAMPLING,
-        num_completions=lambda p: 3 if p.problem.id == "x" else 1,
+        num_completions=lambda place: 3 if prompts[place].id == "x" else 1,
         seed_of=lambda p: 0,
     )
     assert [(result.problem_id, result.n) for result in got] == [("x", 3), ("y", 1), ("x", 3)]

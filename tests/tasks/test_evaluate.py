@@ -1,7 +1,12 @@
 """`python run.py task=evaluate` as a user runs it."""
 
 import json
+import os
 import re
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +14,11 @@ import pytest
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import evaluation_table
+from rsgrpo.evaluation.samples import read_chunks
 from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm.process import missing
 from tests.distributed.test_fsdp2 import TWO_RANKS
-from tests.runs import RunPy, records
+from tests.runs import ROOT, RunPy, records
 from tests.tasks.test_audit import run_py as call
 
 
@@ -90,5 +96,117 @@ def test_a_checkpoint_is_refused_with_the_folder_to_name(six_iterations: Path, t
     own = "reward._target_=tests.training.parity_reward.ParityReward"  # of the run's settings, which are read first
     done = call(tmp_path, "task=evaluate", f"ckpt={six_iterations}", own)
     assert done.returncode == 2
-    assert done.stderr.endswith(f"try model.path={six_iterations}/policy\n"), done.stderr
+    assert done.stderr.endswith(f"try model.path={six_iterations}\n"), done.stderr
     assert sorted(path.name for path in six_iterations.iterdir()) == before
+
+
+SMALL = ("task=evaluate", "reward=custom", "reward._target_=tests.tasks.dying_reward.parity", "task.block=40")
+MORE = ("data.levels=[2]", "sampling.max_new_tokens=12", "eval.k=[1,4]", "eval.test_completions=8")
+
+
+def evaluated(folder: Path, policy: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`task=evaluate` of 41 problems in blocks of 40 completions, in its own folder."""
+    given = (*SMALL, *MORE, f"model.path={policy}", f"hydra.run.dir={folder}", *words)
+    variables = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"} | environment
+    command = [sys.executable, "run.py", *given]
+    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300)
+
+
+def samples(folder: Path) -> Path:
+    return folder / run_folder.SAMPLES.format(split="test")
+
+
+@pytest.fixture(scope="module")
+def unbroken(random_policy: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("evaluations") / "unbroken"
+    done = evaluated(folder, random_policy)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def test_every_sample_is_written_down(unbroken: Path) -> None:
+    chunks = list(read_chunks(samples(unbroken)))
+    drawn = [(chunk["problem"], chunk["start"], len(chunk["correct"])) for chunk in chunks]
+    assert len(drawn) == len(set(drawn)) == 41
+    assert {(start, number) for _, start, number in drawn} == {(0, 8)}
+    for result in results(unbroken):
+        (own,) = [chunk for chunk in chunks if chunk["problem"] == result["problem_id"]]
+        assert result["correct"] == sum(own["correct"])
+        assert own["correct"] == [int(tokens % 2 == 0) for tokens in own["tokens"]]
+        assert all(logprob < 0 for logprob in own["logprobs"])
+
+
+def test_a_killed_evaluation_goes_on_to_the_file_of_an_unbroken_one(
+    unbroken: Path, random_policy: Path, tmp_path: Path
+) -> None:
+    killed = evaluated(tmp_path / "run", random_policy, DIES_AT_CALL="200", DIES_BY="SIGKILL")
+    assert killed.returncode == -signal.SIGKILL
+    begun = len(list(read_chunks(samples(tmp_path / "run"))))
+    assert 0 < begun < 41
+    done = evaluated(tmp_path / "run", random_policy)
+    assert done.returncode == 0, done.stderr
+    assert f"{8 * begun} of 328 completions are there already" in done.stderr
+    assert samples(tmp_path / "run").read_bytes() == samples(unbroken).read_bytes()
+    assert results(tmp_path / "run") == results(unbroken)
+    again = evaluated(tmp_path / "run", random_policy)
+    assert again.returncode == 0, again.stderr
+    assert samples(tmp_path / "run").read_bytes() == samples(unbroken).read_bytes()
+    assert results(tmp_path / "run") == results(unbroken)
+
+
+@pytest.mark.slow
+def test_ctrl_c_says_how_to_go_on(unbroken: Path, random_policy: Path, tmp_path: Path) -> None:
+    stopped = evaluated(tmp_path / "run", random_policy, DIES_AT_CALL="200", DIES_BY="SIGINT")
+    assert stopped.returncode == 130, stopped.stderr
+    assert "of 328 completions are kept; go on with: " in stopped.stderr
+    words = stopped.stderr.split("go on with: ")[1].splitlines()[0]
+    assert f"hydra.run.dir={tmp_path / 'run'}" in words
+    done = evaluated(tmp_path / "run", random_policy)
+    assert done.returncode == 0, done.stderr
+    assert samples(tmp_path / "run").read_bytes() == samples(unbroken).read_bytes()
+
+
+@pytest.mark.slow
+def test_more_samples_extend_an_evaluation(unbroken: Path, random_policy: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    done = evaluated(folder, random_policy, "eval.test_completions=12", "eval.k=[1,12]")
+    assert done.returncode == 0, done.stderr
+    assert {result["n"] for result in results(folder)} == {12}
+    assert samples(folder).read_bytes().startswith(samples(unbroken).read_bytes())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["eval.sampling.temperature=0.7"], "eval.sampling.temperature was 1.0 and is 0.7 now"),
+        (["seed=1"], "seed was 0 and is 1 now"),
+        (["data.levels=[1]"], "data.levels was [2] and is [1] now"),
+        (["reward._target_=tests.training.parity_reward.ParityReward"], "reward._target_ was"),
+        (["model.path=null"], "other weights"),
+    ],
+)
+def test_another_evaluation_does_not_go_on_there(
+    unbroken: Path, random_policy: Path, tmp_path: Path, words: list[str], said: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    done = evaluated(folder, random_policy, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert said in done.stderr
+    assert samples(folder).read_bytes() == samples(unbroken).read_bytes()
+
+
+@pytest.mark.slow
+def test_several_policies_at_several_temperatures(six_iterations: Path, random_policy: Path, tmp_path: Path) -> None:
+    both = f"model.path=[{six_iterations},{random_policy}]"
+    done = evaluated(tmp_path / "run", random_policy, both, "eval.temperature=[0.5,1]")
+    assert done.returncode == 0, done.stderr
+    names = sorted(folder.name for folder in (tmp_path / "run").iterdir())
+    assert names == ["random_temperature0.5", "random_temperature1", "six_temperature0.5", "six_temperature1"]
+    assert f"iteration 6 of {six_iterations}" in done.stderr
+    compared = call(tmp_path, "task=compare", "runs=run", "hydra.run.dir=compared")
+    assert compared.returncode == 0, compared.stderr
+    for arm in ("rs_grpo temperature=0.5", "rs_grpo temperature=1", "random temperature=0.5"):
+        assert arm in compared.stdout

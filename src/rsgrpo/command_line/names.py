@@ -42,14 +42,14 @@ def run_name(task: str, objective: str, words: Sequence[str]) -> str:
     settings = [_setting(word) for word in words if _key(word) not in ("task", "objective", "seed")]
     parts = [*([task] if task != "train" else []), *([objective] if one else []), *settings]
     seed = ["seed" + word.partition("=")[2] for word in words if _key(word) == "seed"][-1:]
-    plain, last = [_plain(part) for part in parts if part], [_plain(part)[:LONGEST_PART] for part in seed]
-    if [*plain, *last] == [*parts, *seed] and len(name := "_".join([*plain, *last])) <= LONGEST_NAME:
+    kept, last = [plain(part) for part in parts if part], [plain(part)[:LONGEST_PART] for part in seed]
+    if [*kept, *last] == [*parts, *seed] and len(name := "_".join([*kept, *last])) <= LONGEST_NAME:
         return name
     last = [hashlib.blake2b(";".join(words).encode(), digest_size=3).hexdigest(), *last]
-    plain = [plain[0][:LONGEST_PART], *plain[1:]]
-    while len("_".join([*plain, *last])) > LONGEST_NAME:
-        plain.pop()
-    return "_".join([*plain, *last])
+    kept = [kept[0][:LONGEST_PART], *kept[1:]]
+    while len("_".join([*kept, *last])) > LONGEST_NAME:
+        kept.pop()
+    return "_".join([*kept, *last])
 
 
 def _key(word: str) -> str:
@@ -66,6 +66,6 @@ def _setting(word: str) -> str:
     return key.removeprefix("objective.") + (value if value[:1].isdigit() else f"-{value}")
 
 
-def _plain(text: str) -> str:
-    """Without a character that a shell, a file system or Hydra's grammar would read as anything but itself."""
+def plain(text: str) -> str:
+    """As a part of a name: without what a shell, a file system or Hydra's grammar would read as anything but itself."""
     return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-")

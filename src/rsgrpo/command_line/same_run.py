@@ -56,8 +56,8 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
     Raises:
         UserError: naming the first key that differs.
     """
-    before = _flat(run_folder.read_config(run))
-    now = _flat(OmegaConf.to_container(cfg, resolve=True))
+    before = flat(run_folder.read_config(run))
+    now = flat(OmegaConf.to_container(cfg, resolve=True))
     if UNREAD not in cfg:
         before = {key: value for key, value in before.items() if not is_at(key, UNREAD)}
     for key in sorted(before.keys() | now.keys()):
@@ -76,9 +76,9 @@ def config_hash(cfg: DictConfig) -> str:
 
     The order of keys does not count, nor whether a whole number is written 2 or 2.0.
     """
-    flat = _flat(OmegaConf.to_container(cfg, resolve=True))
+    settings = flat(OmegaConf.to_container(cfg, resolve=True))
     counted = {
-        key: _number(value) for key, value in flat.items() if not any(is_at(key, free) for free in NO_EXPERIMENT)
+        key: _number(value) for key, value in settings.items() if not any(is_at(key, free) for free in NO_EXPERIMENT)
     }
     return hashlib.blake2b(json.dumps(counted, sort_keys=True).encode(), digest_size=8).hexdigest()
 
@@ -147,7 +147,7 @@ def check_same_base(run: Path, path: str | None, now: str | None) -> None:
         UserError: naming the folder.
     """
     before = run_folder.read_json(run / run_folder.RUN).get("base")
-    was = _flat(run_folder.read_config(run)).get("model.path")
+    was = flat(run_folder.read_config(run)).get("model.path")
     if before is None and was != path:
         raise UserError(
             f"ckpt={run}: model.path was {was} and is {path} now, and the run has not written down which weights those "
@@ -160,8 +160,8 @@ def check_same_base(run: Path, path: str | None, now: str | None) -> None:
         )
 
 
-def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
+def flat(tree: Any, prefix: str = "") -> dict[str, Any]:
     """{"a": {"b": 1}} -> {"a.b": 1}, with today's names of classes."""
     if not isinstance(tree, dict):
         return {prefix: current_name(tree) if prefix.endswith(f".{TARGET}") and isinstance(tree, str) else tree}
-    return {key: value for k, v in tree.items() for key, value in _flat(v, f"{prefix}.{k}" if prefix else k).items()}
+    return {key: value for k, v in tree.items() for key, value in flat(v, f"{prefix}.{k}" if prefix else k).items()}

@@ -16,6 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
+from rsgrpo.composition.evaluation import evaluates, evaluations_of
 from rsgrpo.composition.settings import model_settings, run_settings, trainer_settings
 from rsgrpo.errors import UserError
 
@@ -35,12 +36,13 @@ def check_machine(cfg: DictConfig) -> None:
         UserError: naming everything that is missing, and the cure.
     """
     run_settings(cfg)
-    model_settings(cfg)
     trainer_settings(cfg)
     checks = (_missing_gpu, _missing_weights, _missing_folder, _missing_engine, _missing_logger)
-    missing = [problem for check in checks if (problem := check(cfg)) is not None]
-    if missing:
-        raise UserError("; ".join(missing))
+    for one in evaluations_of(cfg) if evaluates(cfg) else [cfg]:
+        model_settings(one)
+        missing = [problem for check in checks if (problem := check(one)) is not None]
+        if missing:
+            raise UserError("; ".join(missing))
 
 
 def check_run_folder(run: Path, *, resumes: bool) -> None:

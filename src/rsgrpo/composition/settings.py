@@ -187,6 +187,21 @@ class ExplainSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EvaluateSettings:
+    """`task` of task=evaluate.
+
+    Raises:
+        FieldError: for a value that is not of its type.
+    """
+
+    splits: Sequence[str] = ("test",)
+    block: int = 8192
+
+    def __post_init__(self) -> None:
+        check_fields(self, block=(1, math.inf))
+
+
+@dataclass(frozen=True, kw_only=True)
 class CompareSettings:
     """`task` of task=compare.
 

@@ -4,7 +4,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from rsgrpo.errors import FieldError
 from rsgrpo.evaluation.sampling import sampled_groups
@@ -19,6 +19,10 @@ MOST_COMPLETIONS = 2**20
 
 IN_FLIGHT = 64
 """Groups whose completions are kept while the reward works on them: the rest of a split would fill the memory."""
+
+
+Keep = Literal["all", "first_right", "none"]
+"""All, the first right one of each chunk of samples, or none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,12 @@ class EvaluationPlan:
     """By dataset, where they are fewer."""
     completions: int | None = None
     """An upper limit for all of these, which leaves out the k above it; null: none."""
+    base: bool = True
+    """Whether a run evaluates the policy that it starts from."""
+    keep: Keep = "none"
+    """Of `task=evaluate`: which completions are kept as text."""
+    temperature: float | Sequence[float] | None = None
+    """Of `task=evaluate`, which makes one plan of each; null: that of `sampling`."""
     k: Sequence[int] = (1, 4, 32)
 
     def __post_init__(self) -> None:
@@ -116,13 +126,14 @@ def evaluate(
     prompts: Sequence[Prompt],
     sampling: Sampling,
     *,
-    num_completions: int | Callable[[Prompt], int],
-    seed_of: Callable[[Prompt], int],
+    num_completions: int | Callable[[int], int],
+    seed_of: Callable[[int], int],
     see: Callable[[int, ScoredGroup], None] | None = None,
 ) -> list[ProblemResult]:
     """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`.
 
-    Prompts that differ in their number of completions go to the engine in one call per number.
+    Seeds, and numbers of completions that are not all alike, are by the place of a prompt; prompts with different
+    numbers go to the engine in one call per number.
 
     `see` is handed the index of each prompt with its completions and scores, as they are finished: kept by nobody else,
     since those of a whole split would fill the memory.
@@ -137,11 +148,11 @@ def evaluate(
         if see is not None:
             see(index, scored)
 
-    numbers = [num_completions if isinstance(num_completions, int) else num_completions(p) for p in prompts]
+    numbers = [num_completions if isinstance(num_completions, int) else num_completions(i) for i in range(len(prompts))]
     for number in sorted(set(numbers)):
         places = [place for place, drawn in enumerate(numbers) if drawn == number]
         some = [prompts[place] for place in places]
-        seeds = [seed_of(prompt) for prompt in some]
+        seeds = [seed_of(place) for place in places]
         for index, group in sampled_groups(engine, some, sampling, num_completions=number, seeds=seeds):
             pending.append((places[index], group, begin(reward, group)))
             if len(pending) > IN_FLIGHT:
@@ -161,4 +172,28 @@ def _result(group: Group, scores: Sequence[Score]) -> ProblemResult:
         truncated=sum(not c.finished for c in completions),
         facts=dict(group.prompt.problem.facts),
         parts=sum_of_parts(scores),
+    )
+
+
+def merged(before: Sequence[ProblemResult], after: Sequence[ProblemResult]) -> list[ProblemResult]:
+    """The counts of two sets of samples, of the same problems or others, in the order in which they first came."""
+    if not before:
+        return list(after)
+    found = {result.problem_id: result for result in before}
+    for result in after:
+        one = found.get(result.problem_id)
+        found[result.problem_id] = result if one is None else _sum(one, result)
+    return list(found.values())
+
+
+def _sum(a: ProblemResult, b: ProblemResult) -> ProblemResult:
+    n = a.n + b.n
+    return ProblemResult(
+        problem_id=a.problem_id,
+        n=n,
+        correct=a.correct + b.correct,
+        mean_tokens=(a.mean_tokens * a.n + b.mean_tokens * b.n) / n,
+        truncated=a.truncated + b.truncated,
+        facts=a.facts,
+        parts={name: a.parts.get(name, 0.0) + b.parts.get(name, 0.0) for name in {**a.parts, **b.parts}},
     )

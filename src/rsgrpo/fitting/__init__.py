@@ -224,7 +224,7 @@ def evaluate(
         _prompts(policy, problems, sampling, chat_template),
         sampling,
         num_completions=completions,
-        seed_of=lambda prompt: derive_seed(seed, "test", prompt.id),
+        seed_of=lambda place: derive_seed(seed, "test", problems[place].id),
     )
     counts = [(result.n, result.correct) for result in results]
     return Evaluation(pass_at_k=mean_pass_at_k(counts, k), results=results)

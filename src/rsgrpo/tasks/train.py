@@ -83,7 +83,8 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         with failures_name_their_callback(trainer):
             if checkpoint is None:
                 with clock.stage("base_evaluation"):
-                    _evaluate(trainer, module, data, validation=True)
+                    if recipe.evaluation.base:
+                        _evaluate(trainer, module, data, validation=True)
             else:
                 _make_up_for_evaluations(trainer, module, data, run, checkpoint)
             with clock.stage("training"):

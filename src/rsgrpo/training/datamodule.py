@@ -12,8 +12,9 @@ from rsgrpo.data.order import PromptOrder
 from rsgrpo.data.source import digest
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
+from rsgrpo.evaluation.batches import SplitBatch
 from rsgrpo.training.module import RLModule
-from rsgrpo.types import Prompt, SplitBatch
+from rsgrpo.types import Prompt
 
 
 class PromptData(lightning.LightningDataModule):
@@ -65,9 +66,24 @@ class PromptData(lightning.LightningDataModule):
         return _batches(test=self.test)
 
 
+class BlocksOfData(PromptData):
+    """Splits in blocks, for `trainer.test`."""
+
+    def __init__(self, data: PromptData, blocks: Sequence[SplitBatch]) -> None:
+        super().__init__(data.train, data.validation, data.test)
+        self.blocks = blocks
+
+    def test_dataloader(self) -> DataLoader[SplitBatch] | list[Any]:
+        return _loader(self.blocks)
+
+
 def _batches(**splits: Sequence[Prompt]) -> DataLoader[SplitBatch] | list[Any]:
-    """Each split at once: the engine knows best how to cut it. Lightning skips an empty list."""
-    batches = [SplitBatch(split, list(prompts)) for split, prompts in splits.items() if prompts]
+    """Each split at once: the engine knows best how to cut it."""
+    return _loader([SplitBatch(split, list(prompts)) for split, prompts in splits.items() if prompts])
+
+
+def _loader(batches: Sequence[SplitBatch]) -> DataLoader[SplitBatch] | list[Any]:
+    """Lightning skips an empty list."""
     return DataLoader(cast(Any, batches), batch_size=None, collate_fn=_as_it_is) if batches else []
 
 

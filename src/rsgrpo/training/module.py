@@ -17,6 +17,7 @@ from rsgrpo.batching.filters import reasons
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
 from rsgrpo.errors import UserError, failures_name_their_place
+from rsgrpo.evaluation.batches import SplitBatch
 from rsgrpo.evaluation.evaluate import evaluate
 from rsgrpo.evaluation.sampling import failures_name_the_engine, sampled_groups
 from rsgrpo.losses.base import Loss, check_entropy, checked_loss, with_noticed_entropy
@@ -29,7 +30,7 @@ from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
 from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, SplitBatch, StepReport
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
 
 
 class RLModule(RunModule):
@@ -248,28 +249,42 @@ class RLModule(RunModule):
 
     def _evaluate(self, batch: SplitBatch) -> dict[str, Any]:
         """Split, seconds, and the results of all problems, of which each rank samples its share."""
-        split, prompts = batch
-        places = range(ranks.index(), len(prompts), ranks.count())
+        places = range(ranks.index(), len(batch.prompts), ranks.count())
         callbacks = cast(Any, self.trainer).callbacks
         observers = [callback for callback in callbacks if isinstance(callback, SeesCompletions)]
 
         def see(index: int, scored: ScoredGroup) -> None:
             for observer in observers:
-                observer.on_evaluated(split, self.iteration, places[index], scored)
+                observer.on_evaluated(batch.split, self.iteration, places[index], scored)
 
-        begun, curve = time.perf_counter(), 0 < self.iteration < self.recipe.iterations
-        plan = self.recipe.evaluation
+        begun = time.perf_counter()
         with self.all_or_none():
             self.sync()
             mine = evaluate(
                 self.engine,
                 self.recipe.reward,
-                [prompts[place] for place in places],
-                plan.sampling,
-                num_completions=lambda p: plan.completions_for(split, p.problem.facts.get("dataset"), curve=curve),
-                seed_of=lambda prompt: derive_seed(self.recipe.seed, split, prompt.id),
+                [batch.prompts[place] for place in places],
+                self.recipe.evaluation.sampling,
+                num_completions=lambda index: self._completions_of(batch, places[index]),
+                seed_of=lambda index: self._seed_of(batch, places[index]),
                 see=see if observers else None,
             )
             everyones = ranks.gather(mine)
-        results = [everyones[place % ranks.count()][place // ranks.count()] for place in range(len(prompts))]
-        return {"split": split, "seconds": time.perf_counter() - begun, "results": results}
+        results = [everyones[i % ranks.count()][i // ranks.count()] for i in range(len(batch.prompts))]
+        return {
+            "split": batch.split,
+            "seconds": time.perf_counter() - begun,
+            "results": [*batch.known, *results],
+        }
+
+    def _completions_of(self, batch: SplitBatch, place: int) -> int:
+        if batch.numbers is not None:
+            return batch.numbers[place]
+        dataset = batch.prompts[place].problem.facts.get("dataset")
+        during_training = 0 < self.iteration < self.recipe.iterations
+        return self.recipe.evaluation.completions_for(batch.split, dataset, curve=during_training)
+
+    def _seed_of(self, batch: SplitBatch, place: int) -> int:
+        """Of the run, the problem, and the samples that came before."""
+        start = 0 if batch.starts is None else batch.starts[place]
+        return derive_seed(self.recipe.seed, batch.split, batch.prompts[place].id, *([start] if start else []))

@@ -1,0 +1,124 @@
+"""`task=evaluate`: which policies are sampled at which temperatures, and what makes it the evaluation that it is."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from rsgrpo import run_folder
+from rsgrpo.command_line.names import plain
+from rsgrpo.command_line.same_run import flat, is_at, may_change
+from rsgrpo.errors import UserError
+
+MAY_GROW = ("eval.completions", "eval.test_completions", "eval.test_completions_of", "eval.validation_completions")
+"""More samples extend an evaluation."""
+
+MAY_DIFFER = (*MAY_GROW, "eval.k", "eval.every", "eval.test_every", "eval.curve_completions", "objective", "schedule")
+"""Settings that change no sample of an evaluation."""
+
+OF_A_SAMPLE = ("rollout._target_",)
+"""Settings that a training run may change when it is resumed, and an evaluation may not: another engine draws other
+samples."""
+
+
+def evaluates(cfg: DictConfig) -> bool:
+    """Whether the task is `evaluate`, whose `model.path` may name runs, and several policies."""
+    return str(cfg.task.get("_target_")).endswith(".evaluate.evaluate")
+
+
+def evaluations_of(cfg: DictConfig) -> list[DictConfig]:
+    """The configuration of each evaluation, with the folder of its policy.
+
+    Raises:
+        UserError: for policies or temperatures that are none, and for a run that has exported no policy.
+    """
+    found = [job for _, job in jobs_of(cfg)]
+    for job in found:
+        OmegaConf.update(job, "model.path", policy_named(job.model.path)[0])
+    return found
+
+
+def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
+    """(folder, configuration) of each policy at each temperature; a single one has no folder of its own.
+
+    Raises:
+        UserError: for policies or temperatures that are none.
+    """
+    policies = _several(cfg.model.path, "model.path", (str, type(None)))
+    temperatures = _several(cfg.eval.temperature, "eval.temperature", (int, float, type(None)))
+    jobs = []
+    for policy in policies:
+        for temperature in temperatures:
+            job = copy.deepcopy(cfg)
+            OmegaConf.update(job, "model.path", policy)
+            OmegaConf.update(job, "eval.temperature", None)
+            if temperature is not None:
+                OmegaConf.update(job, "eval.sampling.temperature", float(temperature))
+            parts = [plain(_short(policy))] if len(policies) > 1 else []
+            parts += [f"temperature{temperature:g}"] if len(temperatures) > 1 else []
+            jobs.append(("_".join(parts), job))
+    names = [name for name, _ in jobs]
+    if len(set(names)) < len(names):
+        jobs = [(f"{i}_{name}", job) for i, (name, job) in enumerate(jobs)]
+    return jobs
+
+
+def _several(value: Any, key: str, kinds: tuple[type, ...]) -> list[Any]:
+    values = list(value) if isinstance(value, list | ListConfig) else [value]
+    if not values or not all(isinstance(v, kinds) and not isinstance(v, bool) for v in values):
+        raise UserError(f"{key}={value} must be one value or a list of them; try {key}=[...]")
+    return values
+
+
+def _short(policy: str | None) -> str:
+    """What a policy is known by: the folder of its run, or its own name."""
+    if policy is None:
+        return "base"
+    path = Path(policy)
+    return path.parent.name if path.name == run_folder.POLICY else path.name
+
+
+def policy_named(path: str | None) -> tuple[str | None, str]:
+    """(the folder or name to load, what that is): for a run folder, the policy that it has exported.
+
+    Raises:
+        UserError: for a run that has exported none.
+    """
+    if path is None:
+        return None, "the base of model.pretrain"
+    folder = Path(path).expanduser()
+    run = folder if (folder / run_folder.RUN).is_file() else folder.parent
+    if not (run / run_folder.RUN).is_file():
+        return path, path
+    if folder == run:
+        if not (run / run_folder.POLICY).is_dir():
+            raise UserError(
+                f"model.path={path} is a run that has exported no policy yet; finish it with ckpt={path}, or name one "
+                f"of {run}/{run_folder.POLICIES}"
+            )
+        folder = run / run_folder.POLICY
+    finished = run_folder.finished_iterations(run)
+    at = f"iteration {finished}" if folder.name == run_folder.POLICY and finished is not None else folder.name
+    return str(folder), f"{at} of {run}"
+
+
+def check_same_evaluation(run: Path, cfg: DictConfig, data: Mapping[str, Any], base: str | None) -> None:
+    """Refuse to go on in the folder of another evaluation.
+
+    Raises:
+        UserError: naming what differs: a setting, the problems, or the weights.
+    """
+    before, now = (flat(tree) for tree in (run_folder.read_config(run), OmegaConf.to_container(cfg, resolve=True)))
+    described = run_folder.read_json(run / run_folder.RUN)
+    for key in sorted(before.keys() | now.keys()):
+        free = any(is_at(key, part) for part in MAY_DIFFER) or (may_change(key) and key not in OF_A_SAMPLE)
+        if not free and before.get(key) != now.get(key):
+            raise UserError(
+                f"{run} holds another evaluation: {key} was {before.get(key)} and is {now.get(key)} now; keep it as it "
+                f"was ({key}={before.get(key)}), or name another hydra.run.dir"
+            )
+    for key, was, is_now in (("data", described.get("data"), dict(data)), ("weights", described.get("base"), base)):
+        if was != is_now:
+            raise UserError(f"{run} holds an evaluation of other {key}; name another hydra.run.dir")
