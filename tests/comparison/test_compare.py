@@ -202,3 +202,22 @@ def test_the_usual_names_of_folders(tmp_path: Path):
     assert names("sweep") == ["0_a", "2_b", "10_c"]
     assert names("sweep/*_[ab]", "alone", "sweep/0_a") == ["0_a", "2_b", "alone"]
     assert names("*") == ["alone", "0_a", "2_b", "10_c"]
+
+
+def test_evaluations_at_several_temperatures_are_arms(tmp_path: Path):
+    task = {"_target_": "rsgrpo.tasks.evaluate.evaluate"}
+    write_run(tmp_path / "run", changed(seed=5), {0: BASE})
+    for temperature in (0.6, 1.0, 1.4):
+        for name, path in (("trained", str(tmp_path / "run" / "policy")), ("base", None)):
+            config = changed(task=task, model__path=path)
+            config["eval"]["sampling"]["temperature"] = temperature
+            write_run(tmp_path / f"{name}_{temperature}", config, {0: BETTER if path else WORSE})
+    found = compared(sorted(tmp_path.glob("*_*")))
+    assert [a.label for a in found.arms] == [
+        *("base temperature=0.6", "base temperature=1", "base temperature=1.4"),
+        *("rs_grpo temperature=0.6", "rs_grpo temperature=1", "rs_grpo temperature=1.4"),
+    ]
+    assert found.baseline == "base temperature=0.6"
+    hotter = row(found, "pass@1", "rs_grpo temperature=1.4").difference
+    assert hotter is not None  # the base stands beside each seed that was trained from it
+    assert hotter.estimate == pytest.approx((sum(BETTER) - sum(WORSE)) / 48)

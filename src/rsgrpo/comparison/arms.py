@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rsgrpo.comparison.runs import Run
@@ -12,6 +13,9 @@ OBJECTIVE = "objective._target_"
 
 POLICY = "model.path"
 """What tells policies apart that no run here has trained."""
+
+TEMPERATURE = "eval.sampling.temperature"
+"""Tells evaluations of the same policy apart: is a gain more than a hotter sampler?"""
 
 SEEDS = ("seed", "model.pretrain.seed")
 """What tells the runs of an arm apart."""
@@ -29,6 +33,10 @@ OF_A_BASE = re.compile(r"(model\.pretrain|demonstrations)(\..*)?")
 
 LENGTH = ("iterations", "schedule.iterations")
 """How long a run is: no other experiment either, unless its schedule follows it."""
+
+
+BASE = "base"
+"""The arm of the policies before training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,15 +78,16 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
 def _experiment(run: Run) -> dict[str, Any]:
     """The settings that make it the experiment that it is; of a policy that no known run has trained, its name."""
     settings = run.experiment
+    sampler = {} if run.trains else {TEMPERATURE: _number(run.settings.get(TEMPERATURE))}
     if not run.trains and run.trained_by is None:
-        return {POLICY: settings.get("model.path") or f"base {settings.get('model.pretrain.seed')}"}
+        return {POLICY: settings.get("model.path") or BASE, **sampler}
     without = set(SEEDS)
     if str(settings.get("schedule._target_", "")).endswith(".Constant"):
         without |= set(LENGTH)
     if settings.get("model.path") is not None:
         without |= {key for key in settings if OF_A_BASE.fullmatch(key)}
     kept = [key for key in settings if not NO_ARM.fullmatch(key) and key not in without]
-    return {key: _number(settings[key]) for key in kept}
+    return {key: _number(settings[key]) for key in kept} | sampler
 
 
 def _number(value: Any) -> Any:
@@ -103,17 +112,19 @@ def _labels(values: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> l
 
 
 def _label(own: Mapping[str, Any], shared: Mapping[str, Any], values: Sequence[Mapping[str, Any]]) -> str:
-    if own.get(POLICY) is not None:
-        return str(own[POLICY])
-    objective = _name_of(own.get(OBJECTIVE, shared.get(OBJECTIVE)))
-    alike = [other for other in values if other.get(OBJECTIVE) == own.get(OBJECTIVE)]
-    parts = [objective]
+    policy, rivals = own.get(POLICY, shared.get(POLICY)), dict[str, Sequence[Mapping[str, Any]]]()
+    if policy is not None:
+        parts = [Path(str(policy)).name]
+    else:
+        target = own.get(OBJECTIVE, shared.get(OBJECTIVE))
+        parts, trained = [_name_of(target)], [other for other in values if other.get(POLICY) is None]
+        alike = [other for other in trained if other.get(OBJECTIVE) == own.get(OBJECTIVE)]
+        rivals |= {key: alike if key.startswith("objective.") else trained for key in own}
+    rivals[TEMPERATURE] = values
     for key, value in own.items():
-        of_objective = key.startswith("objective.")
-        rivals = alike if of_objective else values
-        if key == OBJECTIVE or len({repr(other.get(key)) for other in rivals}) == 1:
+        if key == OBJECTIVE or len({repr(other.get(key)) for other in rivals.get(key, ())}) < 2:
             continue
-        name = key.removeprefix("objective.").removesuffix("._target_")
+        name = "temperature" if key == TEMPERATURE else key.removeprefix("objective.").removesuffix("._target_")
         parts.append(f"{name}={_name_of(value) if key.endswith('._target_') else _text(value)}")
     return " ".join(parts)
 

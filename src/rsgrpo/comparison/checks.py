@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from rsgrpo.comparison.arms import TEMPERATURE
 from rsgrpo.comparison.measures import Measure
 from rsgrpo.comparison.runs import Evaluated, Run
 from rsgrpo.errors import UserError
@@ -74,11 +75,12 @@ def _without_unfinished(runs: Sequence[Run], split: str, notes: list[str]) -> li
 
 def _check_sampling(runs: Sequence[Run]) -> None:
     first = runs[0]
+    grid = not any(run.trains for run in runs)  # evaluations may differ in temperature: it is a part of their arm
     keys = sorted({key for run in runs for key in run.settings if key.startswith(SAMPLING) and key not in NO_SAMPLING})
     for run in runs[1:]:
         for key in keys:
             a, b = first.settings.get(key), run.settings.get(key)
-            if a != b:
+            if a != b and not (grid and key == TEMPERATURE):
                 raise UserError(
                     f"runs: {first.folder} was evaluated with {key}={a} and {run.folder} with {key}={b}: their numbers "
                     "do not measure the same; evaluate both alike with task=evaluate"

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rsgrpo.comparison.arms import Arm, arms_of
+from rsgrpo.comparison.arms import BASE, Arm, arms_of
 from rsgrpo.comparison.checks import checked
 from rsgrpo.comparison.measures import Measure, mean_over_benchmarks
 from rsgrpo.comparison.moments import Match, moments
@@ -13,9 +13,6 @@ from rsgrpo.errors import UserError
 from rsgrpo.intervals.base import LEVEL, Interval
 from rsgrpo.intervals.problems import difference_interval, mean_interval
 from rsgrpo.intervals.seeds import detectable, holm, paired_interval, probability_of_improvement, runs_interval
-
-BASE = "base"
-"""The arm of the policies before training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,7 +164,7 @@ def _row(
     level: float,
 ) -> Row:
     """`problems` has the evaluations of the arm and of the baseline, for the intervals of single runs."""
-    mine, theirs = ({run.pair: value for run, value in arm.items()} for arm in (values, against))
+    mine, theirs = _by_pair(values, against), _by_pair(against, values)
     row = Row(
         measure=measure.name,
         arm=label,
@@ -189,6 +186,16 @@ def _row(
     )
 
 
+def _by_pair(values: Mapping[Run, float], others: Mapping[Run, float]) -> dict[tuple[str, int], float]:
+    """By (base, seed). A policy that was evaluated and not trained here stands beside every seed from it."""
+    pairs = {run.pair: value for run, value in values.items() if run.trains or run.trained_by is not None}
+    for run, value in values.items():
+        if run.pair not in pairs:
+            seeds = {other.pair for other in others if other.base == run.base} or {run.pair}
+            pairs |= dict.fromkeys(seeds, value)
+    return pairs
+
+
 def _mean(
     measure: Measure, values: Mapping[Run, float], problems: tuple[Tables, Tables] | None, level: float
 ) -> Interval:
@@ -201,7 +208,7 @@ def _mean(
 
 
 def _over_problems(measure: Measure, problems: tuple[Tables, Tables], pair: tuple[str, int], level: float) -> Interval:
-    mine, theirs = (next(arm[run] for run in arm if run.pair == pair) for arm in problems)
+    mine, theirs = (_of_pair(arm, pair) for arm in problems)
     second, first = measure.values(mine), measure.values(theirs)
     names = sorted(second)
     return difference_interval(
@@ -209,6 +216,13 @@ def _over_problems(measure: Measure, problems: tuple[Tables, Tables], pair: tupl
         [second[name] for name in names],
         weights=[1 / len(names)] * len(names),
         level=level,
+    )
+
+
+def _of_pair(arm: Tables, pair: tuple[str, int]) -> Mapping[str, Evaluated]:
+    """The evaluation of the run of a pair, or else of the base itself."""
+    return next((arm[run] for run in arm if run.pair == pair), None) or next(
+        arm[run] for run in arm if run.base == pair[0]
     )
 
 
