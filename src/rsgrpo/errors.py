@@ -12,7 +12,15 @@ SHOWN = 120
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for: one clear sentence that names the key and the cure."""
+    """A mistake in what the user asked for: one clear sentence that names the field and the cure.
+
+    The sentence has the names that Python has, `max_new_tokens=64` or `objective=Reinforce()`. `fields` says which part
+    of a run each name belongs to, `max_new_tokens="sampling"`, so that the command line can show its key instead.
+    """
+
+    def __init__(self, message: str, /, **fields: str) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class FieldError(ValueError):
@@ -20,11 +28,11 @@ class FieldError(ValueError):
 
     The class knows its own field, not the key under which it was configured; the command line joins the two:
     `FieldError("beta", nan, "must be finite", "try beta=2")` raised under `objective` is shown as
-    `objective.beta=nan must be finite; try objective.beta=2`.
+    `objective.beta=nan must be finite; try objective.beta=2`. `fields` are those of other parts, see `UserError`.
     """
 
-    def __init__(self, name: str, value: object, problem: str, cure: str) -> None:
-        self.name, self.value, self.problem, self.cure = name, value, problem, cure
+    def __init__(self, name: str, value: object, problem: str, cure: str, /, **fields: str) -> None:
+        self.name, self.value, self.problem, self.cure, self.fields = name, value, problem, cure, fields
         super().__init__(f"{name}={_shown(value)} {problem}; {cure}")
 
 
@@ -49,7 +57,25 @@ def field_errors_name_their_key(prefix: str) -> Iterator[None]:
     try:
         yield
     except FieldError as error:
-        raise UserError(keyed(error, prefix)) from error
+        raise UserError(keyed(error, prefix), **error.fields) from error
+
+
+@contextmanager
+def fields_belong_to(part: str, *names: str) -> Iterator[None]:
+    """Say to which part the fields belong that are refused inside: those of these names, or of any where none is given.
+
+    Raises:
+        UserError: in place of a `FieldError`.
+    """
+    try:
+        yield
+    except FieldError as error:
+        if names and error.name not in names:
+            raise
+        raise UserError(str(error), **{error.name: part} | error.fields) from error
+    except UserError as error:
+        error.fields = dict.fromkeys(names, part) | error.fields
+        raise
 
 
 class OwnCodeFailed(UserError):

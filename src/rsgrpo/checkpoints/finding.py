@@ -51,7 +51,8 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
         if marked is None:
             raise UserError(
                 f"ckpt={ckpt}: no checkpoint was recorded as the best one in {run / CHECKPOINTS}; name another one, "
-                "or have the metric watched that tells: callbacks.checkpoint.best=..."
+                "or name the metric to go by when you train: best=... of Checkpoint",
+                best="callbacks.checkpoint",
             )
         path = checkpoint(run, marked["iteration"])
         if path.with_name(path.name + REPLACED) in checkpoints(run):
@@ -67,7 +68,8 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
     if whole is None:
         raise UserError(
             f"ckpt={ckpt}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
-            "(callbacks.checkpoint.every), or start again"
+            "(every=... of Checkpoint), or start again",
+            every="callbacks.checkpoint",
         )
     for message in passed_over:
         say(f"{message}; going on from {whole.name}, which is whole")

@@ -9,14 +9,15 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from rsgrpo.command_line.arguments import CommandLine, groups_chosen
 from rsgrpo.command_line.keys import choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.errors import UserError
 
 
 def explain(error: Exception, line: CommandLine) -> str:
     """What to tell the user about an exception from composing or reading the configuration of this command line."""
-    text = str(error)
     if isinstance(error, UserError):
-        return text
+        return in_keys(error)
+    text = str(error)
     if not isinstance(error, HydraException) and isinstance(error, OSError):
         key = "hydra.sweep.dir" if "--multirun" in line.flags else "hydra.run.dir"
         return f"run folder {shown(error.filename)} cannot be made ({error.strerror}); choose another: {key}=..."

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.errors import UserError
 
 BUG = 1
@@ -37,7 +38,7 @@ class Sweep:
             JobFailed: in another process than that of the sweep, which has to be told.
         """
         if isinstance(error, UserError):
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {in_keys(error)}", file=sys.stderr)
         else:
             traceback.print_exception(error)
             self.has_bug = True

@@ -8,8 +8,9 @@ from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.composition.build import build
+from rsgrpo.composition.members import settings_of
 from rsgrpo.data.source import DataSource, Split
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.pretraining.corpus import Corpus
 from rsgrpo.types import Prompt
 
@@ -59,4 +60,6 @@ def _texts(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> Iter
     """(where it stands, text) of what the policy will be asked; first what needs no reading."""
     yield "data.suffix", str(cfg.data.get("suffix") or "")
     for split in splits:
-        yield from ((problem.origin or problem.id, problem.text) for problem in source.split(split))
+        with fields_belong_to("data", *settings_of(source)):
+            problems = source.split(split)
+        yield from ((problem.origin or problem.id, problem.text) for problem in problems)

@@ -111,7 +111,8 @@ def _missing_engine(cfg: DictConfig) -> str | None:
         return None
     from rsgrpo.rollouts.vllm.process import missing
 
-    return missing()
+    problem = missing()
+    return None if problem is None else f"rollout=vllm: {problem}"
 
 
 def _missing_logger(cfg: DictConfig) -> str | None:

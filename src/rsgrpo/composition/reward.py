@@ -30,7 +30,8 @@ def build_reward(cfg: DictConfig) -> Reward:
         for key in isolated:  # the user knows nothing of the class around his own
             settings = re.compile(rf"\b{re.escape(key)}\.(?:reward([.:])|(timeout_s|memory_gib|workers)\b)")
             words = settings.sub(lambda m, key=key: key + (m[1] or f".isolation.{m[2]}"), words)
-        raise UserError(words) from error
+        words = re.sub(r"\b(reward(?:\.\w+)*)\.rewards\.NAME=\.\.\.", r"+reward@\1.rewards.NAME=CHOICE", words)
+        raise UserError(words, **error.fields) from error
     return reward
 
 

@@ -81,7 +81,8 @@ class ProblemTable(ABC):
     def read(self, *, key: str, cache_dir: Path) -> list[Problem]:
         """All problems in the order of the file; an empty problem or answer is kept, as "".
 
-        A problem is named by the `id` of a local file, or else by its row. `key` is where this dataset is configured.
+        A problem is named by the `id` of a local file, or else by its row. `key` is what goes before a field of
+        this dataset in a message: "tests.aime24." for a test set, "" for the train set.
 
         Raises:
             UserError: when it cannot be read, or a row lacks a column.
@@ -100,7 +101,7 @@ class ProblemTable(ABC):
     def _rows(self, key: str, cache_dir: Path) -> list[Row]:
         if self.path is not None:
             columns = (*self.columns.values(), ID)
-            return read_rows(Path(self.path).expanduser(), f"{key}.path", columns=columns, first=self.rows)
+            return read_rows(Path(self.path).expanduser(), f"{key}path", columns=columns, first=self.rows)
         return self._table().read(cache_dir, key)
 
     def _table(self) -> HubTable:
@@ -115,21 +116,21 @@ class ProblemTable(ABC):
 
     def _problem(self, row: Row, key: str) -> Problem:
         columns = self.columns
-        text = problem_at(row, columns["problem"], f"{key}.columns.problem")
+        text = problem_at(row, columns["problem"], f"{key}columns.problem")
         facts: dict[str, Any] = {"dataset": self.name}
         if text and not (text.startswith(self.strip_before) and text.endswith(self.strip_after)):
             facts[UNWRAPPED] = True
         else:
             text = text.removeprefix(self.strip_before).removesuffix(self.strip_after)
-        value = value_at(row, columns["answer"], f"{key}.columns.answer")
+        value = value_at(row, columns["answer"], f"{key}columns.answer")
         if self.answer_after is not None and isinstance(value, str) and value.strip():
             if self.answer_after not in value:
                 raise UserError(
                     f"{row.origin}: the answer has no {self.answer_after!r}; where all of it is the answer, set "
-                    f"{key}.answer_after=null"
+                    f"{key}answer_after=null"
                 )
             value = value.rsplit(self.answer_after, 1)[1].strip()
-        gold = gold_of(value, row, columns["answer"], f"{key}.columns.answer")
+        gold = gold_of(value, row, columns["answer"], f"{key}columns.answer")
         answer = gold.text.removesuffix(self.answer_strip).rstrip() if self.answer_strip else gold.text
         return problem_of(row, self.name, text, gold._replace(text=answer), facts)
 

@@ -35,7 +35,7 @@ class HubTable:
     rows: int | None
 
     def read(self, cache_dir: Path, key: str) -> list[Row]:
-        """The rows, from the cache when it has them; `key` is where this table is configured.
+        """The rows, from the cache when it has them; `key` goes before a field in a message.
 
         Raises:
             UserError: when it is not in the cache and cannot be fetched.
@@ -57,7 +57,7 @@ class HubTable:
             lock = FileLock(f"{table}.lock")
             lock.acquire()
         except OSError as error:
-            raise UserError(f"data.cache_dir={cache_dir} cannot be written ({error.strerror}); name another") from None
+            raise UserError(f"cache_dir={cache_dir} cannot be written ({error.strerror}); name another") from None
         with lock:
             if not (note.exists() and table.exists()):  # the note is written last: it vouches for the table
                 commit = self._fetch(table, key)
@@ -81,7 +81,7 @@ class HubTable:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
             columns = ", ".join(self.columns)
             raise UserError(
-                f"{key}.hub={self.hub} cannot be read ({why}); give a local copy with {key}.path=..., a file with the "
+                f"{key}hub={self.hub} cannot be read ({why}); give a local copy with {key}path=..., a file with the "
                 f"columns {columns}"
             ) from error
         finally:

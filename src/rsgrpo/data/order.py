@@ -36,8 +36,9 @@ class PromptOrder:
         if prompts_per_iteration % ranks:
             right = ranks * (prompts_per_iteration // ranks + 1)
             raise UserError(
-                f"batching.prompts_per_iteration={prompts_per_iteration} cannot be shared equally by {ranks} ranks; "
-                f"try batching.prompts_per_iteration={right}"
+                f"prompts_per_iteration={prompts_per_iteration} cannot be shared equally by {ranks} ranks; "
+                f"try prompts_per_iteration={right}",
+                prompts_per_iteration="batching",
             )
         self.prompts, self.size, self.seed, self.start = prompts, prompts_per_iteration, seed, start
         self.rank, self.ranks = rank, ranks

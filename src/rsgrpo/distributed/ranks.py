@@ -4,7 +4,7 @@ import atexit
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -19,7 +19,7 @@ class OtherRankFailed(RuntimeError):
     """What another rank could not do, in its words."""
 
 
-class OtherRankRefused(OtherRankFailed, UserError):
+class OtherRankRefused(UserError, OtherRankFailed):
     """What another rank refused in one sentence for the user."""
 
 
@@ -28,7 +28,8 @@ class _Failure:
     """What a rank gives the others instead of what they wait for."""
 
     words: str
-    refused: bool
+    fields: Mapping[str, str] | None
+    """Of a `UserError`; None of any other exception."""
 
 
 def count() -> int:
@@ -60,14 +61,17 @@ def gather(value: T) -> list[T]:
     values = _gather(value)
     for rank, theirs in enumerate(values):
         if isinstance(theirs, _Failure):
-            raise (OtherRankRefused if theirs.refused else OtherRankFailed)(f"rank {rank}: {theirs.words}")
+            words = f"rank {rank}: {theirs.words}"
+            raise OtherRankFailed(words) if theirs.fields is None else OtherRankRefused(words, **theirs.fields)
     return values
 
 
 def fail(error: Exception) -> None:
     """Tell the other ranks, where they next `gather`, that this one has failed: they fail there too."""
-    words = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error)).strip()
-    _gather(_Failure(words, isinstance(error, UserError)))
+    if isinstance(error, UserError):
+        _gather(_Failure(str(error), error.fields))
+    else:
+        _gather(_Failure("".join(traceback.format_exception_only(error)).strip(), None))
 
 
 def _gather(value: Any) -> list[Any]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from rsgrpo.errors import FieldError
+from rsgrpo.errors import FieldError, fields_belong_to
 from rsgrpo.fields import check_fields
 from rsgrpo.metrics.rollouts import sum_of_parts
 from rsgrpo.rewards.base import Pending, Reward, begin
@@ -43,8 +43,13 @@ class EvaluationPlan:
         fewest = min(self.validation_completions, self.test_completions)
         ks = self.k if isinstance(self.k, Sequence) and not isinstance(self.k, str) else ()
         if not ks or not all(type(k) is int and 1 <= k <= fewest for k in ks):
-            cure = _cure(ks, fewest)
-            raise FieldError("k", self.k, f"must list whole numbers from 1 to the {fewest} completions drawn", cure)
+            raise FieldError(
+                "k",
+                self.k,
+                f"must list whole numbers from 1 to the {fewest} completions drawn",
+                _cure(ks, fewest),
+                **dict.fromkeys(drawn, "evaluation"),
+            )
 
 
 def _cure(ks: Sequence[Any], fewest: int) -> str:
@@ -53,7 +58,7 @@ def _cure(ks: Sequence[Any], fewest: int) -> str:
     kept = [k for k in whole if k <= fewest] or [1]
     cure = f"try k=[{','.join(map(str, kept))}]"
     if len(kept) < len(whole):
-        needed = f"eval.validation_completions={max(whole)} eval.test_completions={max(whole)}"
+        needed = f"validation_completions={max(whole)} test_completions={max(whole)}"
         return f"{cure}, or draw more: {needed}"
     return cure
 
@@ -74,6 +79,7 @@ class ProblemResult:
     """Sum over the completions of each part of the reward: how many had no box, or timed out."""
 
 
+@fields_belong_to("evaluation.sampling", *Sampling.__dataclass_fields__)
 def evaluate(
     engine: RolloutEngine,
     reward: Reward,

@@ -34,5 +34,5 @@ def mean_pass_at_k(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict
     {'pass@1': 0.25, 'pass@2': 0.5}
     """
     if not counts:
-        raise UserError("pass@k of no problems: the split is empty, check data.*")
+        raise UserError("pass@k of no problems: the split is empty; give it a problem")
     return {f"pass@{k}": sum(pass_at_k(n, c, k) for n, c in counts) / len(counts) for k in ks}

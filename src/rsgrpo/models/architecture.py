@@ -29,7 +29,7 @@ BESIDES_THE_HEAD = {
 }
 """Settings that change logits outside of the output layer, or the scores of attention; each with what leaves them."""
 
-ANOTHER = "give the folder of another architecture, Qwen2, Qwen3 or Llama for example, with model.path=..."
+ANOTHER = "give the folder of another architecture, Qwen2, Qwen3 or Llama for example, with path=..."
 
 LENGTHS = (16, 7, 3)
 """Tokens of the canaries, the sequences that are compared."""

@@ -31,14 +31,14 @@ LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 """How the small file begins that Git LFS leaves in place of a large one that was not fetched."""
 
 TOKENIZER_FILES = "put the model's own tokenizer files into it, tokenizer.json and tokenizer_config.json"
-UNQUANTISED = "those cannot be trained: give the folder of the model before that with model.path=..."
-CAUSAL = "give the folder of a causal language model that it knows with model.path=..."
-WHOLE = "give a whole copy of the folder with model.path=..."
+UNQUANTISED = "those cannot be trained: give the folder of the model before that with path=..."
+CAUSAL = "give the folder of a causal language model that it knows with path=..."
+WHOLE = "give a whole copy of the folder with path=..."
 
 
 def refusal(source: str | Path, problem: str, cure: str = WHOLE) -> UserError:
     """The error of a folder or hub id that cannot be trained."""
-    return UserError(f"model.path={source}: {problem}; {cure}")
+    return UserError(f"path={source}: {problem}; {cure}", path="policy")
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def check_folder(folder: Path) -> None:
             folder,
             f"holds adapters ({ADAPTER}), not the weights of a whole model",
             "merge them into their base (peft: merge_and_unload()), save that with save_pretrained, and give its "
-            "folder with model.path=...",
+            "folder with path=...",
         )
     for file in sorted(folder.iterdir()):
         if file.is_file() and _begins_with(file, LFS_POINTER):
@@ -108,7 +108,7 @@ def safetensors_of(folder: Path) -> list[Path]:
         raise refusal(
             folder,
             f"its weights are in {PICKLED[0]}, and shards are read from safetensors files alone",
-            "save the model anew with save_pretrained, or use trainer=gpu",
+            "save the model anew with save_pretrained, or use strategy=auto",
         )
     return files
 

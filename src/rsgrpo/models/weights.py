@@ -19,7 +19,7 @@ SHOWN = 3
 ROWS_AT_ONCE = 4096
 """Rows of two tensors that are compared at a time."""
 
-SAVED_ANEW = "save the model anew with save_pretrained, and give that folder with model.path=..."
+SAVED_ANEW = "save the model anew with save_pretrained, and give that folder with path=..."
 
 
 class Misfits(NamedTuple):
@@ -53,7 +53,7 @@ def check_shards(source: str | Path, model: PreTrainedModel) -> None:
     unknown = [n for n in stored.keys() - named.keys() if not any(re.search(pattern, n) for pattern in ignored)]
     shapes = {n: (stored[n], tuple(t.shape)) for n, t in own.items() if n in stored and stored[n] != tuple(t.shape)}
     misfits = Misfits(own.keys() - stored.keys(), unknown, shapes)
-    refuse_misfits(source, model, misfits, cure="save the model anew with save_pretrained, or use trainer=gpu")
+    refuse_misfits(source, model, misfits, cure="save the model anew with save_pretrained, or use strategy=auto")
     for name in stored.keys() & (named.keys() - own.keys()):
         first = next(n for n, tensor in own.items() if tensor is named[name])
         if not _equal(files, first, name):

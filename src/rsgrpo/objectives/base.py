@@ -228,7 +228,8 @@ def check_k(k: PromptInt, completions: int, *, name: str, at_most: int) -> None:
             "k",
             largest,
             f"is too large for {name} in groups of N = {completions} completions, where k is at most {limit}",
-            f"try k={at_most}, or a larger batching.completions_per_prompt" if at_most > 0 else "use larger groups",
+            f"try k={at_most}, or a larger completions_per_prompt" if at_most > 0 else "use larger groups",
+            completions_per_prompt="batching",
         )
 
 
@@ -241,12 +242,15 @@ def check_completions(rewards: Float[Tensor, "P N"], *, name: str) -> None:
     if rewards.shape[1] < 2:
         raise UserError(
             f"objective {name} compares a completion with the others of its group, and "
-            f"batching.completions_per_prompt={rewards.shape[1]} leaves none; use at least 2, or objective=reinforce"
+            f"completions_per_prompt={rewards.shape[1]} leaves none; use at least 2, or objective=Reinforce()",
+            completions_per_prompt="batching",
         )
 
 
 def check_rewards(rewards: Float[Tensor, "P N"], allowed: str, *, name: str, instead: str) -> None:
     """Refuse rewards outside `allowed`: "binary", "[0, 1]" or "non-negative".
+
+    `instead` is an objective that takes any.
 
     Raises:
         UserError: naming the objective, the reward, and the objectives that would take it.

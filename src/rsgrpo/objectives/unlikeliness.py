@@ -48,7 +48,7 @@ class Unlikeliness(Objective):
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="unlikeliness")
-        check_rewards(rewards, "non-negative", name="unlikeliness", instead="rs_grpo")
+        check_rewards(rewards, "non-negative", name="unlikeliness", instead="RSGRPO()")
         shaped = discounted(rewards, context.sampler_logprobs, self.penalty)
         return std_normalized(shaped, ddof=self.ddof, eps=self.eps)
 

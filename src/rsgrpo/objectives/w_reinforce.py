@@ -33,7 +33,7 @@ class WReinforce(Objective):
         check_fields(self, positive=(0.0, math.inf), negative=(0.0, math.inf))
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
-        check_rewards(rewards, "binary", name="w_reinforce", instead="reinforce")
+        check_rewards(rewards, "binary", name="w_reinforce", instead="Reinforce()")
         return self.positive * rewards - self.negative * (1 - rewards)
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:

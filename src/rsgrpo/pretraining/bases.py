@@ -28,7 +28,7 @@ SHIPPED = Path(__file__).parents[1] / "bases"
 """Holds a folder for each task and seed, such as `countdown-0`."""
 
 TASKS, SEEDS = ("arithmetic", "countdown", "countdown4"), (0, 1, 2)
-"""Choices of `demonstrations=` and values of `model.pretrain.seed` whose bases are shipped."""
+"""The tasks and seeds whose bases are shipped."""
 
 NUM_HASHED = 16
 """So many demonstrations, with all problems, tell whether a corpus is what it was."""
@@ -65,7 +65,8 @@ def shipped_base(recipe: Pretraining) -> Path | None:
             return folder
         raise UserError(
             f"the base {folder} that comes with rsgrpo is damaged: {problem}; install rsgrpo anew (in a clone: git "
-            f"checkout {folder}), or have another base pretrained with model.pretrain.seed={len(SEEDS)}"
+            f"checkout {folder}), or have another base pretrained with seed={len(SEEDS)}",
+            seed="pretraining",
         )
     return None
 
@@ -88,7 +89,7 @@ def make_base(recipe: Pretraining, folder: Path, progress: Progress, *, key: str
     """Pretrain a base into `folder`, which exists only once it is whole.
 
     Raises:
-        UserError: when the disk refuses, naming `key`, under which the place was configured.
+        UserError: when the disk refuses, naming `key`, the field in which the place was given.
     """
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     with _refusals(folder, key):  # now, and not after minutes of training
@@ -122,7 +123,7 @@ def demonstrations_hash(corpus: Corpus) -> str:
 
 
 def _cached_base(recipe: Pretraining, cache: Path, progress: Progress, say: Callable[[str], None]) -> Path:
-    folder, key = cache / f"tiny-{recipe.fingerprint()}", "model.cache_dir"
+    folder, key = cache / f"tiny-{recipe.fingerprint()}", "cache_dir"
     if damage(folder) is None:
         return folder
     with _refusals(folder, key):
@@ -184,5 +185,5 @@ def _refusals(folder: Path, key: str) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"the base cannot be written to {folder} ({reason}); name another place with {key}=..."
+            f"the base cannot be written to {folder} ({reason}); name another place with {key}=...", cache_dir="policy"
         ) from None

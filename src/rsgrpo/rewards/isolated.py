@@ -103,9 +103,10 @@ class IsolatedReward:
         if len(self._lost) < GIVE_UP_AFTER:
             return
         hung = self._lost.count("timeout")
-        ended, hangs = GIVE_UP_AFTER - hung, f"hung beyond isolation.timeout_s={self.timeout_s:g} on {hung}"
+        ended, hangs = GIVE_UP_AFTER - hung, f"hung beyond timeout_s={self.timeout_s:g} on {hung}"
         what = [*([f"ended its worker process on {ended}"] if ended else []), *([hangs] if hung else [])]
         raise UserError(
             f"reward: {name_of(self.reward)} {' and '.join(what)} of its first {GIVE_UP_AFTER} completions and has "
-            f"scored none; fix it{', or give it longer' if hung else ''}"
+            f"scored none; fix it{', or give it longer' if hung else ''}",
+            timeout_s="reward.isolation",
         )

@@ -30,7 +30,7 @@ class WeightedSum:
             self._check_weights()
         check_fields(self)
         if not self.rewards:
-            raise FieldError("rewards", {}, "names no reward", "add one: +reward@reward.rewards.NAME=CHOICE")
+            raise FieldError("rewards", {}, "names no reward", "add one: rewards.NAME=...")
         if self.correct is not None and self.correct not in self.rewards:
             raise FieldError("correct", self.correct, "is no reward here", f"choose of {', '.join(self.rewards)}")
 

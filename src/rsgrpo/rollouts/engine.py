@@ -101,7 +101,8 @@ def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -
         if length + sampling.max_new_tokens > context:
             raise UserError(
                 f"the prompt of {prompt.id} has {length} tokens, with {sampling.max_new_tokens} new ones more than "
-                f"the {context} that fit; lower sampling.max_new_tokens or data.max_prompt_tokens"
+                f"the {context} that fit; lower max_new_tokens or max_prompt_tokens",
+                max_prompt_tokens="data",
             )
 
 

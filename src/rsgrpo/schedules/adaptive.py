@@ -88,7 +88,7 @@ class Adaptive(Schedule):
     def extremes(self, name: str, final: float) -> Sequence[float]:
         if name != "beta" and self.curve in BETA_ONLY:
             raise UserError(
-                f"schedule.curve={self.curve} is defined for beta; use schedule.curve=linear or power for {name}"
+                f"curve={self.curve} is defined for beta; use curve=linear or power for {name}", curve="schedule"
             )
         return [final, self.hardest]
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.errors import UserError, field_errors_name_their_key
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.fields import is_whole_number
 from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt, checked_advantages
@@ -56,7 +56,7 @@ class InForce:
         Raises:
             UserError: naming what the objective refuses, or what is wrong with what it returned.
         """
-        with field_errors_name_their_key("objective"):
+        with fields_belong_to("objective"):
             advantages = checked_advantages(self.objective, rewards, context)
         unchanged = not isinstance(self.scale, Tensor) and self.scale == 1
         return advantages if unchanged else (advantages * self.scale).to(advantages.dtype)
@@ -82,8 +82,10 @@ def driven(objective: Objective, loss: Loss | None = None, field: str | None = N
         if part in ("", place) and owner is not None and (found := _number(place, owner, name)):
             return found
     names = [f"{place}.{n}" for place, owner in parts.items() for n in _numbers(place, owner)]
-    cure = f"choose one of {', '.join(names)}" if names else "use schedule=constant"
-    raise UserError(f"schedule.field={field}: neither the objective nor the loss has a number of that name; {cure}")
+    cure = f"choose one of {', '.join(names)}" if names else "use schedule=Constant()"
+    raise UserError(
+        f"field={field}: neither the objective nor the loss has a number of that name; {cure}", field="schedule"
+    )
 
 
 def scheduled_field(objective: Objective) -> str | None:
@@ -101,7 +103,7 @@ def replaced(owner: Any, name: str, value: Value) -> Any:
     if not dataclasses.is_dataclass(owner) or isinstance(owner, type):
         raise UserError(
             f"schedule: {type(owner).__name__} is no dataclass, so its {name} cannot be replaced; decorate it with "
-            "@dataclass(frozen=True, kw_only=True), or use schedule=constant"
+            "@dataclass(frozen=True, kw_only=True), or use schedule=Constant()"
         )
     return dataclasses.replace(owner, **{name: value})
 

@@ -35,7 +35,8 @@ class PromptData(lightning.LightningDataModule):
             if odd:
                 raise UserError(
                     f"data: rank {odd[0]} has read another {name} split than rank 0; give all ranks the same files, "
-                    "or one data.cache_dir that all nodes see"
+                    "or one cache_dir that all nodes see",
+                    cache_dir="data",
                 )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

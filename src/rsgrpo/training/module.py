@@ -14,7 +14,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rsgrpo.batching.filters import reasons
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
-from rsgrpo.errors import UserError, failures_name_their_place
+from rsgrpo.errors import UserError, failures_name_their_place, fields_belong_to
 from rsgrpo.evaluation.evaluate import ProblemResult, evaluate
 from rsgrpo.losses.base import Loss, checked_loss
 from rsgrpo.rewards.base import Pending, answers, begin
@@ -25,7 +25,7 @@ from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
 from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, Sampling, ScoredGroup, StepReport
 
 
 @runtime_checkable
@@ -79,6 +79,7 @@ class RLModule(RunModule):
         torch.manual_seed(seed)
 
     @stage("rollout")
+    @fields_belong_to("sampling", *Sampling.__dataclass_fields__)
     def rollout(self, prompts: Sequence[Prompt]) -> dict[int, tuple[Group, Pending]]:
         """N completions of each of this rank's prompts, by place in the batch, seeded by (run, iteration, place).
 
@@ -201,8 +202,9 @@ class RLModule(RunModule):
         )
         if not grad_norm.isfinite():
             raise UserError(
-                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try a smaller optimizer.lr, or "
-                "smaller rewards"
+                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try smaller rewards, or a smaller "
+                f"learning rate than lr={self.recipe.optimizer.lr}",
+                lr="optimizer",
             )
         totals.grad_norm, totals.learning_rate = float(grad_norm), optimizer.param_groups[0]["lr"]
         optimizer.step()

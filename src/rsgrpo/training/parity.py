@@ -40,7 +40,8 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
         raise UserError(
             f"the engine's log-probs differ from the trainer's by {gap:.2g} nats, more than the "
             f"{engine.parity.bound:g} that rounding explains: it does not sample from the policy that is trained; "
-            "report the model and the versions, and train with rollout=hf (rollout.max_gap allows more)"
+            "report the model and the versions, and train with engine=HFEngine(...) (max_gap allows more)",
+            max_gap="engine",
         )
     return gap
 

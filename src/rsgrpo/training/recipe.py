@@ -50,13 +50,18 @@ class Recipe:
                 "sampling",
                 f"(top_p={self.sampling.top_p}, top_k={self.sampling.top_k}, min_p={self.sampling.min_p})",
                 "cuts tokens off while training, which makes the probability ratio wrong",
-                "train with sampling.top_p=1 sampling.top_k=0 sampling.min_p=0 (eval.sampling may differ)",
+                "train with top_p=1 top_k=0 min_p=0 (an evaluation may sample otherwise)",
+                **dict.fromkeys(("top_p", "top_k", "min_p"), "sampling"),
             )
 
         known = get_args(Aggregation)
         if self.loss.aggregation not in known:
             raise FieldError(
-                "loss.aggregation", self.loss.aggregation, "is unknown", f"choose one of {', '.join(known)}"
+                "aggregation",
+                self.loss.aggregation,
+                "is unknown",
+                f"choose one of {', '.join(known)}",
+                aggregation="loss",
             )
         if isinstance(self.needs, str):
             raise FieldError(

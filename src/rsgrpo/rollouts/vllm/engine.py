@@ -154,9 +154,8 @@ class VLLMEngine:
         check_prompts([prompt for share in shares for prompt, _ in share], sampling, self._max_tokens)
         if sampling.temperature < LOWEST_TEMPERATURE:
             raise UserError(
-                f"a temperature of {sampling.temperature} (sampling.temperature or eval.sampling.temperature): vLLM "
-                f"samples at {LOWEST_TEMPERATURE} or above; try {LOWEST_TEMPERATURE}, top_k=1 for the best token, or "
-                "rollout=hf"
+                f"temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; try "
+                f"temperature={LOWEST_TEMPERATURE}, top_k=1 for the best token, or engine=HFEngine(...)"
             )
         return self._groups(shares, sampling, num_completions)
 

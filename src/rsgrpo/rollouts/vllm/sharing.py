@@ -20,10 +20,11 @@ def check_ranks(ranks: int, tensor_parallel_size: int) -> None:
     """
     if ranks % tensor_parallel_size:
         raise UserError(
-            f"rollout.tensor_parallel_size={tensor_parallel_size} does not divide the run's {ranks} "
-            f"{'rank' if ranks == 1 else 'ranks'}; try "
-            f"rollout.tensor_parallel_size={math.gcd(ranks, tensor_parallel_size)}, or trainer=fsdp2 "
-            f"trainer.devices={tensor_parallel_size}"
+            f"tensor_parallel_size={tensor_parallel_size} does not divide the run's {ranks} "
+            f"{'rank' if ranks == 1 else 'ranks'}; try tensor_parallel_size={math.gcd(ranks, tensor_parallel_size)}, "
+            f"or strategy=FSDP2() devices={tensor_parallel_size}",
+            tensor_parallel_size="engine",
+            devices="trainer",
         )
 
 
