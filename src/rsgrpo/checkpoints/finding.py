@@ -52,7 +52,7 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
             raise UserError(
                 f"ckpt={ckpt}: no checkpoint was recorded as the best one in {run / CHECKPOINTS}; name another one, "
                 "or name the metric to go by when you train: best=... of Checkpoint",
-                best="callbacks.checkpoint",
+                best="checkpoint",
             )
         path = checkpoint(run, marked["iteration"])
         if path.with_name(path.name + REPLACED) in checkpoints(run):
@@ -69,7 +69,7 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
         raise UserError(
             f"ckpt={ckpt}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
             "(every=... of Checkpoint), or start again",
-            every="callbacks.checkpoint",
+            every="checkpoint",
         )
     for message in passed_over:
         say(f"{message}; going on from {whole.name}, which is whole")

@@ -9,7 +9,13 @@ from rsgrpo.errors import UserError
 CONF = Path(__file__).resolve().parents[1] / "conf"
 """The folder of the configuration."""
 
-SECTIONS = {"policy": "model", "pretraining": "model.pretrain", "engine": "rollout", "evaluation": "eval"}
+SECTIONS = {
+    "policy": "model",
+    "pretraining": "model.pretrain",
+    "engine": "rollout",
+    "evaluation": "eval",
+    "checkpoint": "callbacks.checkpoint",
+}
 """Parts that the command line has under another name."""
 
 TRAINERS = {"strategy=auto": "trainer=gpu", "strategy=FSDP2()": "trainer=fsdp2"}

@@ -108,5 +108,5 @@ class IsolatedReward:
         raise UserError(
             f"reward: {name_of(self.reward)} {' and '.join(what)} of its first {GIVE_UP_AFTER} completions and has "
             f"scored none; fix it{', or give it longer' if hung else ''}",
-            timeout_s="reward.isolation",
+            timeout_s="isolation",
         )
