@@ -62,7 +62,7 @@ def field_errors_name_their_key(prefix: str) -> Iterator[None]:
 
 @contextmanager
 def fields_belong_to(part: str, *names: str) -> Iterator[None]:
-    """Say to which part the fields belong that are refused inside: those of these names, or of any where none is given.
+    """Say which part the fields refused inside belong to: the fields of these names, or all where no name is given.
 
     Raises:
         UserError: in place of a `FieldError`.
@@ -79,7 +79,7 @@ def fields_belong_to(part: str, *names: str) -> Iterator[None]:
 
 
 class OwnCodeFailed(UserError):
-    """A class or function of the user's has raised an exception: what it was asked is not at fault."""
+    """A class or function of the user's own has raised an exception; the configuration is not at fault."""
 
 
 OURS = "rsgrpo"
@@ -88,7 +88,7 @@ OURS = "rsgrpo"
 
 @contextmanager
 def failures_name_their_place(group: str, part: object, method: str) -> Iterator[None]:
-    """Turn what a class of the user's raises into one sentence; a class of ours is left alone.
+    """Turn whatever a class of the user's own raises into one sentence; errors of our classes pass unchanged.
 
     Raises:
         OwnCodeFailed: naming class, method, exception, file and line.
@@ -109,13 +109,13 @@ def failures_name_their_place(group: str, part: object, method: str) -> Iterator
 
 
 def maker_of(part: object) -> Any:
-    """The function that a part is, settings filled in or not, or else its class: what the user knows it by."""
+    """The function behind a part, with or without settings, or else its class: the name the user knows it by."""
     named: Any = getattr(part, "func", part)
     return named if inspect.isfunction(named) else type(named)
 
 
 def place_of(error: BaseException, module: str) -> str:
-    """` (FILE, line N)`: the last line of this module on the way to the exception, or else of any.
+    """` (FILE, line N)`: the innermost line of this module in the traceback, or else of any module.
 
     >>> try:
     ...     {}["key"]
@@ -129,7 +129,7 @@ def place_of(error: BaseException, module: str) -> str:
 
 
 def repr_of(error: BaseException) -> str:
-    """An exception in so many characters, whatever its own words are."""
+    """An exception on one line of bounded length, whatever its own words are."""
     try:
         said = repr(error)
     except Exception:

@@ -38,7 +38,7 @@ EXPLAIN = "explain"
 OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
 _GIVEN: list[str] = []
-"""The words that the user has typed: those of a resumed run are put among them."""
+"""The words that the user has typed; those of a resumed run are inserted among them."""
 
 _SWEEP = Sweep()
 

@@ -406,7 +406,7 @@ CASES = [
     case(
         "demonstrations that are no corpus",
         "demonstrations._target_=builtins.dict",
-        r"demonstrations\._target_=builtins\.dict is no corpus",
+        r"demonstrations\._target_=builtins\.dict is not a corpus",
         r"draw\(problem, rng\)",
         where="hydra.run.dir={tmp}/run",
     ),

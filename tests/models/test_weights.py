@@ -186,7 +186,7 @@ def test_weights_that_are_no_numbers_are_refused(folder: Path, tmp_path: Path, v
         found[FIRST][3, 5] = value
         return found
 
-    with pytest.raises(UserError, match=rf"{FIRST} holds values that are no finite numbers; give a whole copy"):
+    with pytest.raises(UserError, match=rf"{FIRST} holds values that are not finite numbers; give a whole copy"):
         Policy.from_pretrained(changed(folder, renamed(spoil), tmp_path))
     with pytest.raises(UserError, match="x holds values"):
         check_finite("folder", [("x", torch.tensor([1.0, value]))])

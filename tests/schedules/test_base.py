@@ -58,7 +58,7 @@ class Both(Objective):
 
 
 class Plain(Objective):
-    """A class of one's own that is no dataclass."""
+    """A class of one's own that is not a dataclass."""
 
     def __init__(self) -> None:
         self.beta = 2.0
@@ -259,7 +259,7 @@ def test_advantages_of_zero_stay_zero(schedule: Any, rescale: Any) -> None:
     ids=kind,
 )
 def test_times_beta_is_refused_where_beta_is_zero_at_an_end(schedule: Schedule, beta: float) -> None:
-    with pytest.raises(UserError, match=r"^rescale=times_beta .*comes to 0.*use rescale=unit_rms"):
+    with pytest.raises(UserError, match=r"^rescale=times_beta .*reaches 0.*use rescale=unit_rms"):
         schedule.check(RSGRPO(beta=beta), completions=16)
 
 
@@ -284,7 +284,9 @@ def test_an_objective_without_a_number_to_drive_is_refused(schedule: Schedule, o
 
 @pytest.mark.parametrize("schedule", [s for s in CHANGING if not isinstance(s, Switch)], ids=kind)
 def test_a_class_that_is_no_dataclass_is_refused(schedule: Schedule) -> None:
-    says = r"Plain is no dataclass, so its beta cannot be replaced; decorate it with @dataclass.*schedule=Constant\(\)"
+    says = (
+        r"Plain is not a dataclass, so its beta cannot be replaced; decorate it with @dataclass.*schedule=Constant\(\)"
+    )
     with pytest.raises(UserError, match=says):
         schedule.check(Plain(), completions=16)
 

@@ -233,7 +233,7 @@ class _Step:
             advantages = self.schedule.in_force(self.objective, context).advantages(rewards, context)
             self.schedule.observe(self.prompt_ids, context.accuracies.tolist())
         shares = advantages / self.bandit.batch
-        # In place: nobody needs the policy any more, and the next array would push it out of the cache.
+        # In place: the policy is not needed any more, and the next array would push it out of the cache.
         return policy.mul_(shares.sum(dim=1, keepdim=True)).scatter_add_(1, arms, shares.neg_())
 
     def _claimed(self, policy: Float[Tensor, "P K"]) -> Float[Tensor, "P K"]:

@@ -37,7 +37,7 @@ def find_checkpoint(ckpt: str, *, say: Callable[[str], None] = _to_stderr, conte
     and a folder `RUN/checkpoints/iteration_NNNNNN` for itself.
 
     Args:
-        ckpt: the word.
+        ckpt: what the user wrote.
         say: is told of every damaged checkpoint that is passed over.
         contents: see `damage`.
 

@@ -45,7 +45,7 @@ def _of_choice(text: str, line: CommandLine) -> str | None:
 
 
 def _split(choice: str, line: CommandLine) -> tuple[str, str]:
-    """`model/a/b` -> (`model`, `a/b`) where `model/a` is no group."""
+    """`model/a/b` -> (`model`, `a/b`) where `model/a` is not a group."""
     owners = [group for group in groups_of(*line.folders) if choice.startswith(f"{group}/")]
     group = max(owners, key=len) if owners else choice.rpartition("/")[0]
     return group, choice[len(group) + 1 :]
@@ -60,7 +60,7 @@ def _of_key(text: str, line: CommandLine) -> str | None:
         )
     there = re.search(r"Could not append to config\. An item is already at '([^']+)'", text)
     if there:
-        return f"{there[1]}: there is such a key already; set it without the +: {there[1]}=..."
+        return f"{there[1]}: this key exists already; set it without the +: {there[1]}=..."
     other = re.search(r"The value of '([^']+)' is .* and not", text)
     if other:
         return f"~{other[1]}: it has another value; leave the value out: ~{other[1]}"
@@ -110,7 +110,7 @@ def _of_value(error: Exception, overrides: Sequence[Override]) -> str | None:
 
 
 def _as_it_is(text: str) -> str:
-    """What nobody foresaw, with the key if it has one."""
+    """An error that nobody foresaw, with its key if it has one."""
     key = re.search(r"full_key: (\S+)", text)
     return f"{key[1]}: {_first_sentence(text)}" if key else _first_sentence(text)
 

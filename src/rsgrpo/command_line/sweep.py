@@ -17,7 +17,7 @@ BUG = 1
 
 
 class JobFailed(Exception):
-    """A job of a sweep that has said already why it failed."""
+    """A job of a sweep that has already reported why it failed."""
 
 
 @dataclass(slots=True, kw_only=True)

@@ -109,7 +109,7 @@ def check_partial(factory: Any, key: str) -> None:
 
 
 def _check_targets(node: DictConfig) -> None:
-    """Hold the settings of every class below a node to its signature, where it is no dataclass that checks itself.
+    """Hold the settings of every class below a node to its signature, where it is not a dataclass that checks itself.
 
     Raises:
         UserError: naming the key of the first that is not of its type, or the name of a class that is none.

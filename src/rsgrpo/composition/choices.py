@@ -40,14 +40,14 @@ def every_objective(settings: Iterable[str]) -> dict[str, Objective]:
     choices = objective_names()
     unknown = sorted({first for first, *_ in words} - set(choices))
     if unknown:
-        raise UserError(f"task.settings: {unknown[0]} is no objective; choose from {', '.join(choices)}")
+        raise UserError(f"task.settings: {unknown[0]} is not an objective; choose from {', '.join(choices)}")
     objectives = {}
     for choice in choices:
         for chosen in ([choice], *(setting for setting in words if setting[0] == choice)):
             try:
                 objectives[" ".join(chosen)] = composed_objective(*chosen)
             except HydraException as error:
-                raise UserError(f"task.settings: {' '.join(chosen[1:])} is no setting of {choice}") from error
+                raise UserError(f"task.settings: {' '.join(chosen[1:])} is not a setting of {choice}") from error
             except UserError as error:
                 raise UserError(f"task.settings: {in_keys(error)}") from error
     return objectives

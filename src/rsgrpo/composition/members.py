@@ -37,7 +37,7 @@ MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
 
 
 def check_members(cfg: DictConfig, group: str, made: Any) -> None:
-    """Refuse an object of another kind than its group is made of, before the run asks it for what it does not have.
+    """Refuse an object of another kind than its group is made of, before the run needs a member that it lacks.
 
     Raises:
         UserError: naming the class and what it lacks.

@@ -72,7 +72,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
         )
     comparable, unreadable = readable(prompts, recipe.reward)
     trains = split == "train"
-    prompts = comparable if trains else prompts  # the others stay comparable with what others measure
+    prompts = comparable if trains else prompts  # the other splits stay comparable with published numbers
     longer = f"longer than data.max_prompt_tokens={source.max_prompt_tokens}"
     removed = in_words({**source.removed(split), **(unreadable if trains else {}), longer: too_long})
     unwrapped = sum(UNWRAPPED in prompt.problem.facts for prompt in prompts)
@@ -93,7 +93,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
 
 
 def readable(prompts: Sequence[Prompt], reward: Reward) -> tuple[list[Prompt], dict[str, int]]:
-    """The prompts whose gold answer the reward can compare with, and how many are not for which reason."""
+    """The prompts whose gold answer the reward can compare with, and how many have another, by reason."""
     if not isinstance(reward, ReadsGolds) or not prompts:
         return list(prompts), {}
     say(f"reading {len(prompts):,} gold answers")

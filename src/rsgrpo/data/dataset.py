@@ -1,4 +1,4 @@
-"""One dataset of problems with gold answers: where it lies, which columns count, and its quirks."""
+"""One dataset of problems with gold answers: where it is, which columns count, and its quirks."""
 
 import math
 from abc import ABC
@@ -60,15 +60,15 @@ class ProblemTable(ABC):
     columns: Mapping[str, str] = field(default_factory=lambda: {"problem": "problem", "answer": "answer"})
     """The columns of `problem` and `answer`; dotted into structs and lists, such as `prompt.0.content`."""
     rows: int | None = None
-    """The first so many rows; None is all."""
+    """How many rows to read, from the first one on; None is all."""
     strip_before: str = ""
-    """What stands before every problem, and is taken away."""
+    """Text before every problem, which is removed."""
     strip_after: str = ""
-    """What stands after every problem, and is taken away."""
+    """Text after every problem, which is removed."""
     answer_after: str | None = None
     """The mark that the answer follows in its column."""
     answer_strip: str = ""
-    """What may stand at the end of an answer, and is taken away."""
+    """Text at the end of an answer, removed where it is there."""
 
     def __post_init__(self) -> None:
         check_fields(self, rows=(1, math.inf))
@@ -141,7 +141,7 @@ class Dataset(ProblemTable):
 
 
 def problem_of(row: Row, name: str, text: str, gold: Gold, facts: Mapping[str, Any]) -> Problem:
-    """A problem of the dataset `name`, called after the `id` of its row, or else its number."""
+    """A problem of the dataset `name`, named by the `id` of its row, or else by its number."""
     lacks = {} if gold.why is None else {LACKS: gold.why}
     return Problem(id=f"{name}/{id_of(row)}", text=text, answer=gold.text, origin=row.origin, facts={**facts, **lacks})
 

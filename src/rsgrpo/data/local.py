@@ -1,4 +1,4 @@
-"""Problems from files of one's own."""
+"""Problems from files of your own."""
 
 import math
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Maths: a train set, problems held out of it for validation, and test sets that the train set shares nothing with."""
+"""Maths: a train set, problems held out of it for validation, and test sets without any problem of the train set."""
 
 import math
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from rsgrpo.types import Problem
 class Maths(ProblemTable):
     """The data source behind `data=math12k` and its like: the train set's own fields, and what goes with it.
 
-    The test sets are the benchmarks as they were published, less problems without an answer; cleaning is for the
-    train set.
+    The test sets are the benchmarks as they were published, without the problems that lack an answer; only the train
+    set is cleaned.
 
     Raises:
         FieldError: for a value that does not make sense.

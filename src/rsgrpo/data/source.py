@@ -64,8 +64,8 @@ def tokenize(
 
     `context` is the policy's longest sequence, `vocabulary` how many tokens it has embeddings for.
 
-    With `chat_template`, each problem is what the user says in the tokenizer's own template, which ends where the
-    assistant begins; the template alone says which special tokens there are.
+    With `chat_template`, each problem is the user's message in the tokenizer's own template, which ends where the
+    assistant begins; the special tokens are those of the template alone.
 
     Raises:
         UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, is empty, or holds a token

@@ -1,4 +1,4 @@
-"""What the ranks of a run tell one another. A run of one process needs no process group: it only hears itself."""
+"""Communication between the ranks of a run. A run of one process needs no process group."""
 
 import atexit
 import os
@@ -16,16 +16,16 @@ T = TypeVar("T")
 
 
 class OtherRankFailed(RuntimeError):
-    """What another rank could not do, in its words."""
+    """Another rank has failed, in its own words."""
 
 
 class OtherRankRefused(UserError, OtherRankFailed):
-    """What another rank refused in one sentence for the user."""
+    """Another rank has refused something, in one sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """What a rank gives the others instead of what they wait for."""
+    """What a rank sends the others in place of the value they wait for."""
 
     words: str
     fields: Mapping[str, str] | None
@@ -99,7 +99,7 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
     """Leave with the exit code of `main`, as `sys.exit(main())` does.
 
     A process that has met other ranks then ends before Python takes itself apart. Gloo's threads live as long as the
-    caches of DTensor, which outlive the group, and one that lets go of the tensors of the last collective after Python
+    caches of DTensor, which outlive the group, and a thread that frees the tensors of the last collective after Python
     has ended aborts the process.
     """
     try:

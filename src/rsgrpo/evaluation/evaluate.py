@@ -1,4 +1,4 @@
-"""Sampling a split and counting what is right: behind validation, the test and later every benchmark."""
+"""Sampling a split and counting correct completions: for validation and test."""
 
 import math
 from collections import deque
@@ -32,7 +32,7 @@ class EvaluationPlan:
     every: int = 10
     """Iterations between two validations."""
     validation_prompts: int | None = 128
-    """The first so many problems of the validation split; null is all."""
+    """How many problems of the validation split, from the first one on; None is all."""
     validation_completions: int = 32
     test_completions: int = 64
     k: Sequence[int] = (1, 4, 32)
@@ -53,7 +53,7 @@ class EvaluationPlan:
 
 
 def _cure(ks: Sequence[Any], fewest: int) -> str:
-    """Those k that can be estimated, and the completions that the others need."""
+    """The k that can be estimated, and how many completions the others need."""
     whole = [k for k in ks if type(k) is int and 1 <= k <= MOST_COMPLETIONS]
     kept = [k for k in whole if k <= fewest] or [1]
     cure = f"try k=[{','.join(map(str, kept))}]"
@@ -92,8 +92,8 @@ def evaluate(
 ) -> list[ProblemResult]:
     """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`.
 
-    `see` is handed the index of each prompt with its completions and scores, as they are finished: kept by nobody else,
-    since those of a whole split would fill the memory.
+    `see` is handed the index of each prompt with its completions and scores, as soon as they are finished. Nothing else
+    keeps them, since those of a whole split would fill the memory.
     """
     seeds = [seed_of(prompt) for prompt in prompts]
     groups = engine.generate(prompts, sampling, num_completions=num_completions, seeds=seeds)

@@ -25,13 +25,13 @@ VOCABULARIES = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "tekken.js
 """Files that hold the words of a tokenizer, each of another kind; a folder has one of them at least."""
 
 FLOATS = ("F64", "F32", "F16", "BF16")
-"""Types of weights, in the words of safetensors, that are what they say without a scale beside them."""
+"""Types of weights, in the words of safetensors, that need no scale beside them."""
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How the small file begins that Git LFS leaves in place of a large one that was not fetched."""
+"""The first bytes of the small file that Git LFS leaves in place of a large one that was not fetched."""
 
 TOKENIZER_FILES = "put the model's own tokenizer files into it, tokenizer.json and tokenizer_config.json"
-UNQUANTISED = "those cannot be trained: give the folder of the model before that with path=..."
+UNQUANTISED = "those cannot be trained: give the folder of the model before quantisation with path=..."
 CAUSAL = "give the folder of a causal language model that it knows with path=..."
 WHOLE = "give a whole copy of the folder with path=..."
 
@@ -43,7 +43,7 @@ def refusal(source: str | Path, problem: str, cure: str = WHOLE) -> UserError:
 
 @contextmanager
 def naming(source: str | Path, part: str, cure: str = WHOLE) -> Iterator[None]:
-    """Whatever a library says of a file that it cannot read, in one sentence that names `source` and the part of it.
+    """Turn what a library raises about a file that it cannot read into a sentence that names `source` and its part.
 
     transformers, tokenizers, safetensors, huggingface_hub and torch each have exceptions of their own.
     """

@@ -56,7 +56,7 @@ class LoRA:
         """Freeze every parameter of `model`, and put adapters in, whose values are still to be set (`first_values`).
 
         Raises:
-            FieldError: for a name that no linear layer of the decoder has, or a rank that is no low one.
+            FieldError: for a name that no linear layer of the decoder has, or a rank that is not low.
         """
         from peft import LoraConfig, inject_adapter_in_model
 

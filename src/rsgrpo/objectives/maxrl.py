@@ -30,7 +30,7 @@ class MaxRL(Objective):
 
     Raises:
         FieldError: for a negative eps.
-        UserError: for negative rewards, whose mean is no scale.
+        UserError: for negative rewards, whose mean is not a scale.
     """
 
     eps: float = 0.0

@@ -31,7 +31,7 @@ class Unlikeliness(Objective):
 
     See "Rewarding the Unlikely: Lifting GRPO Beyond Distribution Sharpening" (He et al., 2025) and its released code;
     its runs used two epochs per rollout and a KL penalty. The likelihood is the mean log-prob per token. Not the
-    gradient of a fixed objective. Groups that are all correct teach too, so `filter=none` belongs to it.
+    gradient of a fixed objective. Groups that are all correct teach too, so use it with `filter=none`.
 
     Raises:
         FieldError: for a penalty outside [0, 1], a ddof other than 0 or 1, or a negative eps.

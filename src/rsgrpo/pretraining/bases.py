@@ -1,7 +1,7 @@
 """Folders of base models: shipped with the package, kept in a cache, or made where the user wants one.
 
-A base is kept in 16 bits (float16), and these are the base: loading widens them to float32. Its manifest holds the
-recipe, a hash of the demonstrations, a hash of every file, and a hash of the manifest itself.
+A base is kept in 16 bits (float16), and these weights are the base: loading widens them to float32. Its manifest holds
+the recipe, a hash of the demonstrations, a hash of every file, and a hash of the manifest itself.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ TASKS, SEEDS = ("arithmetic", "countdown", "countdown4"), (0, 1, 2)
 """The tasks and seeds whose bases are shipped."""
 
 NUM_HASHED = 16
-"""So many demonstrations, with all problems, tell whether a corpus is what it was."""
+"""How many demonstrations, together with all problems, are hashed to tell whether a corpus has changed."""
 
 OWN_HASH = "manifest"
 """The key of a manifest under which the hash of all the others stands."""
@@ -134,7 +134,7 @@ def _cached_base(recipe: Pretraining, cache: Path, progress: Progress, say: Call
         problem = damage(folder)
         if problem is not None:
             if folder.exists():
-                say(f"the base in {folder} is damaged: {problem}; it is made anew")
+                say(f"the base in {folder} is damaged: {problem}; making it anew")
             make_base(recipe, folder, progress, key=key)
     finally:
         lock.release()
@@ -142,7 +142,7 @@ def _cached_base(recipe: Pretraining, cache: Path, progress: Progress, say: Call
 
 
 def damage(folder: Path) -> str | None:
-    """How a base differs from what was written, None when it is whole."""
+    """How a base differs from what was written; None when it is whole."""
     return _manifest_damage(folder) or checkpoints.damage(folder)
 
 
@@ -153,7 +153,7 @@ def _manifest_damage(folder: Path) -> str | None:
     except OSError as error:
         return f"{run_folder.MANIFEST} cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{run_folder.MANIFEST} is no manifest of a base"
+        return f"{run_folder.MANIFEST} is not the manifest of a base"
     return None if _hash_of(manifest) == expected else f"{run_folder.MANIFEST} has another content than was written"
 
 

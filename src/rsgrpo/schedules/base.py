@@ -2,10 +2,10 @@
 
 `objective.beta` (or `objective.k`, or whatever `schedule.field` names) is one end of a schedule: the last value of
 `linear` and `cosine`, the first of `switch`, that of the easiest prompts for `adaptive`. The schedule adds the other
-end and the way. What it gives is a copy of the objective, or of the loss, with the value in force, so that no formula
-knows of schedules.
+end and the path between them. It gives a copy of the objective, or of the loss, with the value in force, so that no
+formula knows of schedules.
 
-A new schedule is one file here and one yaml in `conf/schedule/`, or a class anywhere: `schedule=custom`.
+A new schedule is one file here and one yaml in `conf/schedule/`, or a class in any module: `schedule=custom`.
 """
 
 from abc import ABC, abstractmethod
@@ -72,7 +72,7 @@ class Schedule(ABC):
         """The objective and the loss of this iteration.
 
         Raises:
-            UserError: for a value that is no number, or not one for each prompt.
+            UserError: for a value that is neither a number nor one number for each prompt.
         """
         target = driven(objective, loss, self.field)
         if target is None:
@@ -93,7 +93,7 @@ class Schedule(ABC):
             )
 
     def tried(self, objective: Objective) -> Sequence[Objective]:
-        """The objective at its own value and at both ends of the schedule: all between which a run moves.
+        """The objective at its own value and at both ends of the schedule, between which a run moves.
 
         Raises:
             UserError: when the schedule cannot drive it.
@@ -143,7 +143,7 @@ class Schedule(ABC):
                     expected_square(in_force, completions)
         if self.rescale == "times_beta" and min(ends) <= 0 <= max(ends):
             raise UserError(
-                "rescale=times_beta multiplies the advantages by beta, which comes to 0: nothing would be trained "
+                "rescale=times_beta multiplies the advantages by beta, which reaches 0: nothing would be trained "
                 "there; use rescale=unit_rms",
                 rescale="schedule",
             )
@@ -200,12 +200,12 @@ class Schedule(ABC):
 
 
 def _at_an_end(error: FieldError, part: str) -> UserError:
-    """The error of a part that refuses a value which the schedule comes to."""
+    """The error of a part that refuses a value that the schedule reaches."""
     return UserError(f"at one end of the schedule, {error}", **{error.name: part} | error.fields)
 
 
 def _checked(schedule: Schedule, value: object, prompts: int) -> PromptFloat:
-    """The value of a schedule, when it is one number or one for each prompt."""
+    """The value of a schedule, checked to be one number or one for each prompt."""
     if isinstance(value, Tensor):
         right = list(value.shape) == [prompts, 1] and not value.is_complex()
     else:

@@ -16,7 +16,7 @@ from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, Pro
 Value = PromptFloat | PromptInt
 
 SCHEDULED = ("beta", "k")
-"""The fields of an objective that a schedule drives when it is not told which: the first that the objective has."""
+"""The fields of an objective that a schedule drives when it is not told which: the first one that the objective has."""
 
 
 class Driven(NamedTuple):
@@ -98,18 +98,18 @@ def replaced(owner: Any, name: str, value: Value) -> Any:
     """The objective or the loss with another value in one field.
 
     Raises:
-        UserError: when its class is no dataclass, which could not be copied with a change.
+        UserError: when its class is not a dataclass, so that it cannot be copied with a change.
     """
     if not dataclasses.is_dataclass(owner) or isinstance(owner, type):
         raise UserError(
-            f"schedule: {type(owner).__name__} is no dataclass, so its {name} cannot be replaced; decorate it with "
+            f"schedule: {type(owner).__name__} is not a dataclass, so its {name} cannot be replaced; decorate it with "
             "@dataclass(frozen=True, kw_only=True), or use schedule=Constant()"
         )
     return dataclasses.replace(owner, **{name: value})
 
 
 def logged(name: str, value: Value) -> dict[str, float]:
-    """What a record says of the value in force; nothing where there is no prompt to have one."""
+    """The value in force as a record has it; nothing where there is no prompt."""
     if not isinstance(value, Tensor):
         return {name: float(value)}
     if not value.numel():

@@ -27,7 +27,7 @@ def pretrain(cfg: DictConfig) -> None:
 def _made_anew(cfg: DictConfig) -> Path:
     folder, recipe = Path(str(cfg.task.folder)).expanduser(), base_recipe(cfg)
     if folder.exists():
-        raise UserError(f"task.folder={cfg.task.folder} is there already; name a folder that is not")
+        raise UserError(f"task.folder={cfg.task.folder} exists already; name another folder")
     with shown_progress(recipe) as progress, fields_belong_to("task", "folder"):
         make_base(recipe, folder, progress, key="folder")
     return folder

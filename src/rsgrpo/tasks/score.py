@@ -42,7 +42,7 @@ def score(cfg: DictConfig) -> None:
         rows = read_rows(Path(cfg.data.path), "path", columns=[*columns.values(), "id"])
     reward = build_reward(cfg)
     check_run_folder(run, resumes=False)
-    expectations = [_expected(row, columns["expected"]) for row in rows]  # a mistake is told before the work
+    expectations = [_expected(row, columns["expected"]) for row in rows]  # a mistake is reported before the work
     with fields_belong_to("task", "columns"):
         groups = [_group(row, columns) for row in rows]
     try:
@@ -74,7 +74,7 @@ def _expected(row: Row, column: str) -> float | None:
     """The verdict that a row expects; None where it says nothing.
 
     Raises:
-        UserError: for what is no verdict.
+        UserError: for anything else.
     """
     cell = str(row.values.get(column) if row.values.get(column) is not None else "").strip().lower()
     if cell in ("", "nan"):  # as others write an empty cell of a column of numbers
@@ -88,7 +88,7 @@ def _expected(row: Row, column: str) -> float | None:
 
 
 def _response(row: Row, column: str, key: str) -> str:
-    """The text or number of a cell: any text, for a model may write half a character.
+    """The text or number of a cell: any text, since a model may write half a character.
 
     Raises:
         UserError: when there is none.

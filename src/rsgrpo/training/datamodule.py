@@ -23,7 +23,7 @@ class PromptData(lightning.LightningDataModule):
         self.train, self.validation, self.test = train, validation, test
 
     def setup(self, stage: str) -> None:
-        """All ranks have to deal from the same cards.
+        """Check that all ranks have read the same problems.
 
         Raises:
             UserError: when a rank has read other problems, from another copy of the data for example.

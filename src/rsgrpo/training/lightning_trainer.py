@@ -15,7 +15,7 @@ def lightning_trainer(
 ) -> lightning.Trainer:
     """A trainer that leaves to `RLModule` what Lightning would otherwise do by itself.
 
-    The module ends the run; validation comes every so many iterations, if `limit_val_batches` says that there is
+    The module ends the run; validation comes every few iterations, if `limit_val_batches` says that there is
     something to validate on, which is not known yet.
 
     Args:

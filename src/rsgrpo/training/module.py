@@ -43,7 +43,7 @@ class SeesCompletions(Protocol):
 class RLModule(RunModule):
     """prompts -> sync -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> report.
 
-    Every rank samples, scores and trains its own share of the prompts. What decides is decided by all alike: each rank
+    Every rank samples, scores and trains its own share of the prompts. All ranks decide alike: each rank
     knows the outcomes of all groups, and filters, advantages, token weights and metrics are computed from those.
 
     Callbacks get the `StepReport` through the `outputs` of `on_train_batch_end`, the `ProblemResult`s of an evaluation
@@ -66,7 +66,7 @@ class RLModule(RunModule):
         return {"report": self.report(groups, selection, totals, behaviour)}
 
     def start_afresh(self) -> None:
-        """Clock, metrics and generators: every iteration has its own, so that nothing before it changes what it draws.
+        """Clock, metrics and generators: every iteration has its own, so that nothing earlier changes what it draws.
 
         The engines and the order of prompts have seeds of their own; the generators are for whatever else draws: an
         objective, a reward, dropout.

@@ -1,4 +1,4 @@
-"""After new weights have gone to an engine: does it say of its samples what the trainer says of them?"""
+"""After new weights have gone to an engine: do its log-probs agree with the trainer's?"""
 
 import random
 from typing import cast
@@ -28,10 +28,10 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
     show. All ranks have to call it, each with its own engine: the trainer's forward pass is a collective.
 
     Returns:
-        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where the engine has no own weights.
+        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where nothing has to agree.
 
     Raises:
-        UserError: when it exceeds the engine's bound, or is no number.
+        UserError: when it exceeds the engine's bound, or is not a number.
     """
     if engine.parity is None:
         return None

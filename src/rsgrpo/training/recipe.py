@@ -1,4 +1,4 @@
-"""Everything that defines a training run, but the policy and the machine."""
+"""Everything that defines a training run, except for the policy and the machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -88,7 +88,7 @@ class Recipe:
 
     @property
     def needs(self) -> Sequence[str]:
-        """What the objective needs beside rewards, see `rsgrpo.objectives.base.NEEDS`."""
+        """What the objective needs besides rewards, see `rsgrpo.objectives.base.NEEDS`."""
         return needs_of(self.objective)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The engine of `rollout=vllm`: the protocol's methods, on a vLLM that lives in this process.
+"""The engine of `rollout=vllm`: the protocol's methods, on a vLLM in this process.
 
 vLLM is imported when the first weights arrive.
 """
@@ -166,7 +166,7 @@ class VLLMEngine:
             self._memory.sleep(self._llm)
 
     def close(self) -> None:
-        """End vLLM, and leave a process group that others have made as it is; its own may have gone before it."""
+        """End vLLM. A process group that others have made stays; vLLM's own may be gone already."""
         if self._llm is None:
             return
         assert self._process_group is not None

@@ -29,7 +29,7 @@ class GPUMemory:
     asleep: bool = False
 
     def sleep(self, llm: Any) -> None:
-        """Leave the memory. Level 2 drops the weights too, which come anew with every `load_policy`.
+        """Free the memory. Level 2 drops the weights too, which come anew with every `load_policy`.
 
         Raises:
             UserError: when there is not enough memory.
@@ -57,7 +57,7 @@ class GPUMemory:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """A start or a waking that memory stops fails with the numbers and the fields; another error is raised as it is.
+    """Turn a lack of memory into a sentence with the numbers and the fields; other errors pass unchanged.
 
     Raises:
         UserError: when there is not enough memory.
@@ -73,7 +73,7 @@ def in_words() -> Iterator[None]:
 
 
 def _not_enough(words: str) -> str:
-    """What vLLM says of memory, with what is free and with fields of ours instead of settings of its own."""
+    """vLLM's words about memory, with what is free, and with our fields instead of its settings."""
     free = ""
     if torch.cuda.is_available():
         left, total = torch.cuda.mem_get_info()

@@ -16,7 +16,7 @@ def check_ranks(ranks: int, tensor_parallel_size: int) -> None:
     """Refuse ranks that cannot be dealt out to engines.
 
     Raises:
-        UserError: when there is a rest.
+        UserError: when the number of ranks is not a multiple.
     """
     if ranks % tensor_parallel_size:
         raise UserError(
@@ -50,7 +50,7 @@ def _sharers() -> Any:
 
 
 def name_shared_memory() -> None:
-    """On a CPU, ranks that share an engine speak through shared memory, whose name vLLM makes of nothing but theirs.
+    """On a CPU, ranks that share an engine communicate through shared memory, which vLLM names after the ranks alone.
 
     Two runs on one machine would share it, and what a killed run has left would stop the next one.
     """
