@@ -96,7 +96,7 @@ def advantages_of(
     groups with their completions in other orders, and some of them alone.
 
     Raises:
-        UserError, FieldError: when the objective refuses the rewards, returns something else than advantages, or gives a
+        UserError, FieldError: when the objective refuses the rewards, does not return advantages, or gives a
             group other advantages in another order or without the other groups.
     """
     advantages = _advantages(objective, rewards, logprobs)

@@ -28,7 +28,7 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
     show. All ranks have to call it, each with its own engine: the trainer's forward pass is a collective.
 
     Returns:
-        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where nothing has to agree.
+        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where the engine has none to compare.
 
     Raises:
         UserError: when it exceeds the engine's bound, or is not a number.
