@@ -41,7 +41,7 @@ def check_words(words: Sequence[str], file: Path) -> None:
             raise UserError(f"{file}: {word!r} is not a setting of a run; remove the line")
         if read.key_or_group.partition(".")[0].partition("/")[0] == "hydra":
             raise UserError(
-                f"{file}: {word!r} is a setting of Hydra itself, which no run leaves there; take the line out"
+                f"{file}: {word!r} is a setting of Hydra itself, which no run leaves there; remove the line"
             )
 
 

@@ -134,7 +134,7 @@ def _cached_base(recipe: Pretraining, cache: Path, progress: Progress, say: Call
         problem = damage(folder)
         if problem is not None:
             if folder.exists():
-                say(f"the base in {folder} is damaged: {problem}; making it anew")
+                say(f"the base in {folder} is damaged: {problem}; it is made anew")
             make_base(recipe, folder, progress, key=key)
     finally:
         lock.release()

@@ -46,12 +46,14 @@ class Recipe:
     def __post_init__(self) -> None:
         check_fields(self, iterations=(1, float("inf")), seed=(0, float("inf")))
         if self.sampling.truncates:
+            off = {"top_p": 1, "top_k": 0, "min_p": 0}
+            name = next(name for name, value in off.items() if getattr(self.sampling, name) != value)
             raise FieldError(
-                "sampling",
-                f"(top_p={self.sampling.top_p}, top_k={self.sampling.top_k}, min_p={self.sampling.min_p})",
+                name,
+                getattr(self.sampling, name),
                 "cuts tokens off while training, which makes the probability ratio wrong",
                 "train with top_p=1 top_k=0 min_p=0 (an evaluation may sample otherwise)",
-                **dict.fromkeys(("top_p", "top_k", "min_p"), "sampling"),
+                **dict.fromkeys(off, "sampling"),
             )
 
         known = get_args(Aggregation)
