@@ -311,7 +311,7 @@ def test_a_run_does_not_begin_anew_among_files_of_others(whole: Path, tmp_path: 
     shutil.rmtree(run / run_folder.CHECKPOINTS)
     (run / "notes.txt").touch()
     before = content_of(run)
-    with pytest.raises(UserError, match=r"notes\.txt is nothing that a run writes.*move it away"):
+    with pytest.raises(UserError, match=r"notes\.txt is not something that a run writes.*move it away"):
         checkpoints.clear(run)
     assert content_of(run) == before
     (run / "notes.txt").unlink()

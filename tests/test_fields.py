@@ -85,7 +85,7 @@ def test_a_learning_rate_that_is_refused_is_not_answered_with_one_that_trains_no
 def test_the_k_that_can_be_estimated_are_kept_and_the_completions_of_the_others_named() -> None:
     with pytest.raises(FieldError) as error:
         EvaluationPlan(sampling=SAMPLING, k=[1, 8, 256])
-    assert error.value.cure == ("try k=[1,8], or draw more: eval.validation_completions=256 eval.test_completions=256")
+    assert error.value.cure == ("try k=[1,8], or draw more: validation_completions=256 test_completions=256")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,15 @@ SHOWN = 120
 
 
 class UserError(Exception):
-    """A mistake in what the user asked for: one clear sentence that names the key and the cure."""
+    """A mistake in what the user asked for: one clear sentence that names the field and the cure.
+
+    The sentence has the names that Python has, `max_new_tokens=64` or `objective=Reinforce()`. `fields` says which part
+    of a run each name belongs to, `max_new_tokens="sampling"`, so that the command line can show its key instead.
+    """
+
+    def __init__(self, message: str, /, **fields: str) -> None:
+        super().__init__(message)
+        self.fields = fields
 
 
 class FieldError(ValueError):
@@ -20,11 +28,11 @@ class FieldError(ValueError):
 
     The class knows its own field, not the key under which it was configured; the command line joins the two:
     `FieldError("beta", nan, "must be finite", "try beta=2")` raised under `objective` is shown as
-    `objective.beta=nan must be finite; try objective.beta=2`.
+    `objective.beta=nan must be finite; try objective.beta=2`. `fields` are those of other parts, see `UserError`.
     """
 
-    def __init__(self, name: str, value: object, problem: str, cure: str) -> None:
-        self.name, self.value, self.problem, self.cure = name, value, problem, cure
+    def __init__(self, name: str, value: object, problem: str, cure: str, /, **fields: str) -> None:
+        self.name, self.value, self.problem, self.cure, self.fields = name, value, problem, cure, fields
         super().__init__(f"{name}={_shown(value)} {problem}; {cure}")
 
 
@@ -49,11 +57,29 @@ def field_errors_name_their_key(prefix: str) -> Iterator[None]:
     try:
         yield
     except FieldError as error:
-        raise UserError(keyed(error, prefix)) from error
+        raise UserError(keyed(error, prefix), **error.fields) from error
+
+
+@contextmanager
+def fields_belong_to(part: str, *names: str) -> Iterator[None]:
+    """Say which part the fields refused inside belong to: the fields of these names, or all where no name is given.
+
+    Raises:
+        UserError: in place of a `FieldError`.
+    """
+    try:
+        yield
+    except FieldError as error:
+        if names and error.name not in names:
+            raise
+        raise UserError(str(error), **{error.name: part} | error.fields) from error
+    except UserError as error:
+        error.fields = dict.fromkeys(names, part) | error.fields
+        raise
 
 
 class OwnCodeFailed(UserError):
-    """A class or function of the user's has raised an exception: what it was asked is not at fault."""
+    """A class or function of the user's own has raised an exception; the configuration is not at fault."""
 
 
 OURS = "rsgrpo"
@@ -64,7 +90,7 @@ OURS = "rsgrpo"
 def failures_name_their_place(
     group: str, part: object, method: str, *, like: Callable[..., Any] | None = None
 ) -> Iterator[None]:
-    """Turn what a class of the user's raises into one sentence; a class of ours is left alone.
+    """Turn whatever a class of the user's own raises into one sentence; errors of our classes pass unchanged.
 
     Args:
         group: the key or the field that the user knows the part by.
@@ -135,13 +161,13 @@ def _written_at(called: Any) -> str:
 
 
 def maker_of(part: object) -> Any:
-    """The function that a part is, settings filled in or not, or else its class: what the user knows it by."""
+    """The function behind a part, with or without settings, or else its class: the name the user knows it by."""
     named: Any = getattr(part, "func", part)
     return named if inspect.isfunction(named) else type(named)
 
 
 def place_of(error: BaseException, module: str) -> str:
-    """` (FILE, line N)`: the last line of this module on the way to the exception, or else of any.
+    """` (FILE, line N)`: the innermost line of this module in the traceback, or else of any module.
 
     >>> try:
     ...     {}["key"]
@@ -155,7 +181,7 @@ def place_of(error: BaseException, module: str) -> str:
 
 
 def repr_of(error: BaseException) -> str:
-    """An exception in so many characters, whatever its own words are."""
+    """An exception on one line of bounded length, whatever its own words are."""
     try:
         said = repr(error)
     except Exception:

@@ -1,7 +1,7 @@
-"""Configurations that check themselves: a value that a class cannot use is refused with its field and one that works.
+"""Configurations that check themselves: a class refuses a value it cannot use, naming the field and a value to try.
 
-`check_fields` holds a dataclass to its own annotations. What it cannot know, bounds and relations between fields, the
-class says itself.
+`check_fields` holds a dataclass to its own annotations. Bounds, and relations between fields, which annotations cannot
+express, are up to the class.
 """
 
 import inspect
@@ -35,7 +35,7 @@ def check_fields(record: Any, **bounds: tuple[float, float]) -> None:
 
     Called from the `__post_init__` of every class that Hydra builds, so that a wrong value is refused by the class
     that would use it. Checks numbers, booleans, text, `Literal`, sequences and mappings of them, unions of them, and
-    classes; anything else is taken. Floats must be finite, whole numbers fit into 64 bits. Bounds are inclusive.
+    classes; anything else is accepted. Floats must be finite, whole numbers fit into 64 bits. Bounds are inclusive.
 
     Raises:
         FieldError: naming the field, the value and what would be right.
@@ -54,7 +54,7 @@ def check_values(cls: type, values: Mapping[str, Any], **bounds: tuple[float, fl
 
 
 def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any]) -> None:
-    """Refuse an argument that is not of the type that the signature of `cls` names for it; unknown ones are left alone.
+    """Refuse an argument that is not of the type that the signature of `cls` names for it; unknown names are ignored.
 
     Raises:
         FieldError: naming the argument, its value and what would be right.
@@ -66,7 +66,7 @@ def check_arguments(cls: Callable[..., Any], values: Mapping[str, Any]) -> None:
 
 
 class _Argument(NamedTuple):
-    """What is known of an argument: the part of a dataclass's field that checks need."""
+    """An argument of a function, with the attributes of a dataclass field that the checks need."""
 
     name: str
     type: Any
@@ -145,7 +145,7 @@ def _check(spec: _Spec, value: Any, bounds: tuple[float, float] | None) -> None:
 
 
 def _check_items(spec: _Spec, value: Any, options: Sequence[Any]) -> None:
-    """Refuse what a mapping holds under the name that it has there."""
+    """Refuse a value inside a mapping, under its name there."""
     kinds = [get_args(o)[1] for o in options if isinstance(get_origin(o), type) and issubclass(get_origin(o), Mapping)]
     for name, item in value.items() if kinds and isinstance(value, Mapping) else ():
         if not _fits(item, kinds[0]):
@@ -166,7 +166,7 @@ def _cure_of_kind(value: Any, options: Sequence[Any]) -> str:
 
 
 def _cure(spec: _Spec, low: float = -math.inf, high: float = math.inf, nearest: float | None = None) -> str:
-    """A value to try: the nearest whole number, and for any other field the value it has when nothing is said."""
+    """A value to try: the nearest whole number, or for any other field its default."""
     usual = _usual(spec)
     if nearest is not None and int in _options(spec.type) and abs(nearest) != LARGEST:
         return f"try {spec.name}={int(nearest)}"
@@ -230,7 +230,7 @@ def _fits_class(value: Any, cls: Any, inner: tuple[Any, ...]) -> bool:
 
 
 def number_of(name: str, value: Any) -> float:
-    """The number that a user's reward gave, as a float; text is none, though Python would read it."""
+    """The number that a user's reward gave, as a float; text is not a number, even where Python could convert it."""
     if not isinstance(value, str | bytes):
         try:
             return float(value.detach() if isinstance(value, Tensor) else value)
@@ -240,7 +240,7 @@ def number_of(name: str, value: Any) -> float:
 
 
 def truth_of(value: Any) -> bool:
-    """Whether a user's reward says that an answer is correct: `"False"`, NaN or .5 say nothing."""
+    """Whether a user's reward says that an answer is correct: `"False"`, NaN and .5 are refused."""
     if isinstance(value, bool):
         return value
     with suppress(FieldError):
@@ -264,7 +264,7 @@ def _is_infinite(value: Any) -> bool:
 
 
 def _meaning(annotation: Any, *, plural: bool = False) -> str:
-    """What an annotated type is called in a message; "" for what a user does not write."""
+    """What an annotated type is called in a message; "" for a type that a user does not write."""
     plain = {float: "a number", int: "a whole number", bool: "true or false", str: "text"}
     several = {float: "numbers", int: "whole numbers", bool: "true or false", str: "texts"}
     if annotation in plain:

@@ -23,15 +23,13 @@ from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.moved import use_current_names
 from rsgrpo.command_line.names import name_of_job
+from rsgrpo.command_line.own_names import CONF, in_keys
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.command_line.sweep import FINISHED, JobFailed, Sweep, is_sweep
 from rsgrpo.command_line.trust import check_targets
 from rsgrpo.composition.machine import check_machine, disk_refusals_are_told
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
-
-CONF = Path(__file__).resolve().parent / "conf"
-"""The folder of the configuration."""
 
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
@@ -42,7 +40,7 @@ EXPLAIN = "explain"
 OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
 _GIVEN: list[str] = []
-"""The words that the user has typed: those of a resumed run are put among them."""
+"""The words that the user has typed; those of a resumed run are inserted among them."""
 
 _SWEEP = Sweep()
 
@@ -76,7 +74,7 @@ def run_task(cfg: DictConfig) -> None:
         if _wants_traceback() or not isinstance(error, UserError):
             raise
         others = "" if ranks.is_first() else f" on rank {os.environ.get('RANK', os.environ.get('LOCAL_RANK'))}"
-        print(f"error{others}: {error}", file=sys.stderr)
+        print(f"error{others}: {in_keys(error)}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
     finally:
         if fresh and _is_empty(run):

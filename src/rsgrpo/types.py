@@ -7,7 +7,7 @@ Legend, used in every shape annotation of the project:
     T  tokens of one completion        V  vocabulary
     B  sequences of one packed row     k  as in pass@k
 
-Log-probs and entropies are in nats. Every record is frozen: a stage makes a new one, it never edits.
+Log-probs and entropies are in nats. Every record is frozen: a stage makes a new one and never edits one.
 """
 
 import math
@@ -96,7 +96,7 @@ class Completion:
     finished: bool
     """True when a stop token ended it, False when it ran into `max_new_tokens`."""
     policy_version: int
-    """The iterations that the sampled policy had been trained."""
+    """How many iterations the sampled policy had been trained for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,7 @@ class Score:
     another type.
 
     Raises:
-        FieldError: for a value, or a part, that is no number, a part without a name, or a `correct` that is neither
+        FieldError: for a value or a part that is not a number, a part without a name, or a `correct` that is neither
             true nor false.
     """
 
@@ -220,7 +220,7 @@ class PackedRow:
     """Share of each token in the loss of the whole update: the aggregation, see `losses/aggregation.py`."""
     sampler_logprobs: Float[Tensor, " T"]
     old_logprobs: Float[Tensor, " T"] | None = None
-    """What the policy that was sampled from says, before any update; None where the first forward pass says it."""
+    """Log-probs under the policy that was sampled from; None where the first forward pass of the update gives them."""
 
     @property
     def num_loss_tokens(self) -> int:

@@ -263,7 +263,7 @@ def test_values_of_k() -> None:
 
 
 def test_values_need_something_to_set() -> None:
-    with pytest.raises(UserError, match=r"bandit\.values: GRPO has no beta and no k; use bandit\.values=null"):
+    with pytest.raises(UserError, match=r"GRPO has no beta and no k; use values=None"):
         play(experiment(values=[1, 2]), GRPO(), Constant())
 
 
@@ -373,7 +373,7 @@ def test_the_exact_gradient_is_that_of_equation_7() -> None:
 
 
 def test_the_exact_gradient_needs_a_claim() -> None:
-    with pytest.raises(UserError, match=r"bandit\.gradient=exact: Watched does not say what it maximises"):
+    with pytest.raises(UserError, match=r"^gradient=exact: Watched does not say what it maximises"):
         play(experiment(gradient="exact"), Watched(), Constant())
 
 

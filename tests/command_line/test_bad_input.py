@@ -106,7 +106,7 @@ CASES = [
     ),
     case("logger of Lightning's with another argument", "+logger.foo=1", r"logger\.foo", "takes no such argument"),
     case("betas that are no list", "optimizer.betas=0.9", r"optimizer\.betas=0\.9", "2 numbers"),
-    case("truncated sampling in training", "sampling.top_p=0.9", r"top_p=0\.9", r"sampling\.top_p=1"),
+    case("truncated sampling in training", "sampling.top_p=0.9", r"sampling\.top_p=0\.9", r"sampling\.top_p=1"),
     case("unknown aggregation", "loss.aggregation=foo", r"loss\.aggregation=foo", "token_mean, sequence_mean"),
     case("engine without rows", "rollout.max_rows=0", r"rollout\.max_rows=0", "at least 1"),
     case(
@@ -424,7 +424,7 @@ CASES = [
     case(
         "demonstrations that are no corpus",
         "demonstrations._target_=builtins.dict",
-        r"demonstrations\._target_=builtins\.dict is no corpus",
+        r"demonstrations\._target_=builtins\.dict is not a corpus",
         r"draw\(problem, rng\)",
         where="hydra.run.dir={tmp}/run",
     ),

@@ -64,7 +64,7 @@ def test_a_built_in_reward_needs_no_isolation(key: str) -> None:
     ],
 )
 def test_a_section_takes_no_single_value(word: str, says: str) -> None:
-    with pytest.raises(UserError, match=rf"^{re.escape(word)}: \w+ is no group with choices.*{says}"):
+    with pytest.raises(UserError, match=rf"^{re.escape(word)}: \w+ is not a group with choices.*{says}"):
         read_command_line([word], CONF)
 
 
@@ -90,4 +90,4 @@ def test_a_group_is_swapped_without_a_plus(word: str) -> None:
     ],
 )
 def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
-    assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, the chosen one has not; leave it out"
+    assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, but not the chosen one; leave it out"

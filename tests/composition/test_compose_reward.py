@@ -135,8 +135,14 @@ ISOLATED = ("reward=custom", "reward._target_=tests.command_line.own_rewards.bri
             ["reward=countdown", "+reward.isolation.memory_gib=1"],
             r"reward\.isolation\.memory_gib=1 means nothing without .*; add \+reward\.isolated=true",
         ),
-        (["reward=weighted", "+reward.weights.other=1"], r"reward\.weights=.* has 'other', which is no reward"),
-        (["reward=weighted", "reward.correct=other"], "reward.correct=other is no reward here; choose of math_verify"),
+        (
+            ["reward=weighted", "+reward.weights.other=1"],
+            r"reward\.weights=.* has 'other', which is not one of the rewards",
+        ),
+        (
+            ["reward=weighted", "reward.correct=other"],
+            "reward.correct=other is not one of the rewards; choose one of math_verify",
+        ),
         (
             ["reward=math_verify", "reward.timeout_s=0"],
             "reward.timeout_s=0 must be at least 0.1; try reward.timeout_s=4.0",

@@ -21,7 +21,7 @@ def lines(folder: Path, *rows: dict[str, Any]) -> str:
 
 def read(folder: Path, **settings: Any) -> list[Problem]:
     named: dict[str, Any] = {"name": "own"} | settings
-    return Dataset(**named).read(key="data", cache_dir=folder / "cache")
+    return Dataset(**named).read(key="", cache_dir=folder / "cache")
 
 
 def answers(folder: Path, *written: object, **settings: Any) -> list[str]:
@@ -61,7 +61,7 @@ def test_the_answer_of_gsm8k_follows_its_mark(tmp_path: Path):
 
 
 def test_an_answer_without_its_mark_is_refused(tmp_path: Path):
-    with pytest.raises(UserError, match=r"line 2: the answer has no '####'; .* set data\.answer_after=null"):
+    with pytest.raises(UserError, match=r"line 2: the answer has no '####'; .* set answer_after=null"):
         answers(tmp_path, "#### 3", "72", answer_after="####")
 
 
@@ -90,8 +90,8 @@ def test_a_problem_is_named_by_its_id_or_else_by_its_row(tmp_path: Path):
 
 def test_a_column_that_is_not_there_is_named_with_its_key(tmp_path: Path):
     path = lines(tmp_path, {"question": "a", "answer": "1"})
-    with pytest.raises(UserError, match=r"line 1 has no field 'problem' .*data\.tests\.x\.columns\.problem=\.\.\."):
-        Dataset(name="x", path=path).read(key="data.tests.x", cache_dir=tmp_path)
+    with pytest.raises(UserError, match=r"line 1 has no field 'problem' .*with tests\.x\.columns\.problem=\.\.\."):
+        Dataset(name="x", path=path).read(key="tests.x.", cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -97,16 +97,16 @@ def test_line_separators_of_unicode_are_ordinary_characters_of_a_problem(tmp_pat
 def test_a_missing_file_is_named_with_its_key(tmp_path: Path):
     missing = str(tmp_path / "nowhere.jsonl")
     message = refusal(missing)
-    assert f"data.path={missing}" in message
+    assert f"path={missing}" in message
     assert "no such file; name an existing" in message
     path = write(tmp_path, GOOD)
-    with pytest.raises(UserError, match=r"data\.validation_path=.*nowhere.jsonl: no such file; name an existing"):
+    with pytest.raises(UserError, match=r"validation_path=.*nowhere.jsonl: no such file; name an existing"):
         Local(path=path, validation_path=missing).split("validation")
 
 
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
     message = refusal(str(tmp_path))
-    assert f"data.path={tmp_path}" in message
+    assert f"path={tmp_path}" in message
     assert "name a .jsonl, .json, .parquet or .csv file" in message
 
 
@@ -121,12 +121,12 @@ def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path):
         (
             '{"question": "x?", "answer": "2"}',
             "has no field 'problem' (it has 'question', 'answer')",
-            "data.columns.problem=",
+            "columns.problem=",
         ),
-        ('{"problem": "x?", "gold": "2"}', "has no field 'answer' (it has 'problem', 'gold')", "data.columns.answer="),
-        ("{}", "has no field 'problem' (it has nothing)", "data.columns.problem="),
+        ('{"problem": "x?", "gold": "2"}', "has no field 'answer' (it has 'problem', 'gold')", "columns.answer="),
+        ("{}", "has no field 'problem' (it has nothing)", "columns.problem="),
         ('{"problem": "x?", "answer": true}', "field 'answer' is true", "must be text or a number"),
-        ('{"problem": {"a": 1}, "answer": "2"}', "field 'problem' has parts ('a')", "data.columns.problem=problem.a"),
+        ('{"problem": {"a": 1}, "answer": "2"}', "field 'problem' has parts ('a')", "columns.problem=problem.a"),
     ],
 )
 def test_a_wrong_line_is_named_with_what_is_wrong_and_the_cure(tmp_path: Path, line: str, problem: str, cure: str):
@@ -152,7 +152,7 @@ def test_a_line_that_breaks_the_json_parser_is_refused_like_any_other(tmp_path: 
 def test_a_file_without_problems_is_refused(tmp_path: Path):
     for lines in ([], ["", "  "]):
         message = refusal(path := write(tmp_path, *lines))
-        assert f"data.path={path} holds no problem" in message
+        assert f"path={path} holds no problem" in message
         assert "give it one problem a line" in message
 
 
@@ -160,7 +160,7 @@ def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path):
     path = tmp_path / "latin.jsonl"
     path.write_bytes('{"problem": "größer?", "answer": "2"}\n'.encode("latin-1"))
     message = refusal(str(path))
-    assert f"data.path={path}" in message
+    assert f"path={path}" in message
     assert "UTF-8" in message
     assert "save it as UTF-8" in message
 
@@ -219,7 +219,7 @@ def test_the_train_file_is_cleaned_and_counted_and_the_others_are_not(tmp_path: 
 
 def test_a_train_file_of_which_nothing_is_left_is_refused_with_the_counts(tmp_path: Path):
     path = write(tmp_path, GOOD)
-    with pytest.raises(UserError, match=r"data\.path=.*1 also in a test set.*data\.decontaminate=false"):
+    with pytest.raises(UserError, match=r"^path=.*1 also in a test set.*decontaminate=False"):
         Local(path=path, test_path=path).split("train")
 
 

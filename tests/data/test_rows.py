@@ -17,7 +17,7 @@ BIG = 12345678901234567
 
 
 def read(path: Path, *columns: str, first: int | None = None) -> list[Row]:
-    return read_rows(path, "data.path", columns=columns or ("problem", "answer"), first=first)
+    return read_rows(path, "path", columns=columns or ("problem", "answer"), first=first)
 
 
 def test_a_csv_cell_stays_the_text_it_is(tmp_path: Path):
@@ -35,8 +35,8 @@ def test_a_csv_cell_stays_the_text_it_is(tmp_path: Path):
         ("problem,answer\nx,1,2\n", r"row 1 has 3 cells for 2 columns; quote"),
         ("answer,answer\n1,2\n", r"names a column twice"),
         ('problem,answer\nx,"1"2\n', r"line 2 is not CSV \(.*\); fix it"),
-        ("problem,answer\n", r"data\.path=.* holds no problem; give it one problem a line"),
-        ("", r"data\.path=.* holds no problem; give it one problem a line"),
+        ("problem,answer\n", r"^path=.* holds no problem; give it one problem a line"),
+        ("", r"^path=.* holds no problem; give it one problem a line"),
     ],
 )
 def test_a_broken_csv_file_is_refused_with_the_row(tmp_path: Path, text: str, says: str):
@@ -78,9 +78,9 @@ def test_a_dotted_name_goes_into_lists_and_structs(tmp_path: Path):
     assert value_at(row, "reward_model.ground_truth", "key") == "2"
     for wrong in ("prompt.1.content", "prompt.x", "prompt.0.text", "reward_model.gold", "answer"):
         with pytest.raises(
-            UserError, match=r"row 1 has no field .*'data_source', 'prompt'.*; name .* with data\.columns\.x="
+            UserError, match=r"row 1 has no field .*'data_source', 'prompt'.*; name .* with columns\.x="
         ):
-            value_at(row, wrong, "data.columns.x")
+            value_at(row, wrong, "columns.x")
 
 
 def test_a_column_whose_own_name_has_a_dot_is_found(tmp_path: Path):
@@ -105,16 +105,14 @@ def test_the_first_rows_are_read_alone(tmp_path: Path, ending: str):
 def test_a_file_of_another_kind_is_refused(tmp_path: Path, name: str):
     path = tmp_path / name
     path.mkdir() if name.startswith("folder") else path.write_text("{}")
-    with pytest.raises(
-        UserError, match=r"data\.path=.* is of no known format; name a \.jsonl, \.json, \.parquet or \.csv"
-    ):
+    with pytest.raises(UserError, match=r"^path=.* has no known format; name a \.jsonl, \.json, \.parquet or \.csv"):
         read(path)
 
 
 def test_a_file_that_only_says_it_is_parquet_is_refused(tmp_path: Path):
     path = tmp_path / "own.parquet"
     path.write_text('{"problem": "x"}')
-    with pytest.raises(UserError, match=r"own\.parquet is no Parquet file: .*; name a \.jsonl"):
+    with pytest.raises(UserError, match=r"own\.parquet is not a Parquet file: .*; name a \.jsonl"):
         read(path)
 
 

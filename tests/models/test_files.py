@@ -29,7 +29,7 @@ from tests.models.folders import (
 )
 
 TOKENIZER_CURE = "put the model's own tokenizer files into it, tokenizer.json and tokenizer_config.json"
-WHOLE = "give a whole copy of the folder with model.path=..."
+WHOLE = "give a whole copy of the folder with path=..."
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +149,7 @@ def test_a_damaged_folder_is_one_sentence_that_names_the_file_and_the_cure(
 ) -> None:
     change, says = DAMAGED[damage]
     place = changed(folder, change, tmp_path)
-    with pytest.raises(UserError, match=rf"^model\.path={re.escape(str(place))}: {says}") as caught:
+    with pytest.raises(UserError, match=rf"^path={re.escape(str(place))}: {says}") as caught:
         Policy.from_pretrained(place)
     assert "\n" not in str(caught.value)
     assert "has been run" not in capfd.readouterr().out
@@ -166,12 +166,12 @@ def test_the_files_that_are_read_are_those_of_the_index(folder: Path, tmp_path: 
     (place / "consolidated.safetensors").write_bytes((folder / WEIGHTS).read_bytes())
     assert [file.name for file in safetensors_of(place)] == [f"model-0000{i}-of-00002.safetensors" for i in (1, 2)]
     assert safetensors_of(folder) == [folder / WEIGHTS]
-    with pytest.raises(UserError, match=r"in pytorch_model\.bin, .* save_pretrained, or use trainer=gpu$"):
+    with pytest.raises(UserError, match=r"in pytorch_model\.bin, .* save_pretrained, or use strategy=auto$"):
         safetensors_of(changed(folder, pickled, tmp_path / "old"))
 
 
 def test_what_a_library_says_becomes_a_sentence_and_memory_stays_memory() -> None:
-    says = r"^model\.path=x: its y cannot be read \(no: it is broken\); do z$"
+    says = r"^path=x: its y cannot be read \(no: it is broken\); do z$"
     with pytest.raises(UserError, match=says), naming("x", "its y", "do z"):
         raise ValueError("no:\n  it is broken. A page follows.")
     with pytest.raises(MemoryError), naming("x", "its y"):

@@ -186,5 +186,5 @@ def test_a_setting_out_of_range_is_refused(settings: dict[str, Any], says: str) 
 
 def test_without_peft_one_sentence_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match=r"^model\.lora: peft is not installed; pip install 'rsgrpo\[lora\]'$"):
+    with pytest.raises(UserError, match=r"^LoRA: peft is not installed; pip install 'rsgrpo\[lora\]'$"):
         LoRA(rank=2)

@@ -44,5 +44,5 @@ def test_it_is_pkpo_with_k_equal_to_n():
 
 
 def test_a_group_of_one_is_refused():
-    with pytest.raises(UserError, match=r"objective best_of_n .*completions_per_prompt=1 .*objective=reinforce"):
+    with pytest.raises(UserError, match=r"objective best_of_n .*completions_per_prompt=1 .*objective=Reinforce\(\)"):
         advantages_of(BestOfN(), [1.0])

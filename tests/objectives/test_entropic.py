@@ -169,7 +169,7 @@ def test_a_fixed_beta_has_exactly_the_right_direction_and_too_large_a_scale(kind
 
 
 def test_a_beta_of_zero_is_refused():
-    with pytest.raises(FieldError, match=r"beta=0.* makes log E\[exp\(beta r\)\] a constant; use objective=rs_grpo"):
+    with pytest.raises(FieldError, match=r"beta=0.* makes log E\[exp\(beta r\)\] a constant; use objective=RSGRPO\(\)"):
         Entropic(beta=0.0)
 
 

@@ -47,7 +47,7 @@ def test_its_weight_of_a_prompt_as_groups_grow(p):
 
 @pytest.mark.parametrize(("rewards", "wrong"), [([0.0, 1.5], "1.5"), ([-0.25, 1.0], "-0.25")])
 def test_rewards_outside_the_unit_interval_are_refused(rewards, wrong):
-    with pytest.raises(UserError, match=rf"objective focal .*between 0 and 1 and got {wrong};.*objective=grpo"):
+    with pytest.raises(UserError, match=rf"objective focal .*between 0 and 1 and got {wrong};.*objective=GRPO\(\)"):
         advantages_of(Focal(), rewards)
 
 

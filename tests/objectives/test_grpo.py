@@ -60,7 +60,7 @@ def test_values_out_of_range_are_refused(fields):
 
 @pytest.mark.parametrize("objective", [GRPO(), STD])
 def test_a_group_of_one_is_refused(objective):
-    with pytest.raises(UserError, match=r"objective grpo .*completions_per_prompt=1 .*objective=reinforce"):
+    with pytest.raises(UserError, match=r"objective grpo .*completions_per_prompt=1 .*objective=Reinforce\(\)"):
         advantages_of(objective, [1.0])
 
 

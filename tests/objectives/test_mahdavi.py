@@ -86,7 +86,7 @@ def test_it_never_quite_vanishes_below_full_accuracy():
 @pytest.mark.parametrize("rewards", [[0.0, 0.5, 1.0], [0.0, 2.0, 1.0], [-1.0, 1.0, 0.0]])
 def test_other_rewards_than_0_and_1_are_refused(estimator, rewards):
     wrong = next(f"{r:g}" for r in rewards if r not in (0, 1))
-    with pytest.raises(UserError, match=rf"objective mahdavi .*rewards of 0 and 1 only and got {wrong};.*=maxpo"):
+    with pytest.raises(UserError, match=rf"objective mahdavi .*rewards of 0 and 1 only and got {wrong};.*=MaxPO\(\)"):
         advantages_of(Mahdavi(k=2, estimator=estimator), rewards)
 
 

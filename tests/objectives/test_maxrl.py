@@ -83,7 +83,7 @@ def test_its_claim_tends_to_the_log_likelihood():
 
 
 def test_negative_rewards_are_refused():
-    with pytest.raises(UserError, match=r"objective maxrl .*not negative and got -0\.5;.*objective=rs_grpo"):
+    with pytest.raises(UserError, match=r"objective maxrl .*not negative and got -0\.5;.*objective=RSGRPO\(\)"):
         advantages_of(MaxRL(), [1.0, -0.5])
 
 

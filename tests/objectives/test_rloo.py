@@ -43,5 +43,5 @@ def test_a_constant_added_to_all_rewards_changes_nothing():
 
 
 def test_a_group_of_one_is_refused():
-    with pytest.raises(UserError, match=r"objective rloo .*completions_per_prompt=1 .*objective=reinforce"):
+    with pytest.raises(UserError, match=r"objective rloo .*completions_per_prompt=1 .*objective=Reinforce\(\)"):
         advantages_of(RLOO(), [1.0])

@@ -77,7 +77,9 @@ def test_a_constant_added_to_all_rewards_changes_nothing(k):
 
 
 def test_pass_at_k_is_for_binary_rewards():
-    with pytest.raises(UserError, match=r"objective rspo \(metric=pass_at_k\) .*got 0\.5;.*metric=max_at_k"):
+    with pytest.raises(
+        UserError, match=r"objective rspo \(metric=pass_at_k\) .*got 0\.5;.*objective=RSPO\(metric=.max_at_k"
+    ):
         advantages_of(RSPO(k=2, metric="pass_at_k"), [1.0, 0.5, 0.0])
     assert advantages_of(RSPO(k=2), [1.0, 0.5, 0.0]).isfinite().all()
 

@@ -72,7 +72,7 @@ def test_equally_likely_ones_share_their_mean_rank_wherever_they_stand():
 
 def test_negative_rewards_are_refused():
     # The discount would raise them.
-    with pytest.raises(UserError, match=r"objective unlikeliness .*not negative and got -1;.*objective=rs_grpo"):
+    with pytest.raises(UserError, match=r"objective unlikeliness .*not negative and got -1;.*objective=RSGRPO\(\)"):
         advantages(Unlikeliness(), [1.0, -1.0, 0.0, 0.0])
 
 

@@ -34,7 +34,7 @@ def test_what_differs_is_the_variance():
 
 @pytest.mark.parametrize("wrong", [0.5, 2.0, -1.0])
 def test_other_rewards_than_0_and_1_are_refused(wrong):
-    with pytest.raises(UserError, match=rf"objective w_reinforce .*0 and 1 only and got {wrong:g};.*=reinforce"):
+    with pytest.raises(UserError, match=rf"objective w_reinforce .*0 and 1 only and got {wrong:g};.*=Reinforce\(\)"):
         advantages_of(WReinforce(), [1.0, wrong, 0.0])
 
 

@@ -57,7 +57,7 @@ def test_what_costs_a_worker_costs_that_score_and_no_other(reward: IsolatedRewar
     ("text", "says"),
     [
         ("exits", "reward: bad ended its worker process on 3 of its first 3 completions and has scored none; fix"),
-        ("hangs", r"reward: bad hung beyond isolation\.timeout_s=0\.1 on 3 of its first 3 completions"),
+        ("hangs", r"reward: bad hung beyond timeout_s=0\.1 on 3 of its first 3 completions"),
     ],
 )
 def test_a_reward_that_never_gives_a_verdict_is_refused(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:

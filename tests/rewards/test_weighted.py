@@ -67,8 +67,11 @@ def test_it_passes_groups_on_to_rewards_that_work_in_the_background():
     ("settings", "says"),
     [
         ({"rewards": {}}, "rewards={} names no reward; add one"),
-        ({"weights": {"other": 1.0}}, r"weights={'other': 1.0} has 'other', which is no reward; choose of exact"),
-        ({"correct": "other"}, "correct=other is no reward here; choose of exact"),
+        (
+            {"weights": {"other": 1.0}},
+            r"weights={'other': 1.0} has 'other', which is not one of the rewards; choose one of exact",
+        ),
+        ({"correct": "other"}, "correct=other is not one of the rewards; choose one of exact"),
     ],
 )
 def test_names_of_no_reward_are_refused(settings: Mapping, says: str):

@@ -134,7 +134,7 @@ def test_kl_is_clipped_to_the_interval() -> None:
 
 @pytest.mark.parametrize("curve", ["peak", "kl"])
 def test_curves_made_for_beta_are_refused_for_k(curve: Any) -> None:
-    says = rf"schedule\.curve={curve} is defined for beta; use schedule\.curve=linear or power for k"
+    says = rf"^curve={curve} is defined for beta; use curve=linear or power for k"
     with pytest.raises(UserError, match=says):
         Adaptive(curve=curve).check(MaxPO(k=4), completions=16)
     Adaptive(curve=curve).check(RS_GRPO, completions=16)

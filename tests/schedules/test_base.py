@@ -58,7 +58,7 @@ class Both(Objective):
 
 
 class Plain(Objective):
-    """A class of one's own that is no dataclass."""
+    """A class of one's own that is not a dataclass."""
 
     def __init__(self) -> None:
         self.beta = 2.0
@@ -236,7 +236,7 @@ def test_unit_rms_of_a_column_is_that_of_each_row() -> None:
 
 def test_unit_rms_is_refused_where_nothing_has_a_size() -> None:
     nothing = Returns(result=lambda rewards: rewards * 0)
-    with pytest.raises(UserError, match=r"schedule\.rescale=unit_rms divides by .*Returns gives none.*rescale=none"):
+    with pytest.raises(UserError, match=r"^rescale=unit_rms divides by .*Returns gives none.*rescale=none"):
         Constant(rescale="unit_rms").check(nothing, completions=16)
 
 
@@ -259,13 +259,13 @@ def test_advantages_of_zero_stay_zero(schedule: Any, rescale: Any) -> None:
     ids=kind,
 )
 def test_times_beta_is_refused_where_beta_is_zero_at_an_end(schedule: Schedule, beta: float) -> None:
-    with pytest.raises(UserError, match=r"schedule\.rescale=times_beta .*comes to 0.*use schedule\.rescale=unit_rms"):
+    with pytest.raises(UserError, match=r"^rescale=times_beta .*reaches 0.*use rescale=unit_rms"):
         schedule.check(RSGRPO(beta=beta), completions=16)
 
 
 @pytest.mark.parametrize("objective", [MaxPO(), GRPO(), Entropic()], ids=kind)
 def test_times_beta_is_refused_without_a_beta(objective: Objective) -> None:
-    says = r"schedule\.rescale=times_beta needs an objective with a beta; use schedule\.rescale=unit_rms or none"
+    says = r"^rescale=times_beta needs an objective with a beta; use rescale=unit_rms or none"
     with pytest.raises(UserError, match=says):
         Constant(rescale="times_beta").check(objective, completions=16)
     Constant(rescale="unit_rms").check(objective, completions=16)
@@ -277,14 +277,16 @@ def test_times_beta_is_refused_without_a_beta(objective: Objective) -> None:
 @pytest.mark.parametrize("schedule", CHANGING, ids=kind)
 @pytest.mark.parametrize("objective", [GRPO(), Entropic()], ids=kind)
 def test_an_objective_without_a_number_to_drive_is_refused(schedule: Schedule, objective: Objective) -> None:
-    says = rf"schedule: {kind(objective)} has no number `beta` or `k`.*use schedule=constant"
+    says = rf"schedule: {kind(objective)} has no number `beta` or `k`.*use schedule=Constant\(\)"
     with pytest.raises(UserError, match=says):
         schedule.check(objective, completions=16)
 
 
 @pytest.mark.parametrize("schedule", [s for s in CHANGING if not isinstance(s, Switch)], ids=kind)
 def test_a_class_that_is_no_dataclass_is_refused(schedule: Schedule) -> None:
-    says = r"Plain is no dataclass, so its beta cannot be replaced; decorate it with @dataclass.*schedule=constant"
+    says = (
+        r"Plain is not a dataclass, so its beta cannot be replaced; decorate it with @dataclass.*schedule=Constant\(\)"
+    )
     with pytest.raises(UserError, match=says):
         schedule.check(Plain(), completions=16)
 
@@ -340,7 +342,7 @@ def test_a_result_that_turns_wrong_later_is_refused_too(result: Any, says: str) 
     ids=["MaxPO", "Chen", "PKPO", "RSPO", "PKPO s_loo", "Mahdavi unbiased"],
 )
 def test_a_k_that_the_groups_cannot_estimate_is_refused_at_either_end(objective: Any, most: int) -> None:
-    says = rf"(objective\.k|schedule\.\w+)={most + 1}\b.*N = 16.*try \S+={most}\b.*batching\.completions_per_prompt"
+    says = rf"\bk={most + 1}\b.*N = 16.*try k={most}\b.*larger completions_per_prompt"
     for schedule in (Constant(), Linear(start=2.0, decay=4), Switch(), Adaptive(hardest=2.0)):
         schedule.check(objective(k=most), completions=16)
         with pytest.raises(UserError, match=says):
@@ -361,7 +363,7 @@ def test_the_check_uses_the_groups_of_the_run() -> None:
 
 
 def test_a_single_completion_is_refused_where_others_are_needed() -> None:
-    with pytest.raises(UserError, match=r"objective grpo .*batching\.completions_per_prompt=1 .*use at least 2"):
+    with pytest.raises(UserError, match=r"objective grpo .*completions_per_prompt=1 .*use at least 2"):
         Constant().check(GRPO(), completions=1)
 
 
@@ -422,5 +424,5 @@ def test_extremes_that_are_no_numbers_are_refused(ends: Any) -> None:
 
 
 def test_a_switch_knows_the_mean_reward_of_beta_and_k_only() -> None:
-    with pytest.raises(UserError, match=r"schedule=switch .* beta and k and none of tau"):
+    with pytest.raises(UserError, match=r"Switch .* beta and k and none of tau"):
         Switch(field="normalize_eps").extremes("tau", 1.0)

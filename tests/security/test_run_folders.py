@@ -55,7 +55,7 @@ def resume(run: Path, *words: str) -> None:
     ],
 )
 def test_a_class_that_only_the_folder_names_is_refused(tmp_path: Path, words: list[str]) -> None:
-    with pytest.raises(UserError, match=r"its settings name \S+, which is no class of this project") as caught:
+    with pytest.raises(UserError, match=r"its settings name \S+, which is not a class of this project") as caught:
         resume(run_with(tmp_path, *words))
     assert "\n" not in str(caught.value)
 
@@ -106,7 +106,7 @@ def test_what_a_module_of_ours_has_imported_is_not_ours() -> None:
     ],
 )
 def test_words_that_are_no_settings_of_a_run_are_refused(tmp_path: Path, word: str) -> None:
-    with pytest.raises(UserError, match=r"overrides\.yaml: .* take the line out") as caught:
+    with pytest.raises(UserError, match=r"overrides\.yaml: .* remove the line") as caught:
         resume(run_with(tmp_path, word))
     assert "\n" not in str(caught.value)
 
@@ -157,7 +157,7 @@ def test_a_pickle_in_a_checkpoint_is_refused_in_a_sentence_and_not_run(
 def test_a_plain_pickle_is_no_checkpoint(tmp_path: Path) -> None:
     victim, state = tmp_path / "victim", tmp_path / run_folder.STATE
     state.write_bytes(pickle.dumps(Trap(str(victim))))
-    with pytest.raises(UserError, match=r"is no checkpoint \(RuntimeError\); name another one with ckpt="):
+    with pytest.raises(UserError, match=r"is not a checkpoint \(RuntimeError\); name another one with ckpt="):
         check_weights_only(state)
     assert not victim.exists()
 

@@ -186,9 +186,9 @@ def test_small_groups_and_a_yaml_of_ones_own_among_all(own: Path, here: Path) ->
         ),
         pytest.param(("objective=custom",), (r"objective\._target_ is not set",), id="no class named"),
         pytest.param(
-            ('task.settings=["grpo betta=3"]',), (r"task\.settings: betta=3 is no setting of grpo",), id="typo"
+            ('task.settings=["grpo betta=3"]',), (r"task\.settings: betta=3 is not a setting of grpo",), id="typo"
         ),
-        pytest.param(("task.rivals=[grpo2]",), (r"task\.rivals: grpo2 is no objective",), id="unknown rival"),
+        pytest.param(("task.rivals=[grpo2]",), (r"task\.rivals: grpo2 is not an objective",), id="unknown rival"),
         pytest.param(('task.settings=["grpo2 beta=1"]',), (r"task\.settings: grpo2", "grpo"), id="unknown objective"),
         pytest.param(("objective.betta=1",), (r"objective\.betta", r"objective\.beta\b"), id="unknown key"),
         pytest.param(

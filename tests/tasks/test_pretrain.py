@@ -42,5 +42,5 @@ def test_it_makes_a_shipped_base_anew_where_it_is_told_to(capsys: pytest.Capture
 
 
 def test_a_folder_that_is_there_is_left_alone(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"task\.folder=.* is there already; name a folder that is not"):
+    with pytest.raises(UserError, match=r"task\.folder=.* exists already; name another folder"):
         said(capsys, *QUICK, f"task.folder={tmp_path}")

@@ -284,7 +284,7 @@ def test_an_aggregation_that_there_is_not_is_refused_before_a_run() -> None:
     class Mine(EntropyBonus):
         aggregation = "seq_mean"  # pyright: ignore[reportAssignmentType]
 
-    with pytest.raises(FieldError, match=r"loss\.aggregation=seq_mean is unknown; choose one of token_mean"):
+    with pytest.raises(FieldError, match=r"^aggregation=seq_mean is unknown; choose one of token_mean"):
         replace(RECIPE, loss=Mine())
 
 

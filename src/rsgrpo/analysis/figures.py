@@ -1,4 +1,4 @@
-"""What all figures share: their panels, their dress, and how they are saved."""
+"""What all figures share: their panels, their style, and how they are saved."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any

@@ -10,7 +10,7 @@ from rsgrpo.analysis.tables import plain_table, whole_width
 
 
 def print_scores(run: Path, seconds: float, console: Console) -> None:
-    """How many were right, and what was the matter with the others; disagreements with a verdict that was expected."""
+    """How many were right, what was wrong with the others, and disagreements with an expected verdict."""
     records = run_folder.read(run / run_folder.SCORES)
     parts: Counter[str] = Counter()
     for record in records:

@@ -89,7 +89,7 @@ def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
             values = mean_pass_at_k(datasets[dataset], _ks(run))
             table.add_row(f"  {dataset}", *(f"{values[name]:.3f}" for name in names), "", "")
     if not counts:
-        table.caption = "no test on record: there is no test split, or callbacks.evaluation is off"
+        table.caption = "no test on record: there is no test split, or no callback recorded its results"
     return table
 
 

@@ -1,4 +1,4 @@
-"""What all tables share: their dress, and how they are printed."""
+"""What all tables share: their style, and how they are printed."""
 
 from collections.abc import Sequence
 from typing import Any

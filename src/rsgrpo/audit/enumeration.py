@@ -60,7 +60,7 @@ def claimed_gradient(
     """Autograd of the objective's claim by the logits of the policy; None when it claims nothing.
 
     Raises:
-        UserError: for a claim that is no differentiable number.
+        UserError: for a claim that is not a differentiable number.
     """
     claim = getattr(objective, "claim", None)  # a user's class need not inherit
     if claim is None:
@@ -97,8 +97,8 @@ def advantages_of(
     groups with their completions in other orders, and some of them alone.
 
     Raises:
-        UserError, FieldError: when the objective refuses the rewards, returns what is no advantage, or gives a group
-            other advantages in another order or without the other groups.
+        UserError, FieldError: when the objective refuses the rewards, does not return advantages, or gives a
+            group other advantages in another order or without the other groups.
     """
     advantages = _advantages(objective, rewards, logprobs)
     some = torch.linspace(0, len(rewards) - 1, min(len(rewards), ALONE)).round().long()

@@ -138,7 +138,7 @@ def _at(curve: WeightCurve, i: int) -> dict[str, float | None]:
 def _edge(objective: Objective, reward: float, completions: int) -> dict[str, float]:
     """Advantages in a group whose completions all have this reward: their mean, and their mean size.
 
-    Drawn from the policy's two outcomes of that reward, since an objective may tell them apart by their likelihood.
+    Drawn from the policy's two outcomes with that reward, since an objective may tell them apart by their likelihood.
     """
     policy = torch.tensor([p for p, r in zip(POLICY, BINARY, strict=True) if r == reward], dtype=torch.float64)
     counts = multisets(len(policy), completions)

@@ -68,7 +68,8 @@ class Bandit:
         if runs * arms > MOST_NUMBERS:
             raise UserError(
                 f"bandit: {runs:,} runs with {arms:,} arms each are more than memory should be asked for; try "
-                "bandit.stream.seeds=10 bandit.landscape.arms=100"
+                "stream.seeds=10 landscape.arms=100",
+                **{"stream.seeds": "bandit", "landscape.arms": "bandit"},
             )
         if runs * self.updates > MOST_NUMBERS:
             fits = max(1, MOST_NUMBERS // runs) * self.batch
@@ -101,7 +102,7 @@ def play(
         UserError: when the objective refuses the rewards, or has nothing that `values` could set.
     """
     if bandit.gradient == "exact" and schedule.changes_value:
-        raise UserError("bandit.gradient=exact follows one claim throughout; use schedule=constant")
+        raise UserError("gradient=exact follows one claim throughout; use schedule=Constant()", gradient="bandit")
     values, seeds = bandit.values, bandit.stream.seeds
     rows = seeds * (1 if values is None else len(values))
     objective = objective if values is None else with_values(objective, values, seeds, bandit.dtype)
@@ -151,9 +152,11 @@ def with_values(objective: Objective, values: Sequence[float], seeds: int, dtype
     """
     name = scheduled_field(objective)
     if name is None:
-        raise UserError(f"bandit.values: {type(objective).__name__} has no beta and no k; use bandit.values=null")
+        raise UserError(f"{type(objective).__name__} has no beta and no k; use values=None", values="bandit")
     if name == "k" and any(value != int(value) or value < 1 for value in values):
-        raise UserError(f"bandit.values={list(values)}: k takes whole numbers of at least 1; try bandit.values=[2,4,8]")
+        raise UserError(
+            f"values={list(values)}: k takes whole numbers of at least 1; try values=[2,4,8]", values="bandit"
+        )
     kind = torch.int64 if name == "k" else dtype
     return replaced(objective, name, torch.tensor(values, dtype=kind).repeat_interleave(seeds)[:, None])
 
@@ -232,7 +235,7 @@ class _Step:
             with failures_name_their_place("schedule", self.schedule, "observe", like=Schedule.observe):
                 self.schedule.observe(self.prompt_ids, context.accuracies.tolist())
         shares = advantages / self.bandit.batch
-        # In place: nobody needs the policy any more, and the next array would push it out of the cache.
+        # In place: the policy is not needed any more, and the next array would push it out of the cache.
         return policy.mul_(shares.sum(dim=1, keepdim=True)).scatter_add_(1, arms, shares.neg_())
 
     def _claimed(self, policy: Float[Tensor, "P K"]) -> Float[Tensor, "P K"]:
@@ -246,8 +249,9 @@ class _Step:
         known = [claim for claim in claims if claim is not None]
         if len(known) < len(claims):
             raise UserError(
-                f"bandit.gradient=exact: {type(self.objective).__name__} does not say what it maximises; give it a "
-                "method claim(policy, rewards, completions), or use bandit.gradient=sampled"
+                f"gradient=exact: {type(self.objective).__name__} does not say what it maximises; give it a "
+                "method claim(policy, rewards, completions), or use gradient=sampled",
+                gradient="bandit",
             )
         return torch.autograd.grad(torch.stack(known).sum(), logits)[0]
 

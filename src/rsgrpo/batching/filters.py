@@ -13,7 +13,7 @@ from rsgrpo.types import Outcome
 
 @runtime_checkable
 class GroupFilter(Protocol):
-    """Says of each group why it is dropped, or None to keep it. Kept and dropped together are all of them.
+    """Gives for each group the reason why it is dropped, or None to keep it. Kept and dropped together are all of them.
 
     It sees the groups of all ranks, and every rank asks it: the same outcomes have to give the same answer.
     """
@@ -22,10 +22,10 @@ class GroupFilter(Protocol):
 
 
 def reasons(group_filter: GroupFilter, outcomes: Sequence[Outcome]) -> list[str | None]:
-    """What a filter says of each group.
+    """The verdict of a filter on each group.
 
     Raises:
-        UserError: naming its class and what it raised, or that it said something else.
+        UserError: naming its class and what it raised, or that it returned something else.
     """
     with failures_name_their_place("filter", group_filter, "__call__", like=GroupFilter.__call__):
         said: object = group_filter(outcomes)

@@ -39,7 +39,7 @@ def find_checkpoint(
     and a folder `RUN/checkpoints/iteration_NNNNNN` for itself.
 
     Args:
-        ckpt: the word.
+        ckpt: what the user wrote.
         say: is told of every damaged checkpoint that is passed over.
         contents: see `damage`.
         key: what the user gave it by.
@@ -55,7 +55,8 @@ def find_checkpoint(
         if marked is None:
             raise UserError(
                 f"{named}: no checkpoint was recorded as the best one in {run / CHECKPOINTS}; {_those_of(run, key)}, "
-                "or have the metric watched that tells: callbacks.checkpoint.best=..."
+                "or name the metric to go by when you train: best=... of Checkpoint",
+                best="checkpoint",
             )
         path = checkpoint(run, marked["iteration"])
         if path.with_name(path.name + REPLACED) in checkpoints(run):
@@ -74,7 +75,8 @@ def find_checkpoint(
     if whole is None:
         raise UserError(
             f"{named}: no checkpoint in {path / CHECKPOINTS}; name a run that saved one "
-            "(callbacks.checkpoint.every), or start again"
+            "(every=... of Checkpoint), or start again",
+            every="checkpoint",
         )
     for message in passed_over:
         say(f"{message}; going on from {whole.name}, which is whole")

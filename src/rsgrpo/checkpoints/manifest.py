@@ -1,4 +1,4 @@
-"""A checkpoint and its manifest: finished with it, compared with it, removed as a whole."""
+"""The manifest of a checkpoint, which finishes it and which it is compared with; checkpoints are removed whole."""
 
 import hashlib
 import json

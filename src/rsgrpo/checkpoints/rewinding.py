@@ -30,7 +30,7 @@ from rsgrpo.run_folder.reading import best, read, read_lines
 
 
 def evaluated(run: Path, split: str, iteration: int) -> bool:
-    """Whether the evaluation of a split at an iteration was logged, which is the last that is done of it."""
+    """Whether the evaluation of a split at an iteration was logged, which is its last step."""
     records = (record for record in read(run / METRICS) if record["iteration"] == iteration)
     return any(key.startswith(f"eval/{split}/") for record in records for key in record)
 
@@ -61,7 +61,7 @@ def rewind(run: Path, iteration: int) -> None:
 
 
 def _kept(run: Path, name: str, iteration: int) -> bytes:
-    """The lines of a file that a run keeps which goes on after `iteration`."""
+    """The lines of a file that a run keeps when it goes on after `iteration`."""
     ends = {VALIDATION: "validation", TEST: "test"}
     cut_short = name in ends and not evaluated(run, ends[name], iteration)
     last = iteration - 1 if cut_short else iteration
@@ -107,8 +107,8 @@ def clear(run: Path) -> None:
     Only what a run writes is removed, only where there is a `run.json`, and only if nothing else is there.
 
     Raises:
-        UserError: when the run has a checkpoint, damaged or not, or was finished: that is not thrown away; and when
-            there is something that no run writes. Nothing was removed then.
+        UserError: when the run has a checkpoint, damaged or not, or was finished: results are not thrown away; and when
+            there is something that no run writes. In these cases nothing was removed.
     """
     if not (run / RUN).is_file():
         return
@@ -124,7 +124,7 @@ def clear(run: Path) -> None:
 
 
 def _check_nothing_else(run: Path) -> None:
-    """Refuse a folder that holds what no run writes, and links, which stand for something elsewhere.
+    """Refuse a folder that holds anything no run writes, or links, which lead elsewhere.
 
     Raises:
         UserError: naming it.
@@ -135,4 +135,6 @@ def _check_nothing_else(run: Path) -> None:
         if path.is_symlink():
             raise UserError(f"{path} is a link, so the run does not begin anew in its folder; remove the link first")
         if name not in own and not name.endswith(UNFINISHED):
-            raise UserError(f"{path} is nothing that a run writes, so it does not begin anew there; move it away")
+            raise UserError(
+                f"{path} is not something that a run writes, so the run does not begin anew there; move it away"
+            )

@@ -19,7 +19,7 @@ from rsgrpo.errors import UserError
 T = TypeVar("T")
 
 REFUSED = (OSError, RuntimeError, CheckpointException)
-"""What a full disk raises: Python, torch's zip writer, and its writer of shards, which is no `Exception`."""
+"""What a full disk raises: Python, torch's zip writer, and its writer of shards, whose error is not an `Exception`."""
 
 
 @runtime_checkable
@@ -51,7 +51,7 @@ def save(
 ) -> Path:
     """Write the checkpoint of `iteration` and keep the newest `keep` and the best one. Every rank has to call it.
 
-    `counted` is what `loops` said at the end of the iteration, for a checkpoint that is written later.
+    `counted` is what `loops` returned at the end of the iteration, for a checkpoint that is written later.
 
     It is written under a temporary name, each rank hashes its share of the files, and when the disk has confirmed
     them and their manifest the folder gets its name. A checkpoint of the same iteration is replaced.

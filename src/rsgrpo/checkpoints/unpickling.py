@@ -1,4 +1,4 @@
-"""Checkpoints are pickles, and a pickle may call anything: nothing but weights and plain values is taken out of one."""
+"""Checkpoints are pickles, and a pickle may call anything: only weights and plain values are read from one."""
 
 import os
 import pickle
@@ -28,7 +28,7 @@ PLAIN = {
 
 
 class _Index(pickle.Unpickler):
-    """Refuses what no index is made of, before it is called."""
+    """Refuses everything that an index is not made of, before it is called."""
 
     def find_class(self, module_name: str, global_name: str, /) -> Any:
         plain = (module_name, global_name) in PLAIN
@@ -59,7 +59,9 @@ def check_weights_only(state: Path) -> None:
                 "read; take the checkpoint from whoever you trust"
             ) from None
         except Exception as error:
-            raise UserError(f"{file} is no checkpoint ({type(error).__name__}); name another one with ckpt=") from None
+            raise UserError(
+                f"{file} is not a checkpoint ({type(error).__name__}); name another one with ckpt="
+            ) from None
 
 
 def _plain_values(index: Path) -> Iterator[BytesIO]:

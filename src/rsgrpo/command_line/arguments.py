@@ -31,12 +31,12 @@ MOST_JOBS = 1000
 
 @dataclass(frozen=True, kw_only=True)
 class CommandLine:
-    """What was typed, put into order."""
+    """What was typed, in order."""
 
     flags: tuple[str, ...]
     """In their long forms, a value joined by `=`."""
     overrides: tuple[Override, ...]
-    """As Hydra reads them; of a key that is set twice the last one counts."""
+    """As Hydra reads them; where a key is set twice, the last value counts."""
     conf: Path
     """The folder of the configuration, which `--config-path` may name."""
     own: Path | None
@@ -115,7 +115,7 @@ def _unreadable(word: str) -> str:
     quoted = f'{key.strip()}="{escaped}"'
     if not _is_readable(quoted) or shown(quoted) != quoted:
         return f"{head}; write key=value without spaces, special characters in quotes"
-    return f"{head}; quote what is no plain word: {shlex.quote(quoted)}"
+    return f"{head}; quote what is not a plain word: {shlex.quote(quoted)}"
 
 
 def _is_readable(word: str) -> bool:
@@ -127,7 +127,7 @@ def _is_readable(word: str) -> bool:
 
 
 def _last_of_each(overrides: Sequence[Override]) -> Iterable[Override]:
-    """Of a key or group that is set twice, the last one: Hydra does so for keys, and refuses groups."""
+    """Where a key or group is set twice, only the last one: Hydra does so for keys, and refuses groups."""
     last = {_place(override): i for i, override in enumerate(overrides)}
     return (o for i, o in enumerate(overrides) if o.type != OverrideType.CHANGE or last[_place(o)] == i)
 
@@ -137,7 +137,7 @@ def _place(override: Override) -> tuple[Any, ...]:
 
 
 def _check_group(override: Override, line: CommandLine) -> None:
-    """Refuse what is no choice of a group.
+    """Refuse a choice that a group does not have.
 
     Raises:
         UserError: naming the choices.
@@ -176,7 +176,7 @@ def _check_section(override: Override, line: CommandLine) -> None:
     value = None if override.is_sweep_override() else override.value()
     if not isinstance(value, dict):
         raise UserError(
-            f"{shown(override.input_line)}: {key} is no group with choices, it has keys of its own; "
+            f"{shown(override.input_line)}: {key} is not a group with choices, it has keys of its own; "
             f"{SECTIONS.get(key, 'set those')}"
         )
 

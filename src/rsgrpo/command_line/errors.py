@@ -9,14 +9,15 @@ from omegaconf.errors import InterpolationResolutionError, OmegaConfBaseExceptio
 
 from rsgrpo.command_line.arguments import CommandLine, groups_chosen
 from rsgrpo.command_line.keys import choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.errors import UserError
 
 
 def explain(error: Exception, line: CommandLine) -> str:
     """What to tell the user about an exception from composing or reading the configuration of this command line."""
-    text = str(error)
     if isinstance(error, UserError):
-        return text
+        return in_keys(error)
+    text = str(error)
     if not isinstance(error, HydraException) and isinstance(error, OSError):
         if error.filename is None:
             return f"the output cannot be written ({error.strerror}); free some space, or send it elsewhere"
@@ -46,7 +47,7 @@ def _of_choice(text: str, line: CommandLine) -> str | None:
 
 
 def _split(choice: str, line: CommandLine) -> tuple[str, str]:
-    """`model/a/b` -> (`model`, `a/b`) where `model/a` is no group."""
+    """`model/a/b` -> (`model`, `a/b`) where `model/a` is not a group."""
     owners = [group for group in groups_of(*line.folders) if choice.startswith(f"{group}/")]
     group = max(owners, key=len) if owners else choice.rpartition("/")[0]
     return group, choice[len(group) + 1 :]
@@ -61,7 +62,7 @@ def _of_key(text: str, line: CommandLine) -> str | None:
         )
     there = re.search(r"Could not append to config\. An item is already at '([^']+)'", text)
     if there:
-        return f"{there[1]}: there is such a key already; set it without the +: {there[1]}=..."
+        return f"{there[1]}: this key exists already; set it without the +: {there[1]}=..."
     other = re.search(r"The value of '([^']+)' is .* and not", text)
     if other:
         return f"~{other[1]}: it has another value; leave the value out: ~{other[1]}"
@@ -113,7 +114,7 @@ def _of_value(error: Exception, overrides: Sequence[Override]) -> str | None:
 
 
 def _as_it_is(text: str) -> str:
-    """What nobody foresaw, with the key if it has one."""
+    """An error that nobody foresaw, with its key if it has one."""
     key = re.search(r"full_key: (\S+)", text)
     return f"{key[1]}: {_first_sentence(text)}" if key else _first_sentence(text)
 

@@ -59,7 +59,7 @@ def long_forms(given: argparse.Namespace) -> tuple[str, ...]:
 
 
 def configuration(given: argparse.Namespace, conf: Path) -> Path:
-    """The folder of the configuration; refuses a file that is no whole configuration, which Hydra would run as one."""
+    """The folder of the configuration; refuses an incomplete one, which Hydra would run."""
     if given.config_path is None and given.config_name is None:
         return conf
     flag = "--config-path" if given.config_name is None else "--config-name"
@@ -76,7 +76,7 @@ def configuration(given: argparse.Namespace, conf: Path) -> Path:
     except (OSError, UnicodeDecodeError, yaml.YAMLError):
         content = None
     if not isinstance(content, dict) or not {"defaults", "hydra"} <= content.keys():
-        raise UserError(f"{what}: {file} is no whole configuration (no defaults, or no hydra section); {cure}")
+        raise UserError(f"{what}: {file} is not a whole configuration (no defaults, or no hydra section); {cure}")
     if given.config_path is not None:
         given.config_path = str(folder)
     return folder

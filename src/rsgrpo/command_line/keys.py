@@ -63,14 +63,14 @@ ALSO = {
     "batching.epochs": " (passes over the rollouts of an iteration), or iterations (of the run)",
     "trainer.devices": ", with trainer=fsdp2",
 }
-"""What is said of a key that another trainer's word may stand for."""
+"""What is added about a key that another trainer's word may stand for."""
 
 SECTIONS = {
     "optimizer": "it is AdamW: set optimizer.lr=1e-5 for example, or name a class of yours by optimizer._target_=...",
     "batching": "set batching.prompts_per_iteration=64 or batching.completions_per_prompt=16, for example",
     "sampling": "set sampling.temperature=0.6 or sampling.max_new_tokens=1024, for example",
 }
-"""The sections that are no groups, with keys that someone may have meant who gives them a value."""
+"""The sections that are not groups, with keys that whoever gives them a value may have meant."""
 
 ISOLATION = re.compile(r"reward\.(.+\.)?(isolated|isolation(\..+)?)")
 
@@ -78,7 +78,7 @@ OWN_CALLBACK = re.compile(r"callbacks\.(\w+)(\._target_)?")
 """A key of `callbacks` that may name a metric or a callback of one's own."""
 
 NO_PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
-"""What other trainers call the weight of a KL penalty against the base policy, which there is none of here."""
+"""What other trainers call the weight of a KL penalty against the base policy; there is none here."""
 
 
 def shown(word: object) -> str:
@@ -106,14 +106,14 @@ def choices(group: str, *folders: Path) -> list[str]:
 
 
 def unknown_choice(group: str, name: str, known: str) -> str:
-    """A choice that a group does not have, with those that it has."""
+    """A message about a choice that a group does not have, with those that it has."""
     near = difflib.get_close_matches(name, known.split(", "), n=1)
     meant = f", did you mean {near[0]}?" if near else ""
     return f"{group}={shown(name)}: no such choice{meant}; {group} is one of {known}"
 
 
 def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str | None = None) -> str | None:
-    """What to say of a key that the configuration of these `groups` has not; None when it has it.
+    """What to say about a key that the configuration of these `groups` lacks; None when it has the key.
 
     `value` is what it was to be set to, when it was.
     """
@@ -129,7 +129,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
             "have workers already; leave it out"
         )
     if key in written_keys(conf):
-        return f"{key}: {_whose(key, conf)}, the chosen one has not; leave it out"
+        return f"{key}: {_whose(key, conf)}, but not the chosen one; leave it out"
     siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
     # A word without its section may be a key of any section, but not of one within: those are rarely meant.
     elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}
@@ -155,7 +155,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
 
 
 def _whose(key: str, conf: Path) -> str:
-    """Which choices have a key that the chosen one has not."""
+    """Which choices have a key that the chosen one lacks."""
     group = key.split(".")[0]
     texts = {name: (conf / group / f"{name}.yaml").read_text(encoding="utf-8") for name in choices(group, conf)}
     having = [f"{group}={name}" for name, text in texts.items() if key in dotted(yaml.safe_load(text), group)]

@@ -27,7 +27,7 @@ _FOLDER = "hydra.run.dir"
 
 
 class NothingToDo(Exception):
-    """`ckpt=auto` has found that the run is finished, which is no mistake."""
+    """`ckpt=auto` has found that the run is finished, which is not a mistake."""
 
 
 def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
@@ -56,7 +56,7 @@ def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
 
 def _resumed(arguments: Sequence[str], ckpt: str) -> list[str]:
     given = {_key(argument) for argument in arguments if "=" in argument or argument.startswith("~")}
-    # Sizes only, and nothing said: the task itself reads every byte.
+    # Sizes only, and silently: the task itself reads every byte.
     run, _ = checkpoints.find_checkpoint(ckpt, say=lambda _: None, contents=False)
     saved = run_folder.read_overrides(run)
     kept = [s for s in saved if _key(s) not in given and _key(s).split(".")[0] not in given]
@@ -163,7 +163,7 @@ def _unfinished_run(words: Sequence[str], given: Mapping[str, str]) -> tuple[Pat
 
 
 def _is_of(run: Path, words: Sequence[str]) -> bool:
-    """Whether a run was started with these words, those aside that a resumed run may change."""
+    """Whether a run was started with these words, apart from those that a resumed run may change."""
     if not (run / run_folder.OVERRIDES).exists():  # killed before it had them
         return False
     saved = run_folder.read_overrides(run)

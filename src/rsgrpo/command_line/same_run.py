@@ -18,7 +18,7 @@ from rsgrpo.errors import UserError
 
 ENGINE = "rollout"
 """An engine that failed may be changed by a resumed run. `ckpt=auto` takes another engine for another run: the two draw
-different completions, and are there to be compared."""
+different completions, and they are meant to be compared."""
 
 MAY_CHANGE = (
     *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
@@ -118,7 +118,7 @@ def _as_typed(value: Any) -> str:
 
 
 def check_same_data(run: Path, now: Mapping[str, Any]) -> None:
-    """Refuse to continue a run on problems that are not those it began with: a file or a dataset has changed.
+    """Refuse to continue a run on other problems than it began with: a file or a dataset has changed.
 
     Raises:
         UserError: naming the split, or `run.json` when it cannot tell.

@@ -11,6 +11,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.errors import UserError
 
 BUG = 1
@@ -29,7 +30,7 @@ class FolderOfSweep(Callback):
 
 
 class JobFailed(Exception):
-    """A job of a sweep that has said already why it failed."""
+    """A job of a sweep that has already reported why it failed."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -50,7 +51,7 @@ class Sweep:
             JobFailed: in another process than that of the sweep, which has to be told.
         """
         if isinstance(error, UserError):
-            print(f"error: {error}", file=sys.stderr)
+            print(f"error: {in_keys(error)}", file=sys.stderr)
         else:
             traceback.print_exception(error)
             self.has_bug = True

@@ -27,10 +27,10 @@ METRICS = "rsgrpo.metrics."
 
 
 def check_words(words: Sequence[str], file: Path) -> None:
-    """Refuse words of a run folder that are no settings of the run, before Hydra reads them.
+    """Refuse words of a run folder that are not settings of the run, before Hydra reads them.
 
     Raises:
-        UserError: for an option of the command line, a setting of Hydra itself, or what is no setting at all.
+        UserError: for an option of the command line, a setting of Hydra itself, or anything that is not a setting.
     """
     for word in words:
         try:
@@ -38,15 +38,15 @@ def check_words(words: Sequence[str], file: Path) -> None:
         except HydraException:
             read = None
         if read is None or read.is_sweep_override():
-            raise UserError(f"{file}: {word!r} is no setting of a run; take the line out")
+            raise UserError(f"{file}: {word!r} is not a setting of a run; remove the line")
         if read.key_or_group.partition(".")[0].partition("/")[0] == "hydra":
             raise UserError(
-                f"{file}: {word!r} is a setting of Hydra itself, which no run leaves there; take the line out"
+                f"{file}: {word!r} is a setting of Hydra itself, which no run leaves there; remove the line"
             )
 
 
 def check_targets(cfg: DictConfig, given: Sequence[str], conf: Path) -> None:
-    """Refuse a class from outside that a resumed configuration names, and today's command line does not.
+    """Refuse a class from outside that a resumed configuration names and today's command line does not.
 
     Args:
         cfg: the configuration.
@@ -65,13 +65,13 @@ def check_targets(cfg: DictConfig, given: Sequence[str], conf: Path) -> None:
     if outside:
         words = " ".join(outside)
         raise UserError(
-            f"ckpt={cfg.ckpt}: its settings name {words}, which is no class of this project, and to resume a folder is "
-            f"to run what its settings name; if you trust it, name it again: ckpt={cfg.ckpt} {words}"
+            f"ckpt={cfg.ckpt}: its settings name {words}, which is not a class of this project, and to resume a "
+            f"folder is to run what its settings name; if you trust it, name it again: ckpt={cfg.ckpt} {words}"
         )
 
 
 def words_to_repeat(words: Sequence[str]) -> list[str]:
-    """Of the words of a run, those that a command line has to repeat which resumes it."""
+    """The words of a run that a command line has to repeat in order to resume it."""
     return [word for word in words if any(not is_ours(target) for target in _named_now([word]))]
 
 

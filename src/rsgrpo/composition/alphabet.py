@@ -8,17 +8,18 @@ from omegaconf import DictConfig
 from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.composition.build import build
+from rsgrpo.composition.members import settings_of
 from rsgrpo.data.source import DataSource, Split, problems_of
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.pretraining.corpus import Corpus
 from rsgrpo.types import Prompt
 
 DRAWN = 100
-"""So many demonstrations show the characters of all."""
+"""How many demonstrations are drawn to find the characters of all."""
 
 
 def check_alphabet(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> None:
-    """Refuse problems that the base model of `model.pretrain` could only ever fail: no reward would teach it to read.
+    """Refuse problems that the base model of `model.pretrain` can never solve: no reward teaches it to read.
 
     Raises:
         UserError: naming the first such problem.
@@ -45,11 +46,11 @@ def spelled_out(tokenizer: PreTrainedTokenizerBase, prompts: Sequence[Prompt]) -
 
 
 _WORD = re.compile(r"(?<![\\\w])[^\W\d_]{4,}")
-"""A word of letters, and no command of LaTeX."""
+"""A word of letters that is not a command of LaTeX."""
 
 
 def alphabet(corpus: Corpus) -> set[str]:
-    """The characters of a corpus but white space."""
+    """The characters of a corpus, except white space."""
     problems, rng = corpus.problems(), random.Random(0)
     texts = [problem.text for problem in problems] + [corpus.draw(problem, rng) for problem in problems[:DRAWN]]
     return set("".join("".join(texts).split()))
@@ -59,4 +60,6 @@ def _texts(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> Iter
     """(where it stands, text) of what the policy will be asked; first what needs no reading."""
     yield "data.suffix", str(cfg.data.get("suffix") or "")
     for split in splits:
-        yield from ((problem.origin or problem.id, problem.text) for problem in problems_of(source, split))
+        with fields_belong_to("data", *settings_of(source)):
+            problems = problems_of(source, split)
+        yield from ((problem.origin or problem.id, problem.text) for problem in problems)

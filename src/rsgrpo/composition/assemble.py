@@ -42,7 +42,7 @@ class Assembled(NamedTuple):
 
 
 def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split, ...]) -> Assembled:
-    """Build everything, quickest first: a mistake is told before weights and data are read.
+    """Build everything, quickest first: a mistake is reported before weights and data are read.
 
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
@@ -93,7 +93,7 @@ def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any], *, base: str 
 
 
 def _quiet_lightning() -> None:
-    """Silence what Lightning says about choices that are made on purpose here."""
+    """Silence Lightning's warnings about choices that are deliberate here."""
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for message in (

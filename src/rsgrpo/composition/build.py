@@ -52,7 +52,7 @@ def build(cfg: DictConfig, key: str) -> Any:
     try:
         return instantiate(node, _convert_="all")
     except InstantiationException as error:
-        raise UserError(_explain(error, cfg._get_full_key(key))) from error
+        raise _explained(error, cfg._get_full_key(key)) from error
 
 
 def build_callable(cfg: DictConfig, key: str, *, arguments: int) -> Any:
@@ -109,7 +109,7 @@ def check_partial(factory: Any, key: str) -> None:
 
 
 def _check_targets(node: DictConfig) -> None:
-    """Hold the settings of every class below a node to its signature, where it is no dataclass that checks itself.
+    """Hold the settings of every class below a node to its signature, where it is not a dataclass that checks itself.
 
     Raises:
         UserError: naming the key of the first that is not of its type, or the name of a class that is none.
@@ -133,7 +133,7 @@ def _check_targets(node: DictConfig) -> None:
     try:
         check_arguments(cls, given)
     except FieldError as error:
-        raise UserError(keyed(error, node._get_full_key(""))) from error
+        raise UserError(keyed(error, node._get_full_key("")), **error.fields) from error
 
 
 def located(target: str | None) -> Any:
@@ -145,16 +145,19 @@ def located(target: str | None) -> Any:
         return None
 
 
-def _explain(error: InstantiationException, key: str) -> str:
+def _explained(error: InstantiationException, key: str) -> UserError:
     """One sentence out of Hydra's exception: the full key, what is wrong, the cure."""
     found = re.search(r"full_key: (\S+)", str(error))
     full_key, cause = found[1] if found else key, error.__cause__
+    if isinstance(cause, FieldError):
+        return UserError(keyed(cause, full_key), **cause.fields)
+    return cause if isinstance(cause, UserError) else UserError(_in_words(error, full_key))
+
+
+def _in_words(error: InstantiationException, full_key: str) -> str:
+    cause = error.__cause__
     if cause is None and "Error locating target" not in str(error):
         return f"{full_key}: {shown(str(error).splitlines()[0])}; name a class of your own or of rsgrpo"
-    if isinstance(cause, FieldError):
-        return keyed(cause, full_key)
-    if isinstance(cause, UserError):
-        return str(cause)
     if isinstance(cause, TypeError) and (said := _refused_argument(str(cause), full_key)):
         return said
     if "Error locating target" in str(error):

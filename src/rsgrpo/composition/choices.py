@@ -9,6 +9,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.composition.build import build
 from rsgrpo.errors import FieldError, UserError, keyed
 from rsgrpo.objectives.base import Objective
@@ -39,16 +40,16 @@ def every_objective(settings: Iterable[str]) -> dict[str, Objective]:
     choices = objective_names()
     unknown = sorted({first for first, *_ in words} - set(choices))
     if unknown:
-        raise UserError(f"task.settings: {unknown[0]} is no objective; choose from {', '.join(choices)}")
+        raise UserError(f"task.settings: {unknown[0]} is not an objective; choose from {', '.join(choices)}")
     objectives = {}
     for choice in choices:
         for chosen in ([choice], *(setting for setting in words if setting[0] == choice)):
             try:
                 objectives[" ".join(chosen)] = composed_objective(*chosen)
             except HydraException as error:
-                raise UserError(f"task.settings: {' '.join(chosen[1:])} is no setting of {choice}") from error
+                raise UserError(f"task.settings: {' '.join(chosen[1:])} is not a setting of {choice}") from error
             except UserError as error:
-                raise UserError(f"task.settings: {error}") from error
+                raise UserError(f"task.settings: {in_keys(error)}") from error
     return objectives
 
 
@@ -65,5 +66,5 @@ def composed_objective(choice: str, *settings: str) -> Objective:
 
 def refusal(error: UserError | FieldError, group_size: str) -> str:
     """What an objective refused, in the keys of a task whose groups have another size than those of training."""
-    said = keyed(error, "objective") if isinstance(error, FieldError) else str(error)
-    return said.replace("batching.completions_per_prompt", group_size)
+    said = UserError(keyed(error, "objective"), **error.fields) if isinstance(error, FieldError) else error
+    return in_keys(said).replace("batching.completions_per_prompt", group_size)

@@ -30,7 +30,7 @@ HUB_DEADLINE_S = 1.5
 
 
 def check_machine(cfg: DictConfig) -> None:
-    """Refuse a run that could not start: settings of model and trainer that are none, and what is missing here.
+    """Refuse a run that could not start: wrong settings of model and trainer, and whatever this machine lacks.
 
     Raises:
         UserError: naming everything that is missing, and the cure.
@@ -76,7 +76,7 @@ def claim_run_folder(run: Path) -> None:
 
 @contextmanager
 def disk_refusals_are_told(run: Path) -> Iterator[None]:
-    """Whoever writes below `run`, and however deep the library: a disk that takes no more is said in a sentence.
+    """Turn the refusal of a full or broken disk into one sentence, whatever library writes below `run`.
 
     Raises:
         UserError: with the file, if the system named it, and the cure.
@@ -113,7 +113,8 @@ def _missing_engine(cfg: DictConfig) -> str | None:
         return None
     from rsgrpo.rollouts.vllm.process import missing
 
-    return missing()
+    problem = missing()
+    return None if problem is None else f"rollout=vllm: {problem}"
 
 
 def _missing_logger(cfg: DictConfig) -> str | None:

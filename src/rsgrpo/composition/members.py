@@ -1,5 +1,6 @@
 """What a run asks of the object that a group configures, which may be of a class of the user's own."""
 
+import inspect
 from dataclasses import fields
 from typing import Any
 
@@ -36,7 +37,7 @@ MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
 
 
 def check_members(cfg: DictConfig, group: str, made: Any) -> None:
-    """Refuse an object of another kind than its group is made of, before the run asks it for what it does not have.
+    """Refuse an object of another kind than its group is made of, before the run needs a member that it lacks.
 
     Raises:
         UserError: naming the class and what it lacks.
@@ -51,6 +52,11 @@ def _refuse_lack(cfg: DictConfig, group: str, lacking: list[str]) -> None:
             f"{group}._target_={cfg[group]._target_} has no {lacking[0]}; give it all of "
             f"{kind.__module__}.{kind.__qualname__}: {', '.join(members)}"
         )
+
+
+def settings_of(made: object) -> list[str]:
+    """The names of the arguments that the class of an object takes."""
+    return list(inspect.signature(type(made)).parameters)
 
 
 def check_methods(cfg: DictConfig, group: str, factory: Any) -> None:

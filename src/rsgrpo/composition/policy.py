@@ -56,7 +56,7 @@ def digest_of_base(cfg: DictConfig) -> str | None:
 
 
 def remarks(policy: Policy) -> list[str]:
-    """What is unusual about a policy, and no mistake for certain."""
+    """What is unusual about a policy, but not certainly a mistake."""
     found, known = [], len(policy.tokenizer)
     if not any(token < policy.vocabulary for token in policy.stop_token_ids):
         found.append(
@@ -119,14 +119,14 @@ def base_recipe(cfg: DictConfig) -> Pretraining:
     """What `model.pretrain` and `demonstrations` describe.
 
     Raises:
-        UserError: when neither a path nor a recipe is set, or the demonstrations are none.
+        UserError: when neither a path nor a recipe is set, or the demonstrations are not a corpus.
     """
     if cfg.model.pretrain is None:
         raise UserError("model.path is not set; give a Hugging Face folder or hub id with model.path=...")
     if not isinstance(build(cfg, "demonstrations"), Corpus):  # built here first: a refusal then names their own key
         raise UserError(
-            f"demonstrations._target_={cfg.demonstrations._target_} is no corpus: it needs max_tokens, problems() and "
-            "draw(problem, rng), see rsgrpo.pretraining.corpus.Corpus"
+            f"demonstrations._target_={cfg.demonstrations._target_} is not a corpus: it needs max_tokens, problems() "
+            "and draw(problem, rng), see rsgrpo.pretraining.corpus.Corpus"
         )
     return build(cfg.model, "pretrain")
 

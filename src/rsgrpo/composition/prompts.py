@@ -5,11 +5,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from rsgrpo.composition.alphabet import spelled_out
+from rsgrpo.composition.members import settings_of
 from rsgrpo.data.cleaning import for_example, in_words
 from rsgrpo.data.dataset import UNWRAPPED
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, problems_of, removed_of, tokenize
 from rsgrpo.distributed.terminal import say
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import ReadsGolds, Reward
 from rsgrpo.training.datamodule import PromptData
@@ -50,23 +51,28 @@ def describe(source: DataSource, data: PromptData) -> dict[str, Any]:
     described: dict[str, Any] = {
         name: {"problems": len(prompts), "blake2b": digest(prompts)} for name, prompts in splits.items()
     }
-    return described | ({"sources": dict(source.sources())} if isinstance(source, NamedSources) else {})
+    if isinstance(source, NamedSources):
+        with fields_belong_to("data", *settings_of(source)):
+            described["sources"] = dict(source.sources())
+    return described
 
 
 def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, chat_template: bool) -> list[Prompt]:
     """One split; says what was left out of it."""
-    prompts, too_long = tokenize(
-        problems_of(source, split),
-        policy.tokenizer,
-        max_prompt_tokens=source.max_prompt_tokens,
-        max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
-        context=policy.context,
-        vocabulary=policy.vocabulary,
-        chat_template=chat_template,
-    )
+    drawn_for = "sampling" if split == "train" else "evaluation.sampling"
+    with fields_belong_to("data", *settings_of(source)), fields_belong_to(drawn_for, "max_new_tokens"):
+        prompts, too_long = tokenize(
+            problems_of(source, split),
+            policy.tokenizer,
+            max_prompt_tokens=source.max_prompt_tokens,
+            max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
+            context=policy.context,
+            vocabulary=policy.vocabulary,
+            chat_template=chat_template,
+        )
     comparable, unreadable = readable(prompts, recipe.reward)
     trains = split == "train"
-    prompts = comparable if trains else prompts  # the others stay comparable with what others measure
+    prompts = comparable if trains else prompts  # the other splits stay comparable with published numbers
     longer = f"longer than data.max_prompt_tokens={source.max_prompt_tokens}"
     removed = in_words({**removed_of(source, split), **(unreadable if trains else {}), longer: too_long})
     unwrapped = sum(UNWRAPPED in prompt.problem.facts for prompt in prompts)
@@ -87,7 +93,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
 
 
 def readable(prompts: Sequence[Prompt], reward: Reward) -> tuple[list[Prompt], dict[str, int]]:
-    """The prompts whose gold answer the reward can compare with, and how many are not for which reason."""
+    """The prompts whose gold answer the reward can compare with, and how many have another, by reason."""
     if not isinstance(reward, ReadsGolds) or not prompts:
         return list(prompts), {}
     say(f"reading {len(prompts):,} gold answers")

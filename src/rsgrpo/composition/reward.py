@@ -27,15 +27,16 @@ def build_reward(cfg: DictConfig) -> Reward:
         check_members(cfg, "reward", reward)
     except UserError as error:
         words = str(error)
-        for key in isolated:  # the user knows nothing of the class around his own
+        for key in isolated:  # the user does not know of the class around their own
             settings = re.compile(rf"\b{re.escape(key)}\.(?:reward([.:])|(timeout_s|memory_gib|workers)\b)")
             words = settings.sub(lambda m, key=key: key + (m[1] or f".isolation.{m[2]}"), words)
-        raise UserError(words) from error
+        words = re.sub(r"\b(reward(?:\.\w+)*)\.rewards\.NAME=\.\.\.", r"+reward@\1.rewards.NAME=CHOICE", words)
+        raise UserError(words, **error.fields) from error
     return reward
 
 
 def _prepare(parent: DictConfig, name: str) -> list[str]:
-    """Keep functions, which Hydra would call, and put what asks for it by `isolated: true` into worker processes.
+    """Keep functions, which Hydra would call, and put rewards with `isolated: true` into worker processes.
 
     Returns:
         The keys of the isolated rewards, outer ones last.
@@ -65,7 +66,7 @@ def _prepare(parent: DictConfig, name: str) -> list[str]:
 
 
 ISOLATION = {spec.name: spec.default for spec in fields(IsolatedReward) if spec.init and spec.name != "reward"}
-"""The settings of isolation, as they are when nothing is said."""
+"""The settings of isolation, with their defaults."""
 
 
 def _check_isolation(isolation: Any, key: str) -> None:

@@ -21,7 +21,7 @@ MOST_THREADS = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """The keys that stand in no section.
+    """The keys outside of all sections.
 
     Raises:
         FieldError: for a value that is not of its type.
@@ -220,7 +220,7 @@ class CompareSettings:
 
 
 def run_settings(cfg: DictConfig) -> RunSettings:
-    """The keys that stand in no section, checked.
+    """The keys outside of all sections, checked.
 
     Raises:
         UserError: naming the key that is wrong and the cure.
@@ -247,5 +247,5 @@ def trainer_settings(cfg: DictConfig) -> TrainerSettings:
     unknown = [name for name in cfg.trainer if name not in {*TrainerSettings.__dataclass_fields__, "strategy"}]
     if unknown:
         meant = f"did you mean {FOREIGN[unknown[0]]}?" if unknown[0] in FOREIGN else "leave it out"
-        raise UserError(f"trainer.{unknown[0]}: a run sets this itself, or has no use for it; {meant}")
+        raise UserError(f"trainer.{unknown[0]}: a run sets this itself or has no use for it; {meant}")
     return build_as(cfg, "trainer", TrainerSettings, without=("strategy",))

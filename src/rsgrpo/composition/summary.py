@@ -1,4 +1,4 @@
-"""What a run is, said in a few aligned lines at its start."""
+"""A summary of a run, in a few aligned lines at its start."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -72,7 +72,7 @@ def _objective(cfg: DictConfig, recipe: Recipe) -> str:
 
 
 def _settings(node: DictConfig, *, without: Mapping[str, Any] | None = None) -> list[str]:
-    """`beta=2`, for each setting that has a value, and not the one that goes without saying."""
+    """`beta=2`, for each setting that has a value, except for the one that goes without saying."""
     obvious = without or {}
     given = {str(key): node[key] for key in node if not str(key).startswith("_")}
     said = {key: value for key, value in given.items() if value is not None and value != obvious.get(key)}

@@ -31,7 +31,7 @@ T = TypeVar("T")
 MOST_DEVICES = 128
 
 OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile")
-"""Keys of `trainer` that Lightning does not get as they are."""
+"""Keys of `trainer` that Lightning does not get unchanged."""
 
 
 def is_sharded(cfg: DictConfig) -> bool:
@@ -78,7 +78,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
 
 
 def _check_place(logger: Logger, run: Path) -> None:
-    """Refuse a folder for a logger that cannot be made, before the first record is due; none is left behind."""
+    """Refuse a folder for a logger that cannot be made, before the first record is due. No folder is left behind."""
     if logger.save_dir is None or not ranks.is_first():
         return
     folder = Path(logger.save_dir).expanduser()
@@ -104,14 +104,14 @@ def _built_as(cfg: DictConfig, key: str, kind: type[T]) -> T:
     if not isinstance(made, kind):
         target = f"{cfg._get_full_key(key)}._target_"
         raise UserError(
-            f"{target}={cfg[key]._target_} is no {kind.__module__}.{kind.__qualname__}; inherit from that, or remove "
-            f"{target}"
+            f"{target}={cfg[key]._target_} is not a {kind.__module__}.{kind.__qualname__}; inherit from that, or "
+            f"remove {target}"
         )
     return made
 
 
 def _check_devices(cfg: DictConfig) -> None:
-    """Refuse a number that is none, and several processes that would each train a policy of their own."""
+    """Refuse anything that is not a number of devices, and processes that would each train a policy of their own."""
     devices = cfg.trainer.devices
     if not (devices == "auto" or isinstance(devices, ListConfig) or (type(devices) is int and devices > 0)):
         raise UserError(

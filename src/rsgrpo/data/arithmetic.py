@@ -22,7 +22,7 @@ KINDS = (("+", 2, 2), ("+", 3, 3), ("*", 2, 1), ("*", 2, 2))
 """(operator, digits of the left number, digits of the right one) of each level."""
 
 PROBLEMS_PER_LEVEL = 2000
-"""At most; there are but 720 of level 2."""
+"""At most; level 2 has only 720."""
 
 SPLIT_SIZES = {"test": 256, "train": 512, "validation": 512}
 """Problems of each split; all others are the pretraining split."""

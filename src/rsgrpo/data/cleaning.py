@@ -59,7 +59,7 @@ LACKS = "lacks"
 
 
 def without_empty(problems: Sequence[Problem]) -> tuple[list[Problem], dict[str, int]]:
-    """Without problems that have no text or no answer: nothing could be rewarded; how many for which reason."""
+    """The problems that have a text and an answer, and how many were left out, by reason: they cannot be rewarded."""
     kept, left_out = [], defaultdict(list)
     for problem in problems:
         if problem.text.strip() and problem.answer.strip():
@@ -84,7 +84,7 @@ def without_conflicts(problems: Sequence[Problem]) -> Kept:
 
 
 def without_repeats(problems: Sequence[Problem]) -> Kept:
-    """The first of the problems that share text and answer."""
+    """The first of the problems that share both text and answer."""
     first: dict[tuple[str, str], Problem] = {}
     for problem in problems:
         first.setdefault((normalised(problem.text), normalised(problem.answer)), problem)
@@ -99,7 +99,7 @@ def without_overlap(problems: Sequence[Problem], others: Iterable[Problem]) -> K
 
 
 def clean(problems: Sequence[Problem]) -> tuple[list[Problem], dict[str, int]]:
-    """Without empty, conflicting and repeated problems; how many were left out for which reason."""
+    """Without empty, conflicting and repeated problems; and how many were left out for each reason."""
     full, lacking = without_empty(problems)
     agreed, conflicts = without_conflicts(full)
     distinct, repeats = without_repeats(agreed)

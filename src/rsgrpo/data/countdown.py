@@ -1,9 +1,9 @@
 """Countdown: reach a target from three or four numbers. Generated, verifiable, with a tunable prior; no download.
 
-A problem gives numbers from 1..12 and a target from 1..60 that is none of them; each number is used exactly once, with
-+ - * / and brackets, every intermediate result is a whole number in 0..150, and nothing is multiplied or divided by 1
-(the moves that change nothing). A prompt reads `6 12 9 => 27 :`, a demonstration
-`6 + 12 = 18 ; 18 + 9 = 27 ; \\boxed{ ( 6 + 12 ) + 9 }`.
+A problem gives numbers from 1..12 and a target from 1..60 that is not one of them; each number is used exactly once,
+with + - * / and brackets, every intermediate result is a whole number in 0..150, and nothing is multiplied or divided
+by 1 (the moves that change nothing). A prompt reads `6 12 9 => 27 :`, a demonstration `6 + 12 = 18 ; 18 + 9 = 27 ;
+\\boxed{ ( 6 + 12 ) + 9 }`.
 
 Enumeration finds every solvable problem: of all sets of three numbers, of a fixed sample of those of four. Its level
 says what it takes: 0 for + and - alone, 1 for *, 2 for /.

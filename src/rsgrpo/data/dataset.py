@@ -1,4 +1,4 @@
-"""One dataset of problems with gold answers: where it lies, which columns count, and its quirks."""
+"""One dataset of problems with gold answers: where it is, which columns count, and its quirks."""
 
 import math
 from abc import ABC
@@ -60,15 +60,15 @@ class ProblemTable(ABC):
     columns: Mapping[str, str] = field(default_factory=lambda: {"problem": "problem", "answer": "answer"})
     """The columns of `problem` and `answer`; dotted into structs and lists, such as `prompt.0.content`."""
     rows: int | None = None
-    """The first so many rows; None is all."""
+    """How many rows to read, from the first one on; None is all."""
     strip_before: str = ""
-    """What stands before every problem, and is taken away."""
+    """Text before every problem, which is removed."""
     strip_after: str = ""
-    """What stands after every problem, and is taken away."""
+    """Text after every problem, which is removed."""
     answer_after: str | None = None
     """The mark that the answer follows in its column."""
     answer_strip: str = ""
-    """What may stand at the end of an answer, and is taken away."""
+    """Text at the end of an answer, removed where it is there."""
 
     def __post_init__(self) -> None:
         check_fields(self, rows=(1, math.inf))
@@ -81,7 +81,8 @@ class ProblemTable(ABC):
     def read(self, *, key: str, cache_dir: Path) -> list[Problem]:
         """All problems in the order of the file; an empty problem or answer is kept, as "".
 
-        A problem is named by the `id` of a local file, or else by its row. `key` is where this dataset is configured.
+        A problem is named by the `id` of a local file, or else by its row. `key` is what goes before a field of
+        this dataset in a message: "tests.aime24." for a test set, "" for the train set.
 
         Raises:
             UserError: when it cannot be read, or a row lacks a column.
@@ -100,7 +101,7 @@ class ProblemTable(ABC):
     def _rows(self, key: str, cache_dir: Path) -> list[Row]:
         if self.path is not None:
             columns = (*self.columns.values(), ID)
-            return read_rows(Path(self.path).expanduser(), f"{key}.path", columns=columns, first=self.rows)
+            return read_rows(Path(self.path).expanduser(), f"{key}path", columns=columns, first=self.rows)
         return self._table().read(cache_dir, key)
 
     def _table(self) -> HubTable:
@@ -115,21 +116,21 @@ class ProblemTable(ABC):
 
     def _problem(self, row: Row, key: str) -> Problem:
         columns = self.columns
-        text = problem_at(row, columns["problem"], f"{key}.columns.problem")
+        text = problem_at(row, columns["problem"], f"{key}columns.problem")
         facts: dict[str, Any] = {"dataset": self.name}
         if text and not (text.startswith(self.strip_before) and text.endswith(self.strip_after)):
             facts[UNWRAPPED] = True
         else:
             text = text.removeprefix(self.strip_before).removesuffix(self.strip_after)
-        value = value_at(row, columns["answer"], f"{key}.columns.answer")
+        value = value_at(row, columns["answer"], f"{key}columns.answer")
         if self.answer_after is not None and isinstance(value, str) and value.strip():
             if self.answer_after not in value:
                 raise UserError(
                     f"{row.origin}: the answer has no {self.answer_after!r}; where all of it is the answer, set "
-                    f"{key}.answer_after=null"
+                    f"{key}answer_after=null"
                 )
             value = value.rsplit(self.answer_after, 1)[1].strip()
-        gold = gold_of(value, row, columns["answer"], f"{key}.columns.answer")
+        gold = gold_of(value, row, columns["answer"], f"{key}columns.answer")
         answer = gold.text.removesuffix(self.answer_strip).rstrip() if self.answer_strip else gold.text
         return problem_of(row, self.name, text, gold._replace(text=answer), facts)
 
@@ -140,7 +141,7 @@ class Dataset(ProblemTable):
 
 
 def problem_of(row: Row, name: str, text: str, gold: Gold, facts: Mapping[str, Any]) -> Problem:
-    """A problem of the dataset `name`, called after the `id` of its row, or else its number."""
+    """A problem of the dataset `name`, named by the `id` of its row, or else by its number."""
     lacks = {} if gold.why is None else {LACKS: gold.why}
     return Problem(id=f"{name}/{id_of(row)}", text=text, answer=gold.text, origin=row.origin, facts={**facts, **lacks})
 

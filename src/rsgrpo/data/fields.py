@@ -1,7 +1,7 @@
 r"""What a field of a row means: the text of a problem, and the answer alone where it stands in a list or a solution.
 
 A gold answer is rarely as bare as a reward needs it. `0.00001` in JSON or a Parquet file is a number and not the text
-`1e-05`, NaN is no answer, and `#### 5`, `Answer: 5` and a solution with a \boxed{5} say 5.
+`1e-05`, NaN is not an answer, and `#### 5`, `Answer: 5` and a solution with a \boxed{5} mean 5.
 """
 
 import ast

@@ -35,7 +35,7 @@ class HubTable:
     rows: int | None
 
     def read(self, cache_dir: Path, key: str) -> list[Row]:
-        """The rows, from the cache when it has them; `key` is where this table is configured.
+        """The rows, from the cache when it has them; `key` goes before a field in a message.
 
         Raises:
             UserError: when it is not in the cache and cannot be fetched.
@@ -43,7 +43,7 @@ class HubTable:
         return parquet_rows(self.cached(cache_dir, key), f"{self.hub} {self.split}", columns=self.columns)
 
     def commit(self, cache_dir: Path, key: str) -> str | None:
-        """The commit that the kept table is of; None of a folder."""
+        """The commit that the cached table comes from; None for a folder."""
         return json.loads(self.cached(cache_dir, key).with_suffix(".json").read_text(encoding="utf-8"))["commit"]
 
     def cached(self, cache_dir: Path, key: str) -> Path:
@@ -57,7 +57,7 @@ class HubTable:
             lock = FileLock(f"{table}.lock")
             lock.acquire()
         except OSError as error:
-            raise UserError(f"data.cache_dir={cache_dir} cannot be written ({error.strerror}); name another") from None
+            raise UserError(f"cache_dir={cache_dir} cannot be written ({error.strerror}); name another") from None
         with lock:
             if not (note.exists() and table.exists()):  # the note is written last: it vouches for the table
                 commit = self._fetch(table, key)
@@ -65,7 +65,7 @@ class HubTable:
         return table
 
     def _fetch(self, table: Path, key: str) -> str | None:
-        """Write the table; returns the commit that it is of.
+        """Write the table; returns the commit that it comes from.
 
         Raises:
             UserError: when the hub, or one of its files, cannot be read.
@@ -81,7 +81,7 @@ class HubTable:
             why = (str(error).strip() or type(error).__name__).splitlines()[0]
             columns = ", ".join(self.columns)
             raise UserError(
-                f"{key}.hub={self.hub} cannot be read ({why}); give a local copy with {key}.path=..., a file with the "
+                f"{key}hub={self.hub} cannot be read ({why}); give a local copy with {key}path=..., a file with the "
                 f"columns {columns}"
             ) from error
         finally:
@@ -94,7 +94,7 @@ class HubTable:
         return [(str(path), path.stat().st_size, path.stat().st_mtime_ns) for path in found if path.is_file()]
 
     def _commit(self) -> str | None:
-        """The commit that `revision` stands for now; None of a folder."""
+        """The commit that `revision` stands for now; None for a folder."""
         if Path(self.hub).is_dir():
             return None
         from huggingface_hub import HfApi
@@ -102,7 +102,7 @@ class HubTable:
         return HfApi().dataset_info(self.hub, revision=self.revision, timeout=HUB_TIMEOUT_S).sha
 
     def _stream_to(self, file: Path, commit: str | None) -> None:
-        """Write the wanted rows and columns. Of Parquet files little more is fetched: 5 MB a row group, read ahead."""
+        """Write the wanted rows and columns. Of Parquet files little more is fetched, 5 MB per row group."""
         import pyarrow.parquet
         from datasets import load_dataset_builder
 
@@ -127,7 +127,7 @@ class HubTable:
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """Without the bars of `datasets`; whoever had them on gets them back."""
+    """Switch the bars of `datasets` off inside; they are on again afterwards if they were before."""
     from datasets.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
     had = not are_progress_bars_disabled()

@@ -1,4 +1,4 @@
-"""Problems from files of one's own."""
+"""Problems from files of your own."""
 
 import math
 from collections.abc import Mapping
@@ -70,9 +70,9 @@ class Local:
                 kept, removed[reason] = cleaning.without_overlap(kept, self._read(key))
         if not kept:
             overlaps = removed.get(cleaning.IN_TEST) or removed.get(cleaning.IN_VALIDATION)
-            keep = ", or keep those of the tests with data.decontaminate=false" if overlaps else ""
+            keep = ", or keep those of the tests with decontaminate=False" if overlaps else ""
             raise UserError(
-                f"data.path={self.path}: cleaning left nothing to train on ({cleaning.in_words(removed)}); name a file "
+                f"path={self.path}: cleaning left nothing to train on ({cleaning.in_words(removed)}); name a file "
                 f"with other problems{keep}"
             )
         return CleanSplit(kept, cleaning.positive(removed))
@@ -81,12 +81,12 @@ class Local:
         if getattr(self, key) is None:
             return []
         path = Path(getattr(self, key)).expanduser()
-        rows = read_rows(path, f"data.{key}", columns=(*self.columns.values(), ID))
+        rows = read_rows(path, key, columns=(*self.columns.values(), ID))
         problems = [self._problem(row, path.stem) for row in rows]
         refuse_shared_ids(problems)
         return problems
 
     def _problem(self, row: Row, name: str) -> Problem:
-        text = problem_at(row, self.columns["problem"], "data.columns.problem")
-        column, key = self.columns["answer"], "data.columns.answer"
+        text = problem_at(row, self.columns["problem"], "columns.problem")
+        column, key = self.columns["answer"], "columns.answer"
         return problem_of(row, name, text, gold_of(value_at(row, column, key), row, column, key), {"dataset": name})

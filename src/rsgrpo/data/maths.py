@@ -1,4 +1,4 @@
-"""Maths: a train set, problems held out of it for validation, and test sets that the train set shares nothing with."""
+"""Maths: a train set, problems held out of it for validation, and test sets without any problem of the train set."""
 
 import math
 from collections.abc import Mapping
@@ -19,8 +19,8 @@ from rsgrpo.types import Problem
 class Maths(ProblemTable):
     """The data source behind `data=math12k` and its like: the train set's own fields, and what goes with it.
 
-    The test sets are the benchmarks as they were published, less problems without an answer; cleaning is for the
-    train set.
+    The test sets are the benchmarks as they were published, without the problems that lack an answer; only the train
+    set is cleaned.
 
     Raises:
         FieldError: for a value that does not make sense.
@@ -62,7 +62,7 @@ class Maths(ProblemTable):
     def sources(self) -> Mapping[str, str]:
         """Where each dataset comes from, for the record."""
         cache_dir = Path(self.cache_dir).expanduser()
-        keys = {"data": self, **{f"data.tests.{name}": test for name, test in self.tests.items()}}
+        keys = {"": self, **{f"tests.{name}.": test for name, test in self.tests.items()}}
         return {dataset.name: dataset.source(key=key, cache_dir=cache_dir) for key, dataset in keys.items()}
 
     def _read_split(self, name: Split) -> CleanSplit:
@@ -73,18 +73,18 @@ class Maths(ProblemTable):
     @cached_property
     def _tests(self) -> CleanSplit:
         """All test sets, one after the other."""
-        found = [problem for name, test in self.tests.items() for problem in self._read(test, f"data.tests.{name}")]
+        found = [problem for name, test in self.tests.items() for problem in self._read(test, f"tests.{name}.")]
         return CleanSplit(*cleaning.without_empty(found))
 
     @cached_property
     def _train_and_validation(self) -> Mapping[str, CleanSplit]:
-        kept, removed = cleaning.clean(self._read(self, "data"))
+        kept, removed = cleaning.clean(self._read(self, ""))
         if self.decontaminate:
             kept, removed[cleaning.IN_TEST] = cleaning.without_overlap(kept, self._tests.problems)
         if self.validation >= len(kept):
             raise UserError(
-                f"data.validation={self.validation} leaves nothing to train on of {len(kept)} problems; try "
-                f"data.validation={len(kept) // 10}"
+                f"validation={self.validation} leaves nothing to train on of {len(kept)} problems; try "
+                f"validation={len(kept) // 10}"
             )
         train, validation = cleaning.hold_out(kept, self.validation)
         removed[cleaning.HELD_OUT] = len(validation)

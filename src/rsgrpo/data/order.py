@@ -15,7 +15,7 @@ class PromptOrder:
     The batch of an iteration depends on (seed, iteration) alone, so a resumed or extended run neither replays nor
     skips a prompt. A batch that straddles two epochs may hold a prompt twice; each of its groups has a seed of its own.
 
-    Rank r of R gets every R-th prompt of a batch, from the r-th on: dealt like that, the ranks share each mini-batch
+    Rank r of R gets every R-th prompt of a batch, from the r-th on: dealt this way, the ranks share each mini-batch
     of an iteration too.
 
     Raises:
@@ -36,8 +36,9 @@ class PromptOrder:
         if prompts_per_iteration % ranks:
             right = ranks * (prompts_per_iteration // ranks + 1)
             raise UserError(
-                f"batching.prompts_per_iteration={prompts_per_iteration} cannot be shared equally by {ranks} ranks; "
-                f"try batching.prompts_per_iteration={right}"
+                f"prompts_per_iteration={prompts_per_iteration} cannot be shared equally by {ranks} ranks; "
+                f"try prompts_per_iteration={right}",
+                prompts_per_iteration="batching",
             )
         self.prompts, self.size, self.seed, self.start = prompts, prompts_per_iteration, seed, start
         self.rank, self.ranks = rank, ranks

@@ -24,7 +24,7 @@ MOST_ZEROS = 100
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row: its values by column, where it stands, and what else its table has."""
+    """One row: its values by column, where it is, and which columns its table has."""
 
     values: Mapping[str, Any]
     number: int
@@ -50,9 +50,9 @@ class Written(float):
 
 
 def read_rows(path: Path, key: str, *, columns: Collection[str], first: int | None = None) -> list[Row]:
-    """The rows of a file, or its `first` so many; `key` is what the file was configured as.
+    """The rows of a file, or only its `first` rows; `key` is what the file was configured as.
 
-    Of a Parquet file only the named `columns` are read, those of them that it has; a dotted name reads its first part.
+    Of a Parquet file only the named `columns` are read, as far as it has them; a dotted name reads its first part.
 
     Raises:
         UserError: naming the file, and the line, that is missing, malformed or without a row.
@@ -62,7 +62,7 @@ def read_rows(path: Path, key: str, *, columns: Collection[str], first: int | No
     readers = {".jsonl": _json_lines, ".json": _json_lines, ".csv": _csv}
     suffix = path.suffix.lower()
     if not path.is_file() or suffix not in {*readers, ".parquet"}:
-        raise UserError(f"{key}={path} is of no known format; name {FORMATS}")
+        raise UserError(f"{key}={path} has no known format; name {FORMATS}")
     try:
         if suffix == ".parquet":
             rows = parquet_rows(path, f"data file {path}", columns=columns, first=first)
@@ -81,7 +81,7 @@ def parquet_rows(path: Path, origin: str, *, columns: Collection[str], first: in
     """The `first` rows of a Parquet file, of the named `columns` alone.
 
     Raises:
-        UserError: when it is no Parquet file.
+        UserError: when it is not a Parquet file.
     """
     import pyarrow
     import pyarrow.parquet
@@ -98,7 +98,7 @@ def parquet_rows(path: Path, origin: str, *, columns: Collection[str], first: in
                     values = {name: _shortest(value, kinds.field(name).type) for name, value in read.items()}
                     rows.append(Row(values, len(rows) + 1, f"{origin} row {len(rows) + 1}", names))
     except pyarrow.ArrowException as error:
-        raise UserError(f"data file {path} is no Parquet file: {error}; name {FORMATS}") from None
+        raise UserError(f"data file {path} is not a Parquet file: {error}; name {FORMATS}") from None
     return rows
 
 
@@ -204,7 +204,7 @@ def in_digits(number: int | float | Decimal) -> str:
 
 
 def _shortest(value: Any, kind: "pyarrow.DataType") -> Any:
-    """Floats of 32 and 16 bits as the doubles of the same digits: a .1 of 32 bits is no .10000000149011612."""
+    """Floats of 32 and 16 bits as the doubles of the same digits: a .1 of 32 bits is not .10000000149011612."""
     from pyarrow import types
 
     if value is None:

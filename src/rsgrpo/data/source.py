@@ -97,8 +97,8 @@ def tokenize(
 
     `context` is the policy's longest sequence, `vocabulary` how many tokens it has embeddings for.
 
-    With `chat_template`, each problem is what the user says in the tokenizer's own template, which ends where the
-    assistant begins; the template alone says which special tokens there are.
+    With `chat_template`, each problem is the user's message in the tokenizer's own template, which ends where the
+    assistant begins; the special tokens are those of the template alone.
 
     Raises:
         UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, is empty, or holds a token
@@ -121,19 +121,20 @@ def tokenize(
         if max(ids) >= vocabulary:
             token = tokenizer.convert_ids_to_tokens(max(ids))
             raise UserError(
-                f"model.path={tokenizer.name_or_path}: the tokenizer turns {token!r} of {where} into token {max(ids)}, "
-                f"and the model has embeddings for {vocabulary:,} tokens; put the model's own tokenizer files there"
+                f"path={tokenizer.name_or_path}: the tokenizer turns {token!r} of {where} into token {max(ids)}, "
+                f"and the model has embeddings for {vocabulary:,} tokens; put the model's own tokenizer files there",
+                path="policy",
             )
         if len(ids) + max_new_tokens > context:
             if max_new_tokens >= context:
                 raise UserError(
-                    f"sampling.max_new_tokens={max_new_tokens} leaves no room for a prompt in the policy's context of "
-                    f"{context}; try sampling.max_new_tokens={context // 2}"
+                    f"max_new_tokens={max_new_tokens} leaves no room for a prompt in the policy's context of "
+                    f"{context}; try max_new_tokens={context // 2}"
                 )
             raise UserError(
-                f"{where}: a prompt of {len(ids)} tokens and sampling.max_new_tokens={max_new_tokens} exceed the "
-                f"policy's context of {context}; drop longer prompts with data.max_prompt_tokens="
-                f"{context - max_new_tokens}"
+                f"{where}: a prompt of {len(ids)} tokens and max_new_tokens={max_new_tokens} exceed the policy's "
+                f"context of {context}; drop longer prompts with max_prompt_tokens={context - max_new_tokens}",
+                max_prompt_tokens="data",
             )
         kept.append(Prompt(problem=problem, token_ids=tuple(ids)))
     return kept, len(problems) - len(kept)
@@ -142,16 +143,20 @@ def tokenize(
 def _as_chat(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> str:
     if tokenizer.chat_template is None:
         raise UserError(
-            f"model.chat_template=true: the tokenizer of model.path={tokenizer.name_or_path} has no chat template; ask "
-            "without one, model.chat_template=false"
+            f"chat_template=True: the tokenizer of path={tokenizer.name_or_path} has no chat template; ask without "
+            "one, chat_template=False",
+            chat_template="policy",
+            path="policy",
         )
     message = {"role": "user", "content": problem.text}
     try:
         rendered = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
     except TemplateError as error:
         raise UserError(
-            f"model.chat_template=true: the chat template of model.path={tokenizer.name_or_path} refuses a problem "
-            f"({error}); ask without it, model.chat_template=false"
+            f"chat_template=True: the chat template of path={tokenizer.name_or_path} refuses a problem ({error}); ask "
+            "without it, chat_template=False",
+            chat_template="policy",
+            path="policy",
         ) from error
     assert isinstance(rendered, str)
     return rendered

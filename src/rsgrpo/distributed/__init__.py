@@ -1,1 +1,1 @@
-"""Several ranks: what they say to one another, how the policy is laid out on them, how they end."""
+"""Several ranks: how they communicate, how the policy is laid out on them, how they end."""

@@ -1,10 +1,10 @@
-"""What the ranks of a run tell one another. A run of one process needs no process group: it only hears itself."""
+"""Communication between the ranks of a run. A run of one process needs no process group."""
 
 import atexit
 import os
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
@@ -16,19 +16,20 @@ T = TypeVar("T")
 
 
 class OtherRankFailed(RuntimeError):
-    """What another rank could not do, in its words."""
+    """Another rank has failed, in its own words."""
 
 
-class OtherRankRefused(OtherRankFailed, UserError):
-    """What another rank refused in one sentence for the user."""
+class OtherRankRefused(UserError, OtherRankFailed):
+    """Another rank has refused something, in one sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """What a rank gives the others instead of what they wait for."""
+    """What a rank sends the others in place of the value they wait for."""
 
     words: str
-    refused: bool
+    fields: Mapping[str, str] | None
+    """Of a `UserError`; None of any other exception."""
 
 
 def count() -> int:
@@ -60,14 +61,17 @@ def gather(value: T) -> list[T]:
     values = _gather(value)
     for rank, theirs in enumerate(values):
         if isinstance(theirs, _Failure):
-            raise (OtherRankRefused if theirs.refused else OtherRankFailed)(f"rank {rank}: {theirs.words}")
+            words = f"rank {rank}: {theirs.words}"
+            raise OtherRankFailed(words) if theirs.fields is None else OtherRankRefused(words, **theirs.fields)
     return values
 
 
 def fail(error: Exception) -> None:
     """Tell the other ranks, where they next `gather`, that this one has failed: they fail there too."""
-    words = str(error) if isinstance(error, UserError) else "".join(traceback.format_exception_only(error)).strip()
-    _gather(_Failure(words, isinstance(error, UserError)))
+    if isinstance(error, UserError):
+        _gather(_Failure(str(error), error.fields))
+    else:
+        _gather(_Failure("".join(traceback.format_exception_only(error)).strip(), None))
 
 
 def _gather(value: Any) -> list[Any]:
@@ -95,7 +99,7 @@ def exit_with(main: Callable[[], int]) -> NoReturn:
     """Leave with the exit code of `main`, as `sys.exit(main())` does.
 
     A process that has met other ranks then ends before Python takes itself apart. Gloo's threads live as long as the
-    caches of DTensor, which outlive the group, and one that lets go of the tensors of the last collective after Python
+    caches of DTensor, which outlive the group, and a thread that frees the tensors of the last collective after Python
     has ended aborts the process.
     """
     try:

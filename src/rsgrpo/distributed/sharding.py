@@ -1,4 +1,4 @@
-"""The policy's weights laid out over the ranks by FSDP2, and put together again for those who need whole tensors."""
+"""The policy's weights laid out over the ranks by FSDP2, and gathered again for whoever needs whole tensors."""
 
 import os
 from collections import OrderedDict
@@ -30,7 +30,7 @@ class Sharded:
     """The layout of FSDP2: a part of every weight on each rank."""
 
     modules: Sequence[nn.Module]
-    """Those that FSDP2 gathers as one: the layers, and the policy itself with what is no layer."""
+    """The modules that FSDP2 gathers as one: each layer, and the policy with everything outside of the layers."""
 
     @contextmanager
     def whole(self) -> Iterator[None]:
@@ -96,7 +96,7 @@ class Sharding:
         precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
         for layer in policy.layers:
             fully_shard(layer, mesh=mesh, mp_policy=precision)
-        # What is no layer (embeddings, last norm, head) is gathered for the whole of `Policy.forward`.
+        # What is not a layer (embeddings, last norm, head) is gathered for the whole of `Policy.forward`.
         fully_shard(policy, mesh=mesh, mp_policy=precision)
         for module in _sharded(policy):
             # Token weights already count the tokens of all ranks: gradients are summed, not averaged.
@@ -121,7 +121,7 @@ def load_shards(policy: Policy) -> None:
     `Policy.from_pretrained` has compared their names and shapes with the model's.
 
     Raises:
-        UserError: when they hold what is no number.
+        UserError: when they hold values that are not finite numbers.
     """
     wanted = {name: parameter for name, parameter, _ in plain_parameters(policy.model)}
     load(wanted | dict(policy.persistent_buffers()), storage_reader=shard_reader(local_folder(policy.source)))

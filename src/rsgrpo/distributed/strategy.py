@@ -22,7 +22,7 @@ PARENT = "RSGRPO_PARENT"
 """Tells a process that was started by another rank which process that is."""
 
 LAUNCHED = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE")
-"""What the launcher adds to the environment."""
+"""The variables that the launcher adds to the environment."""
 
 LAST_WORDS_S = 5.0
 """How long other processes may go on, and show their own traceback, after rank 0 has failed."""

@@ -1,4 +1,4 @@
-"""What is said on the terminal: once, however many ranks a run has."""
+"""What a run writes to the terminal: once, however many ranks it has."""
 
 from rich.console import Console
 

@@ -1,4 +1,4 @@
-"""Sampling a split and counting what is right: behind validation, the test and later every benchmark."""
+"""Sampling a split and counting correct completions: for validation and test."""
 
 import math
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from rsgrpo.errors import FieldError
+from rsgrpo.errors import FieldError, fields_belong_to
 from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.fields import check_fields
 from rsgrpo.metrics.rollouts import sum_of_parts
@@ -39,7 +39,7 @@ class EvaluationPlan:
     every: int = 10
     """Iterations between two validations."""
     validation_prompts: int | None = 128
-    """How many problems of the validation split, from the first one on; null is all."""
+    """How many problems of the validation split, from the first one on; None is all."""
     validation_completions: int = 32
     test_every: int | None = None
     """Iterations between two tests during training; null: the test split is sampled before and after only."""
@@ -71,8 +71,13 @@ class EvaluationPlan:
         most = max(self.validation_completions, self.test_completions)
         ks = self.k if isinstance(self.k, Sequence) and not isinstance(self.k, str) else ()
         if not ks or not all(type(k) is int and 1 <= k <= most for k in ks):
-            cure = _cure(ks, most)
-            raise FieldError("k", self.k, f"must list whole numbers from 1 to the {most} completions drawn", cure)
+            raise FieldError(
+                "k",
+                self.k,
+                f"must list whole numbers from 1 to the {most} completions drawn",
+                _cure(ks, most),
+                **dict.fromkeys(drawn, "evaluation"),
+            )
         if self.completions is not None and min(ks) > self.completions:
             cure = f"try completions={min(ks)}"
             raise FieldError("completions", self.completions, f"leaves no k of {list(ks)} to estimate", cure)
@@ -94,12 +99,12 @@ class EvaluationPlan:
 
 
 def _cure(ks: Sequence[Any], fewest: int) -> str:
-    """Those k that can be estimated, and the completions that the others need."""
+    """The k that can be estimated, and how many completions the others need."""
     whole = [k for k in ks if type(k) is int and 1 <= k <= MOST_COMPLETIONS]
     kept = [k for k in whole if k <= fewest] or [1]
     cure = f"try k=[{','.join(map(str, kept))}]"
     if len(kept) < len(whole):
-        needed = f"eval.validation_completions={max(whole)} eval.test_completions={max(whole)}"
+        needed = f"validation_completions={max(whole)} test_completions={max(whole)}"
         return f"{cure}, or draw more: {needed}"
     return cure
 
@@ -120,6 +125,7 @@ class ProblemResult:
     """Sum over the completions of each part of the reward: how many had no box, or timed out."""
 
 
+@fields_belong_to("evaluation.sampling", *Sampling.__dataclass_fields__)
 def evaluate(
     engine: RolloutEngine,
     reward: Reward,
@@ -135,8 +141,8 @@ def evaluate(
     Seeds, and numbers of completions that are not all alike, are by the place of a prompt; prompts with different
     numbers go to the engine in one call per number.
 
-    `see` is handed the index of each prompt with its completions and scores, as they are finished: kept by nobody else,
-    since those of a whole split would fill the memory.
+    `see` is handed the index of each prompt with its completions and scores, as soon as they are finished. Nothing else
+    keeps them, since those of a whole split would fill the memory.
     """
     results: dict[int, ProblemResult] = {}
     pending: deque[tuple[int, Group, Pending]] = deque()

@@ -31,7 +31,7 @@ GRAPHS = ("graph_def", "meta_graph_def")
 
 
 class Written(NamedTuple):
-    """One value of a summary, or one event that is none (a graph)."""
+    """One value of a summary, or an event of another kind (a graph)."""
 
     step: int
     tag: str

@@ -1,4 +1,4 @@
-"""What a logger is given for the one of Lightning that it is built on."""
+"""Settings that a logger passes on to Lightning's logger, on which it is built."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -9,7 +9,7 @@ def check_passed_on(given: Mapping[str, Any], *takers: Callable[..., Any]) -> No
     """Refuse what a logger would pass on, at its first record only, to something that does not take it.
 
     Raises:
-        TypeError: as Python says it of an argument of one's own.
+        TypeError: as Python raises it for an unknown argument.
     """
     taken = {name for taker in takers for name in inspect.signature(taker).parameters}
     for name in given:

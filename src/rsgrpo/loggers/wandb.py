@@ -55,7 +55,7 @@ class Wandb(WandbLogger):
 
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """For callbacks that log by themselves: their values go beside the next record, and never number a row."""
+        """For callbacks that log by themselves: their values join the next record and never make a row."""
         at = {} if step is None else {GLOBAL_STEP: step}
         self.experiment.log({**metrics, **at}, step=self.experiment.step)
 

@@ -1,7 +1,7 @@
-"""What every loss is: what the policy says of the tokens of a row -> the loss of each token, and what it noticed.
+"""What every loss is: the policy's log-probs for the tokens of a row -> the loss of each token, and diagnostics.
 
 How tokens are weighted against one another is its `aggregation`; the sum of weight times loss over all rows of an
-update is what is minimised. A loss of one's own is a subclass anywhere: `loss=custom loss._target_=my_module.MyLoss`.
+update is what is minimised. A loss of your own can be in any module: `loss=custom loss._target_=my_module.MyLoss`.
 """
 
 from abc import ABC, abstractmethod
@@ -74,7 +74,7 @@ def check_entropy(loss: Loss, tokens: TokenStatistics) -> None:
 
 
 def checked_loss(loss: Loss, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
-    """What the loss says of a row, when it is what a loss must return.
+    """The output of the loss for a row, checked to be what a loss must return.
 
     Raises:
         UserError: naming the class and what is wrong with its result.

@@ -95,7 +95,7 @@ def standard_errors(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dic
 def _by_k(counts: Sequence[tuple[int, int]], ks: Sequence[int]) -> dict[int, Float[np.ndarray, " _"]]:
     """pass@k of each problem that has k samples."""
     if not counts:
-        raise UserError("pass@k of no problems: the split is empty, check data.*")
+        raise UserError("pass@k of no problems: the split is empty; give it a problem")
     found = {}
     for most in sorted({n for n, _ in counts}):
         enough = np.array([pair for pair in counts if pair[0] >= most])

@@ -1,4 +1,4 @@
-"""How much of the train set was ever solved: the paper's measure of exploration."""
+"""How much of the train set has ever been solved: the paper's measure of exploration."""
 
 from typing import Any
 

@@ -1,7 +1,7 @@
 """Does a policy compute what its model computes? Packed rows leave out what only some architectures have.
 
 The policy runs the decoder on a packed row and puts the output layer on the tokens that it wants. Where a model scales
-or caps its logits after that, or mixes tokens otherwise than by the attention of `models/attention.py`, its log-probs
+or caps its logits after that, or mixes tokens in another way than the attention of `models/attention.py`, its log-probs
 would be those of another model.
 """
 
@@ -27,9 +27,9 @@ BESIDES_THE_HEAD = {
     "output_logit_soft_cap": None,
     "attn_logit_softcapping": None,
 }
-"""Settings that change logits outside of the output layer, or the scores of attention; each with what leaves them."""
+"""Settings that change logits outside of the output layer, or attention scores; each with the value that does not."""
 
-ANOTHER = "give the folder of another architecture, Qwen2, Qwen3 or Llama for example, with model.path=..."
+ANOTHER = "give the folder of another architecture, Qwen2, Qwen3 or Llama for example, with path=..."
 
 LENGTHS = (16, 7, 3)
 """Tokens of the canaries, the sequences that are compared."""

@@ -25,25 +25,25 @@ VOCABULARIES = ("tokenizer.json", "*.model", "vocab.*", "*.tiktoken", "tekken.js
 """Files that hold the words of a tokenizer, each of another kind; a folder has one of them at least."""
 
 FLOATS = ("F64", "F32", "F16", "BF16")
-"""Types of weights, in the words of safetensors, that are what they say without a scale beside them."""
+"""Types of weights, in the words of safetensors, that need no scale beside them."""
 
 LFS_POINTER = b"version https://git-lfs.github.com/spec/"
-"""How the small file begins that Git LFS leaves in place of a large one that was not fetched."""
+"""The first bytes of the small file that Git LFS leaves in place of a large one that was not fetched."""
 
 TOKENIZER_FILES = "put the model's own tokenizer files into it, tokenizer.json and tokenizer_config.json"
-UNQUANTISED = "those cannot be trained: give the folder of the model before that with model.path=..."
-CAUSAL = "give the folder of a causal language model that it knows with model.path=..."
-WHOLE = "give a whole copy of the folder with model.path=..."
+UNQUANTISED = "those cannot be trained: give the folder of the model before quantisation with path=..."
+CAUSAL = "give the folder of a causal language model that it knows with path=..."
+WHOLE = "give a whole copy of the folder with path=..."
 
 
 def refusal(source: str | Path, problem: str, cure: str = WHOLE) -> UserError:
     """The error of a folder or hub id that cannot be trained."""
-    return UserError(f"model.path={source}: {problem}; {cure}")
+    return UserError(f"path={source}: {problem}; {cure}", path="policy")
 
 
 @contextmanager
 def naming(source: str | Path, part: str, cure: str = WHOLE) -> Iterator[None]:
-    """Whatever a library says of a file that it cannot read, in one sentence that names `source` and the part of it.
+    """Turn what a library raises about a file that it cannot read into a sentence that names `source` and its part.
 
     transformers, tokenizers, safetensors, huggingface_hub and torch each have exceptions of their own.
     """
@@ -74,7 +74,7 @@ def check_folder(folder: Path) -> None:
             folder,
             f"holds adapters ({ADAPTER}), not the weights of a whole model",
             "merge them into their base (peft: merge_and_unload()), save that with save_pretrained, and give its "
-            "folder with model.path=...",
+            "folder with path=...",
         )
     for file in sorted(folder.iterdir()):
         if file.is_file() and _begins_with(file, LFS_POINTER):
@@ -108,7 +108,7 @@ def safetensors_of(folder: Path) -> list[Path]:
         raise refusal(
             folder,
             f"its weights are in {PICKLED[0]}, and shards are read from safetensors files alone",
-            "save the model anew with save_pretrained, or use trainer=gpu",
+            "save the model anew with save_pretrained, or use strategy=auto",
         )
     return files
 

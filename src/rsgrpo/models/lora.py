@@ -50,13 +50,13 @@ class LoRA:
             )
         check_fields(self, rank=(1, math.inf), alpha=(1e-12, math.inf))
         if importlib.util.find_spec("peft") is None:
-            raise UserError("model.lora: peft is not installed; pip install 'rsgrpo[lora]'")
+            raise UserError("LoRA: peft is not installed; pip install 'rsgrpo[lora]'")
 
     def freeze_and_adapt(self, model: PreTrainedModel) -> None:
         """Freeze every parameter of `model`, and put adapters in, whose values are still to be set (`first_values`).
 
         Raises:
-            FieldError: for a name that no linear layer of the decoder has, or a rank that is no low one.
+            FieldError: for a name that no linear layer of the decoder has, or a rank that is not low.
         """
         from peft import LoraConfig, inject_adapter_in_model
 

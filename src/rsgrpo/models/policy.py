@@ -166,12 +166,12 @@ class Policy(nn.Module):
 
     @property
     def vocabulary(self) -> int:
-        """Rows of the embeddings: the tokens that can be asked and sampled, of which the tokenizer may name fewer."""
+        """Rows of the embeddings: the tokens that prompts and samples may hold; the tokenizer may know fewer."""
         return int(cast(nn.Embedding, self.model.get_input_embeddings()).weight.shape[0])
 
     @property
     def stop_token_ids(self) -> tuple[int, ...]:
-        """End-of-sequence of the tokenizer and of the generation config."""
+        """The end-of-sequence tokens of the tokenizer and of the generation config."""
         configured = getattr(self.model.generation_config, "eos_token_id", None)
         ids = configured if isinstance(configured, list) else [configured]
         return tuple(sorted({i for i in [*ids, self.tokenizer.eos_token_id] if i is not None}))

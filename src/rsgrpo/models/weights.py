@@ -14,12 +14,12 @@ from rsgrpo.errors import UserError
 from rsgrpo.models.files import local_folder, refusal, safetensors_of
 
 SHOWN = 3
-"""So many names of tensors are written out."""
+"""How many names of tensors a message lists."""
 
 ROWS_AT_ONCE = 4096
 """Rows of two tensors that are compared at a time."""
 
-SAVED_ANEW = "save the model anew with save_pretrained, and give that folder with model.path=..."
+SAVED_ANEW = "save the model anew with save_pretrained, and give that folder with path=..."
 
 
 class Misfits(NamedTuple):
@@ -53,7 +53,7 @@ def check_shards(source: str | Path, model: PreTrainedModel) -> None:
     unknown = [n for n in stored.keys() - named.keys() if not any(re.search(pattern, n) for pattern in ignored)]
     shapes = {n: (stored[n], tuple(t.shape)) for n, t in own.items() if n in stored and stored[n] != tuple(t.shape)}
     misfits = Misfits(own.keys() - stored.keys(), unknown, shapes)
-    refuse_misfits(source, model, misfits, cure="save the model anew with save_pretrained, or use trainer=gpu")
+    refuse_misfits(source, model, misfits, cure="save the model anew with save_pretrained, or use strategy=auto")
     for name in stored.keys() & (named.keys() - own.keys()):
         first = next(n for n, tensor in own.items() if tensor is named[name])
         if not _equal(files, first, name):
@@ -96,18 +96,18 @@ _UNWRAPPED = {
 
 
 def check_finite(source: str | Path, parameters: Iterable[tuple[str, Tensor]]) -> None:
-    """Refuse weights that are no numbers.
+    """Refuse weights that are not finite numbers.
 
     Raises:
         UserError: naming the first such tensor.
     """
     for name, parameter in parameters:
         if not parameter.isfinite().all():
-            raise refusal(source, f"{name} holds values that are no finite numbers")
+            raise refusal(source, f"{name} holds values that are not finite numbers")
 
 
 def untied(source: str | Path) -> UserError:
-    """The error of an output layer that differs from the embeddings where the configuration says that they are one."""
+    """The error of an output layer that differs from the embeddings where the configuration says that they are tied."""
     return refusal(
         source,
         "config.json has tie_word_embeddings=true, and the weights of the output layer are not those of the embeddings",
@@ -140,5 +140,5 @@ def _equal(files: Sequence[Path], one: str, other: str) -> bool:
 
 
 def _some(names: Collection[str]) -> str:
-    """The first of the names, in their order by the alphabet."""
+    """The first of the names, in alphabetical order."""
     return ", ".join(sorted(names)[:SHOWN]) + (", ..." if len(names) > SHOWN else "")

@@ -27,7 +27,7 @@ PromptInt = int | Int[Tensor, "P 1"]
 
 
 NEEDS = ("answers", "entropies", "history")
-"""What an objective has to declare in `needs`, since it costs something: the fields of the context of these names."""
+"""Fields of the context that cost something, so that an objective gets them only if it names them in `needs`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +39,7 @@ class PromptHistory:
     correct: int = 0
     reward_sum: float = 0.0
     last_iteration: int | None = None
-    """The iteration of the latest visit; None before the first."""
+    """The iteration of the latest visit; None before the first one."""
 
     def after(self, outcome: Outcome, iteration: int) -> "PromptHistory":
         """The history with one more visit."""
@@ -54,7 +54,7 @@ class PromptHistory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AdvantageContext:
-    """What an objective may know beside the rewards.
+    """What an objective may know besides the rewards.
 
     `answers`, `entropies` and `history` are None unless the objective's class declares that it needs them.
     """
@@ -66,7 +66,7 @@ class AdvantageContext:
     sampler_logprobs: Float[Tensor, "P N"]
     """Mean log-prob per token of each completion under the sampler, in nats."""
     lengths: Int[Tensor, "P N"] | None = None
-    """Tokens of each completion. A run, the audit and the bandit always say so, and the next two."""
+    """Tokens of each completion. A run, the audit and the bandit always give this and the next two."""
     finished: Bool[Tensor, "P N"] | None = None
     """Whether a stop token ended it."""
     correct: Bool[Tensor, "P N"] | None = None
@@ -88,7 +88,7 @@ class AdvantageContext:
         """Share of each prompt's completions that are correct.
 
         Raises:
-            ValueError: when nobody has said which are.
+            ValueError: when the context does not say which are.
         """
         if self.correct is None:
             raise ValueError("this context does not say which completions are correct")
@@ -124,7 +124,7 @@ class AdvantageContext:
 
 
 def needs_of(objective: object) -> Sequence[str]:
-    """What an objective declares in `needs`; a class of one's own need not inherit."""
+    """What an objective declares in `needs`; a class of your own need not inherit from `Objective`."""
     return getattr(objective, "needs", ())
 
 
@@ -132,15 +132,15 @@ class Objective(ABC):
     """Base of all objectives. A subclass is final, frozen, and its constructor is its configuration.
 
     Laws, tested on every objective: advantages have the shape of the rewards and are finite; permuting the
-    completions of a group permutes its advantages; float32 agrees with float64. Rewards come without a gradient, and
-    as floats, whoever calls: see `as_floats`.
+    completions of a group permutes its advantages; float32 agrees with float64. Rewards come as floats without a
+    gradient, whoever calls: see `as_floats`.
 
     A schedule drives the field `beta`, or else `k`, of a subclass, when it has one: it makes a copy of the objective
     with that field replaced by the value in force, a number or one of shape [P, 1].
     """
 
     needs: ClassVar[Sequence[str]] = ()
-    """What else the context has to hold, of `answers`, `entropies` and `history`; what nobody needs is not computed."""
+    """Which of `answers`, `entropies` and `history` the context has to hold; the others are not computed."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """The formula of every subclass sees rewards that went through `as_floats`."""
@@ -158,7 +158,7 @@ class Objective(ABC):
     ) -> Float[Tensor, ""] | None:
         """What the objective maximises: J of one prompt whose M possible outcomes have these probabilities and rewards.
 
-        Differentiable in `policy`; the audit holds the advantages against its gradient. `completions` is N, for claims
+        Differentiable in `policy`; the audit compares the advantages with its gradient. `completions` is N, for claims
         that depend on it. None: the objective claims nothing.
         """
         return None
@@ -183,7 +183,7 @@ def as_floats(rewards: Tensor) -> Float[Tensor, "P N"]:
         UserError: for a reward that is not finite.
     """
     rewards = rewards.detach().to(torch.promote_types(rewards.dtype, torch.float32))
-    # One sum tells in nearly all cases, at a fraction of the time.
+    # In nearly all cases one sum is enough, at a fraction of the time.
     if not rewards.sum().isfinite() and not rewards.isfinite().all():
         wrong = rewards[~rewards.isfinite()][0].item()
         raise UserError(f"a reward is {wrong}, and objectives take finite numbers; make the reward return one")
@@ -203,7 +203,8 @@ def check_k(k: PromptInt, completions: int, *, name: str, at_most: int) -> None:
             "k",
             largest,
             f"is too large for {name} in groups of N = {completions} completions, where k is at most {limit}",
-            f"try k={at_most}, or a larger batching.completions_per_prompt" if at_most > 0 else "use larger groups",
+            f"try k={at_most}, or a larger completions_per_prompt" if at_most > 0 else "use larger groups",
+            completions_per_prompt="batching",
         )
 
 
@@ -216,12 +217,15 @@ def check_completions(rewards: Float[Tensor, "P N"], *, name: str) -> None:
     if rewards.shape[1] < 2:
         raise UserError(
             f"objective {name} compares a completion with the others of its group, and "
-            f"batching.completions_per_prompt={rewards.shape[1]} leaves none; use at least 2, or objective=reinforce"
+            f"completions_per_prompt={rewards.shape[1]} leaves none; use at least 2, or objective=Reinforce()",
+            completions_per_prompt="batching",
         )
 
 
 def check_rewards(rewards: Float[Tensor, "P N"], allowed: str, *, name: str, instead: str) -> None:
     """Refuse rewards outside `allowed`: "binary", "[0, 1]" or "non-negative".
+
+    `instead` is an objective that takes any.
 
     Raises:
         UserError: naming the objective, the reward, and the objectives that would take it.

@@ -15,7 +15,7 @@ from rsgrpo.objectives.base import NEEDS, AdvantageContext, Objective, as_floats
 def checked_advantages(
     objective: Objective, rewards: Float[Tensor, "P N"], context: AdvantageContext
 ) -> Float[Tensor, "P N"]:
-    """The objective's advantages, when they are what an objective must return, in the type of the rewards.
+    """The objective's advantages, checked to be what an objective must return, in the type of the rewards.
 
     Raises:
         UserError: naming the objective's class and what is wrong with its result, or what it raised.

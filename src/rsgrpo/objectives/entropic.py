@@ -98,7 +98,7 @@ class Entropic(Objective):
                 "beta",
                 self.beta,
                 "makes log E[exp(beta r)] a constant",
-                "use objective=rs_grpo, where 0 is the mean reward",
+                "use objective=RSGRPO(), where 0 is the mean reward",
             )
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:

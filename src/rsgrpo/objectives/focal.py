@@ -32,7 +32,7 @@ class Focal(Objective):
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="focal")
-        check_rewards(rewards, "[0, 1]", name="focal", instead="grpo")
+        check_rewards(rewards, "[0, 1]", name="focal", instead="GRPO()")
         weight = (1 - rewards).mean(dim=1, keepdim=True) ** self.gamma
         return weight * std_normalized(rewards, ddof=self.ddof, eps=self.eps)
 

@@ -47,7 +47,7 @@ class Mahdavi(Objective):
         check_fields(self, k=(1, math.inf), eps=(0.0, math.inf))
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
-        check_rewards(rewards, "binary", name="mahdavi", instead="maxpo")
+        check_rewards(rewards, "binary", name="mahdavi", instead="MaxPO()")
         if self.estimator == "unbiased":
             check_completions(rewards, name="mahdavi (estimator=unbiased)")
             check_k(self.k, rewards.shape[1], name="mahdavi (estimator=unbiased)", at_most=rewards.shape[1])

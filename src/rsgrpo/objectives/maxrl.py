@@ -30,7 +30,7 @@ class MaxRL(Objective):
 
     Raises:
         FieldError: for a negative eps.
-        UserError: for negative rewards, whose mean is no scale.
+        UserError: for negative rewards, whose mean is not a scale.
     """
 
     eps: float = 0.0
@@ -41,7 +41,7 @@ class MaxRL(Objective):
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="maxrl")
-        check_rewards(rewards, "non-negative", name="maxrl", instead="rs_grpo")
+        check_rewards(rewards, "non-negative", name="maxrl", instead="RSGRPO()")
         return mean_normalized(rewards, eps=self.eps)
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:

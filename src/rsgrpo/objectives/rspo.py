@@ -36,7 +36,7 @@ class RSPO(Objective):
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         if self.metric == "pass_at_k":
-            check_rewards(rewards, "binary", name="rspo (metric=pass_at_k)", instead="rspo objective.metric=max_at_k")
+            check_rewards(rewards, "binary", name="rspo (metric=pass_at_k)", instead='RSPO(metric="max_at_k")')
         check_completions(rewards, name="rspo")
         check_k(self.k, rewards.shape[1], name="rspo", at_most=rewards.shape[1])
         return (self.k * gain(rewards, self.k)).to(rewards.dtype)

@@ -31,7 +31,7 @@ class Unlikeliness(Objective):
 
     See "Rewarding the Unlikely: Lifting GRPO Beyond Distribution Sharpening" (He et al., 2025) and its released code;
     its runs used two epochs per rollout and a KL penalty. The likelihood is the mean log-prob per token. Not the
-    gradient of a fixed objective. Groups that are all correct teach too, so `filter=none` belongs to it.
+    gradient of a fixed objective. Groups that are all correct teach too, so use it with `filter=none`.
 
     Raises:
         FieldError: for a penalty outside [0, 1], a ddof other than 0 or 1, or a negative eps.
@@ -48,7 +48,7 @@ class Unlikeliness(Objective):
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="unlikeliness")
-        check_rewards(rewards, "non-negative", name="unlikeliness", instead="rs_grpo")
+        check_rewards(rewards, "non-negative", name="unlikeliness", instead="RSGRPO()")
         shaped = discounted(rewards, context.sampler_logprobs, self.penalty)
         return std_normalized(shaped, ddof=self.ddof, eps=self.eps)
 

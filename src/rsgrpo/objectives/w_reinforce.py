@@ -19,7 +19,7 @@ class WReinforce(Objective):
     (0.1, 1), positive sample reinforcement (PSR) is (1, 0), negative sample reinforcement (NSR) is (0, 1). On policy
     all of them have the expected gradient (positive + negative) grad p: a constant baseline changes nothing but the
     variance, and what they do comes from clipping, several updates per rollout, and Adam. Groups of equal rewards teach
-    too, so `filter=none` belongs to it.
+    too, so use it with `filter=none`.
 
     Raises:
         FieldError: for a negative weight.
@@ -33,7 +33,7 @@ class WReinforce(Objective):
         check_fields(self, positive=(0.0, math.inf), negative=(0.0, math.inf))
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
-        check_rewards(rewards, "binary", name="w_reinforce", instead="reinforce")
+        check_rewards(rewards, "binary", name="w_reinforce", instead="Reinforce()")
         return self.positive * rewards - self.negative * (1 - rewards)
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:

@@ -1,7 +1,7 @@
 """Folders of base models: shipped with the package, kept in a cache, or made where the user wants one.
 
-A base is kept in 16 bits (float16), and these are the base: loading widens them to float32. Its manifest holds the
-recipe, a hash of the demonstrations, a hash of every file, and a hash of the manifest itself.
+A base is kept in 16 bits (float16), and these weights are the base: loading widens them to float32. Its manifest holds
+the recipe, a hash of the demonstrations, a hash of every file, and a hash of the manifest itself.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ SHIPPED = Path(__file__).parents[1] / "bases"
 """Holds a folder for each task and seed, such as `countdown-0`."""
 
 TASKS, SEEDS = ("arithmetic", "countdown", "countdown4"), (0, 1, 2)
-"""Choices of `demonstrations=` and values of `model.pretrain.seed` whose bases are shipped."""
+"""The tasks and seeds whose bases are shipped."""
 
 NUM_HASHED = 16
-"""So many demonstrations, with all problems, tell whether a corpus is what it was."""
+"""How many demonstrations, together with all problems, are hashed to tell whether a corpus has changed."""
 
 OWN_HASH = "manifest"
 """The key of a manifest under which the hash of all the others stands."""
@@ -65,7 +65,8 @@ def shipped_base(recipe: Pretraining) -> Path | None:
             return folder
         raise UserError(
             f"the base {folder} that comes with rsgrpo is damaged: {problem}; install rsgrpo anew (in a clone: git "
-            f"checkout {folder}), or have another base pretrained with model.pretrain.seed={len(SEEDS)}"
+            f"checkout {folder}), or have another base pretrained with seed={len(SEEDS)}",
+            seed="pretraining",
         )
     return None
 
@@ -88,7 +89,7 @@ def make_base(recipe: Pretraining, folder: Path, progress: Progress, *, key: str
     """Pretrain a base into `folder`, which exists only once it is whole.
 
     Raises:
-        UserError: when the disk refuses, naming `key`, under which the place was configured.
+        UserError: when the disk refuses, naming `key`, the field in which the place was given.
     """
     unfinished = folder.with_name(f"{folder.name}.unfinished")
     with _refusals(folder, key):  # now, and not after minutes of training
@@ -122,7 +123,7 @@ def demonstrations_hash(corpus: Corpus) -> str:
 
 
 def _cached_base(recipe: Pretraining, cache: Path, progress: Progress, say: Callable[[str], None]) -> Path:
-    folder, key = cache / f"tiny-{recipe.fingerprint()}", "model.cache_dir"
+    folder, key = cache / f"tiny-{recipe.fingerprint()}", "cache_dir"
     if damage(folder) is None:
         return folder
     with _refusals(folder, key):
@@ -141,7 +142,7 @@ def _cached_base(recipe: Pretraining, cache: Path, progress: Progress, say: Call
 
 
 def damage(folder: Path) -> str | None:
-    """How a base differs from what was written, None when it is whole."""
+    """How a base differs from what was written; None when it is whole."""
     return _manifest_damage(folder) or checkpoints.damage(folder)
 
 
@@ -152,7 +153,7 @@ def _manifest_damage(folder: Path) -> str | None:
     except OSError as error:
         return f"{run_folder.MANIFEST} cannot be read ({error.strerror})"
     except (ValueError, KeyError, TypeError, AttributeError):
-        return f"{run_folder.MANIFEST} is no manifest of a base"
+        return f"{run_folder.MANIFEST} is not the manifest of a base"
     return None if _hash_of(manifest) == expected else f"{run_folder.MANIFEST} has another content than was written"
 
 
@@ -184,5 +185,5 @@ def _refusals(folder: Path, key: str) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(
-            f"the base cannot be written to {folder} ({reason}); name another place with {key}=..."
+            f"the base cannot be written to {folder} ({reason}); name another place with {key}=...", cache_dir="policy"
         ) from None

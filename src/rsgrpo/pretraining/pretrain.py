@@ -70,7 +70,7 @@ def pretrain(recipe: Pretraining, progress: Progress) -> Policy:
     """Train a base model from scratch on freshly drawn demonstrations.
 
     Raises:
-        UserError: for a demonstration that does not fit into `demonstrations.max_tokens`.
+        UserError: for a demonstration that does not fit into the `max_tokens` of its corpus.
     """
     tokenizer = build_tokenizer()
     shape = {"hidden_size": recipe.hidden_size, "num_layers": recipe.num_layers}
@@ -111,8 +111,9 @@ def _draw_batch(recipe: Pretraining, policy: Policy, rng: random.Random) -> list
     longest = max(map(len, completions))
     if longest > corpus.max_tokens:
         raise UserError(
-            f"demonstrations.max_tokens={corpus.max_tokens} is less than a demonstration of {longest} tokens needs; "
-            f"try demonstrations.max_tokens={longest}"
+            f"max_tokens={corpus.max_tokens} is less than a demonstration of {longest} tokens needs; "
+            f"try max_tokens={longest}",
+            max_tokens="demonstrations",
         )
     total = sum(map(len, completions))
     return [

@@ -53,7 +53,7 @@ class BackgroundReward(Reward, Protocol):
 
 @runtime_checkable
 class ReadsGolds(Protocol):
-    """A reward that can tell of a gold answer whether any other answer could equal it."""
+    """A reward that can tell whether any other answer could equal a gold answer."""
 
     def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
         """For each problem why its gold answer cannot be compared with, `prose` for example, or None where it can."""
@@ -109,7 +109,7 @@ def begin(reward: Reward, group: Group) -> Pending:
     """Start scoring a group, now where the reward can do so in the background, else when the scores are asked for.
 
     Raises:
-        UserError: here or by the returned function, when the reward raises or returns what is no finite score.
+        UserError: here or by the returned function, when the reward raises or does not return a finite score.
     """
     if not isinstance(reward, BackgroundReward):
         return lambda: tuple(_shown(reward, *judged(reward, group.prompt, c)) for c in group.completions)
@@ -201,7 +201,7 @@ def _code_of(reward: Reward) -> Any:
 
 
 def checked_score(score: object, reward: Reward) -> Score:
-    """The score, when it is one.
+    """The score, checked.
 
     Raises:
         UserError: naming the reward and what is wrong with its result.

@@ -13,7 +13,7 @@ MAX_TOKENS = 64
 """Longest expression looked at; the longest demonstrated one has 11 tokens."""
 
 WELL_FORMED, RIGHT_NUMBERS, NEAR = 0.1, 0.2, 0.3
-"""Partial credit: for other numbers than those given, for those given, and at most so much more for a near value."""
+"""Partial credit: for other numbers than those given, for those given, and the most that a near value adds."""
 
 _TOKEN = re.compile(r"\s*(?:([0-9]{1,9})|([-+*/()]))")
 

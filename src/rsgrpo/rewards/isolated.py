@@ -1,4 +1,4 @@
-"""A reward of one's own in worker processes, where it can hang, crash and eat memory at no cost but its answer."""
+"""A reward of your own in worker processes, where a hang, a crash or a lack of memory costs one answer only."""
 
 import json
 import math
@@ -23,9 +23,9 @@ class IsolatedReward:
 
     A completion on which it hangs beyond the deadline scores 0 with the part `timeout`. One on which it ends its
     process three times, in fresh workers, or wants more memory than it may have, scores 0 with the part `error`. What
-    it starts ends with its worker. A reward that raises, or returns what is no score, ends the run, as it does in the
+    it starts ends with its worker. A reward that raises, or does not return a score, ends the run, as it does in the
     trainer's own process; and so does one that has lost its worker on each of its first `GIVE_UP_AFTER` completions:
-    not the texts are at fault then. Each worker has a copy of the reward: what one remembers the others do not know.
+    then the texts are not at fault. Each worker has its own copy of the reward, and they share no memory.
 
     Raises:
         UserError: when the reward cannot be sent to another process.
@@ -56,7 +56,7 @@ class IsolatedReward:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the worker processes that are running now."""
+        """The ids of the worker processes that are running now."""
         return self._pool.process_ids
 
     def close(self) -> None:
@@ -103,9 +103,10 @@ class IsolatedReward:
         if len(self._lost) < GIVE_UP_AFTER:
             return
         hung = self._lost.count("timeout")
-        ended, hangs = GIVE_UP_AFTER - hung, f"hung beyond isolation.timeout_s={self.timeout_s:g} on {hung}"
+        ended, hangs = GIVE_UP_AFTER - hung, f"hung beyond timeout_s={self.timeout_s:g} on {hung}"
         what = [*([f"ended its worker process on {ended}"] if ended else []), *([hangs] if hung else [])]
         raise UserError(
             f"reward: {name_of(self.reward)} {' and '.join(what)} of its first {GIVE_UP_AFTER} completions and has "
-            f"scored none; fix it{', or give it longer' if hung else ''}"
+            f"scored none; fix it{', or give it longer' if hung else ''}",
+            timeout_s="isolation",
         )

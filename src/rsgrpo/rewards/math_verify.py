@@ -82,7 +82,7 @@ class MathVerifyReward:
 
     @property
     def process_ids(self) -> list[int]:
-        """Of the worker processes that are running now."""
+        """The ids of the worker processes that are running now."""
         return self._pool.process_ids
 
     def close(self) -> None:

@@ -12,7 +12,7 @@ class OverlongPenalty:
     """0 up to L - B tokens, then (L - B - length) / B down to -1, for L = `max_new_tokens` and B = `buffer` L.
 
     The soft overlong punishment of "DAPO: An Open-Source LLM Reinforcement Learning System at Scale" (2025), Eq. 13. It
-    knows nothing of answers: use it in `reward=weighted`, beside one that does.
+    knows nothing about answers: use it in `reward=weighted`, beside one that does.
 
     Raises:
         FieldError: for a value outside its range.

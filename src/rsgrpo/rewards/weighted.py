@@ -11,7 +11,7 @@ from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WeightedSum:
-    """value = sum_j weights[j] value_j; `correct` is what the reward named `correct` says.
+    """value = sum_j weights[j] value_j; the reward that `correct` names decides what is correct.
 
     `parts` holds the value of each reward under its name, and their own parts as `<name>/<part>`.
 
@@ -21,7 +21,7 @@ class WeightedSum:
 
     rewards: Mapping[str, Reward]
     weights: Mapping[str, float] = field(default_factory=dict)
-    """1 for a reward that is not named."""
+    """A reward that is not named has weight 1."""
     correct: str | None = None
     """The reward that says what is correct; null: the first."""
 
@@ -30,9 +30,11 @@ class WeightedSum:
             self._check_weights()
         check_fields(self)
         if not self.rewards:
-            raise FieldError("rewards", {}, "names no reward", "add one: +reward@reward.rewards.NAME=CHOICE")
+            raise FieldError("rewards", {}, "names no reward", "add one: rewards.NAME=...")
         if self.correct is not None and self.correct not in self.rewards:
-            raise FieldError("correct", self.correct, "is no reward here", f"choose of {', '.join(self.rewards)}")
+            raise FieldError(
+                "correct", self.correct, "is not one of the rewards", f"choose one of {', '.join(self.rewards)}"
+            )
 
     def _check_weights(self) -> None:
         for name, weight in self.weights.items():
@@ -40,8 +42,8 @@ class WeightedSum:
                 raise FieldError(
                     "weights",
                     dict(self.weights),
-                    f"has {name!r}, which is no reward",
-                    f"choose of {', '.join(self.rewards)}",
+                    f"has {name!r}, which is not one of the rewards",
+                    f"choose one of {', '.join(self.rewards)}",
                 )
             if isinstance(weight, bool) or not isinstance(weight, int | float):
                 raise FieldError(f"weights.{name}", weight, "must be a number", f"try weights.{name}=1")
@@ -67,7 +69,7 @@ class WeightedSum:
             close(reward)
 
     def unreadable(self, problems: Sequence[Problem]) -> list[str | None]:
-        """What any of the rewards cannot compare with, and why the first of them cannot."""
+        """Why each gold answer cannot be compared with, as the first reward that cannot says; None where all can."""
         found = [reward.unreadable(problems) for reward in self.rewards.values() if isinstance(reward, ReadsGolds)]
         return [next(filter(None, column), None) for column in zip([None] * len(problems), *found, strict=True)]
 

@@ -13,7 +13,7 @@ from rsgrpo.types import Completion, Group, Prompt, Sampling
 
 
 class EngineLost(RuntimeError):
-    """An engine that several ranks share failed on this one: the others wait inside it, and nothing can be agreed."""
+    """An engine that several ranks share failed on this one: the others wait inside it and cannot agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +58,7 @@ class RolloutEngine(Protocol):
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
         """Take the policy's weights, full tensors by Hugging Face name, and stamp completions with `version`.
 
-        An engine with weights of its own takes all of them, on every rank; others leave `weights` alone.
+        An engine with weights of its own takes all of them, on every rank; others ignore `weights`.
         """
         ...
 
@@ -72,7 +72,7 @@ class RolloutEngine(Protocol):
         ...
 
     def close(self) -> None:
-        """Give back everything: nothing is sampled any more."""
+        """Free everything: nothing is sampled any more."""
         ...
 
 
@@ -89,7 +89,7 @@ def group_of(
 
 
 def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -> None:
-    """Refuse what no engine can complete: nothing, or more tokens than `context` with the new ones.
+    """Refuse what no engine can complete: an empty prompt, or one that exceeds `context` with its new tokens.
 
     Raises:
         UserError: naming the first such prompt.
@@ -101,7 +101,8 @@ def check_prompts(prompts: Sequence[Prompt], sampling: Sampling, context: int) -
         if length + sampling.max_new_tokens > context:
             raise UserError(
                 f"the prompt of {prompt.id} has {length} tokens, with {sampling.max_new_tokens} new ones more than "
-                f"the {context} that fit; lower sampling.max_new_tokens or data.max_prompt_tokens"
+                f"the {context} that fit; lower max_new_tokens or max_prompt_tokens",
+                max_prompt_tokens="data",
             )
 
 

@@ -70,7 +70,7 @@ def is_sharded(checkpoint: Path) -> bool:
 
 
 def checkpoints(run: Path) -> list[Path]:
-    """The checkpoints of a run that were finished, oldest first; `damage` tells whether they still are what they were.
+    """The checkpoints of a run that were finished, oldest first; `damage` tells whether they are still whole.
 
     One that a kill caught between stepping aside and being replaced stands for its iteration.
     """

@@ -126,7 +126,7 @@ def _read(file: Path, parse: Callable[[str], Any]) -> Any:
 
 
 def _bytes(file: Path) -> bytes:
-    """The content of an ordinary file, or of what a link to one leads to; anything else might never end.
+    """The content of an ordinary file, or of a link to one; reading anything else might never end.
 
     Raises:
         UserError: when there is none.
@@ -172,7 +172,7 @@ def _json(text: str) -> Any:
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A mapping, unless a key stands in it twice."""
+    """A mapping, unless it has a key twice."""
     content = dict(pairs)
     if len(content) < len(pairs):
         keys = [key for key, _ in pairs]
@@ -204,5 +204,5 @@ def _yaml(text: str) -> Any:
         raise _Damaged(f"it is not YAML ({line}{' '.join(str(error.problem).split())})") from None
     except _Damaged:
         raise
-    except (yaml.YAMLError, ValueError) as error:  # a character that YAML has not, a date that no month has
+    except (yaml.YAMLError, ValueError) as error:  # a character that YAML does not allow, a date that does not exist
         raise _Damaged(f"it is not YAML ({' '.join(str(error).split())[:80]})") from None

@@ -1,4 +1,4 @@
-"""What the files of a run folder look like inside, as far as anything reads them."""
+"""The contents of a run folder's files, as far as anything reads them."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from rsgrpo.run_folder.names import BEST, DONE, FORMAT, MANIFEST, METRICS, OVERRIDES, PROMPTS, ROLLOUTS, RUN
 
 LARGEST = 2**53
-"""Above it, not every whole number is one of JSON."""
+"""Beyond this, JSON does not hold every whole number exactly."""
 
 
 class Key(NamedTuple):

@@ -31,7 +31,7 @@ class Adaptive(Schedule):
     linear: final + (hardest - final) (1 - a)
     power:  final + (hardest - final) (1 - a)^gamma
     peak:   2 log((1 - a)/a), the beta for which sum_i |A_i| of RS-GRPO is largest at accuracy a: a = 1/(1 + e^(beta/2))
-    kl:     the beta with KL(softmax(beta r) || uniform) = kl for rewards of which a share a is 1 and the rest 0
+    kl:     the beta with KL(softmax(beta r) || uniform) = kl for rewards of which a share a are 1 and the rest 0
 
     The last two are clipped to the interval between `final` and `hardest`, and are for beta only. A group of accuracy a
     reaches at most log(1/a) nats: where `kl` is more than .95 of that, easy prompts, its value is `final`.
@@ -88,7 +88,7 @@ class Adaptive(Schedule):
     def extremes(self, name: str, final: float) -> Sequence[float]:
         if name != "beta" and self.curve in BETA_ONLY:
             raise UserError(
-                f"schedule.curve={self.curve} is defined for beta; use schedule.curve=linear or power for {name}"
+                f"curve={self.curve} is defined for beta; use curve=linear or power for {name}", curve="schedule"
             )
         return [final, self.hardest]
 

@@ -2,10 +2,10 @@
 
 `objective.beta` (or `objective.k`, or whatever `schedule.field` names) is one end of a schedule: the last value of
 `linear` and `cosine`, the first of `switch`, that of the easiest prompts for `adaptive`. The schedule adds the other
-end and the way. What it gives is a copy of the objective, or of the loss, with the value in force, so that no formula
-knows of schedules.
+end and the path between them. It gives a copy of the objective, or of the loss, with the value in force, so that no
+formula knows of schedules.
 
-A new schedule is one file here and one yaml in `conf/schedule/`, or a class anywhere: `schedule=custom`.
+A new schedule is one file here and one yaml in `conf/schedule/`, or a class in any module: `schedule=custom`.
 """
 
 from abc import ABC, abstractmethod
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from rsgrpo.errors import FieldError, UserError, failures_name_their_place, field_errors_name_their_key, keyed
+from rsgrpo.errors import FieldError, UserError, failures_name_their_place, fields_belong_to
 from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, needs_of
 from rsgrpo.objectives.checked import checked_advantages
@@ -26,7 +26,7 @@ from rsgrpo.schedules.rescale import each_expected_square, expected_square
 ROUNDING = 1e-9
 """How far a value may lie outside of the extremes, relative to the larger one."""
 
-_NO_BETA = "schedule.rescale=times_beta needs an objective with a beta; use schedule.rescale=unit_rms or none"
+_NO_BETA = "rescale=times_beta needs an objective with a beta; use rescale=unit_rms or none"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +77,7 @@ class Schedule(ABC):
         """The objective and the loss of this iteration.
 
         Raises:
-            UserError: for a value that is no number, or not one for each prompt.
+            UserError: for a value that is neither a number nor one number for each prompt.
         """
         target = driven(objective, loss, self.field)
         if target is None:
@@ -89,7 +89,7 @@ class Schedule(ABC):
             changed = loss if value is target.own else replaced(loss, target.name, value)
             scale = self._scale(objective, None, None, context)
             return InForce(objective=objective, loss=changed, values=logged(target.name, value), scale=scale)
-        with field_errors_name_their_key("objective"):
+        with fields_belong_to("objective"):
             return InForce(
                 objective=self._with(objective, target, value),
                 loss=loss,
@@ -98,7 +98,7 @@ class Schedule(ABC):
             )
 
     def tried(self, objective: Objective) -> Sequence[Objective]:
-        """The objective at its own value and at both ends of the schedule: all between which a run moves.
+        """The objective at its own value and at both ends of the schedule, between which a run moves.
 
         Raises:
             UserError: when the schedule cannot drive it.
@@ -118,19 +118,22 @@ class Schedule(ABC):
         target = driven(objective, loss, self.field)
         if target is None and self.changes_value:
             unset = next((field for field in SCHEDULED if hasattr(objective, field)), None)
-            another = "take an objective that has one, name another number with schedule.field"
-            cure = f"set objective.{unset} to a number" if unset else another
+            another = "take an objective that has one, name another number with field=..."
+            cure = f"give it a number, {unset}=..." if unset else another
+            of_objective = {} if unset is None else {unset: "objective"}
             raise UserError(
                 f"schedule: {type(objective).__name__} has no number `beta` or `k` that a schedule could drive; "
-                f"{cure}, or use schedule=constant"
+                f"{cure}, or use schedule=Constant()",
+                field="schedule",
+                **of_objective,
             )
-        with field_errors_name_their_key("objective"):
+        with fields_belong_to("objective"):
             _try(objective, completions)
         if target is not None and target.part == "loss":
             self._check_loss(loss, target)
             target = None
         if self.rescale == "times_beta" and (target is None or target.name != "beta"):
-            raise UserError(_NO_BETA)
+            raise UserError(_NO_BETA, rescale="schedule")
         ends = [] if target is None else self._extremes(target)
         for end in ends if self.changes_value else ():
             assert target is not None
@@ -138,29 +141,31 @@ class Schedule(ABC):
             try:
                 _try(self._with(objective, target, target.rounded(value)), completions)
             except FieldError as error:
-                raise UserError(f"schedule: on its way {keyed(error, 'objective')}") from error
+                raise _at_an_end(error, "objective") from error
         if self.rescale == "unit_rms":
-            with field_errors_name_their_key("objective"):
+            with fields_belong_to("objective"):
                 for in_force in self.tried(objective):
                     expected_square(in_force, completions)
         if self.rescale == "times_beta" and min(ends) <= 0 <= max(ends):
             raise UserError(
-                "schedule.rescale=times_beta multiplies the advantages by beta, which comes to 0: nothing would be "
-                "trained there; use schedule.rescale=unit_rms"
+                "rescale=times_beta multiplies the advantages by beta, which reaches 0: nothing would be trained "
+                "there; use rescale=unit_rms",
+                rescale="schedule",
             )
 
     def _check_loss(self, loss: Loss | None, target: Driven) -> None:
         """Refuse a schedule that the loss cannot follow: it has one value for all prompts."""
         if self.per_prompt:
             raise UserError(
-                f"schedule.field={target.name} is a number of the loss, which is the same for all prompts; use "
-                "schedule=linear, or a field of the objective"
+                f"field={target.name} is a number of the loss, which is the same for all prompts; use "
+                "schedule=Linear(...), or a field of the objective",
+                field="schedule",
             )
         for end in self._extremes(target):
             try:
                 replaced(loss, target.name, target.rounded(end))
             except FieldError as error:
-                raise UserError(f"schedule: on its way {keyed(error, 'loss')}") from error
+                raise _at_an_end(error, "loss") from error
 
     def _of_objective(self, objective: Objective) -> Driven | None:
         """The objective's number that is driven; None where it has none, or where the loss has it."""
@@ -227,8 +232,13 @@ class Schedule(ABC):
         return (sum(squares) / len(squares)) ** -0.5
 
 
+def _at_an_end(error: FieldError, part: str) -> UserError:
+    """The error of a part that refuses a value that the schedule reaches."""
+    return UserError(f"at one end of the schedule, {error}", **{error.name: part} | error.fields)
+
+
 def _checked(schedule: Schedule, value: object, prompts: int) -> PromptFloat:
-    """The value of a schedule, when it is one number or one for each prompt."""
+    """The value of a schedule, checked to be one number or one for each prompt."""
     if isinstance(value, Tensor):
         right = list(value.shape) == [prompts, 1] and not value.is_complex()
     else:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, get_type_hints
 from jaxtyping import Float
 from torch import Tensor
 
-from rsgrpo.errors import UserError, field_errors_name_their_key
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.fields import is_whole_number
 from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptFloat, PromptInt
@@ -17,7 +17,7 @@ from rsgrpo.objectives.checked import checked_advantages
 Value = PromptFloat | PromptInt
 
 SCHEDULED = ("beta", "k")
-"""The fields of an objective that a schedule drives when it is not told which: the first that the objective has."""
+"""The fields of an objective that a schedule drives when it is not told which: the first one that the objective has."""
 
 
 class Driven(NamedTuple):
@@ -57,7 +57,7 @@ class InForce:
         Raises:
             UserError: naming what the objective refuses, or what is wrong with what it returned.
         """
-        with field_errors_name_their_key("objective"):
+        with fields_belong_to("objective"):
             advantages = checked_advantages(self.objective, rewards, context)
         unchanged = not isinstance(self.scale, Tensor) and self.scale == 1
         return advantages if unchanged else (advantages * self.scale).to(advantages.dtype)
@@ -83,8 +83,10 @@ def driven(objective: Objective, loss: Loss | None = None, field: str | None = N
         if part in ("", place) and owner is not None and (found := _number(place, owner, name)):
             return found
     names = [f"{place}.{n}" for place, owner in parts.items() for n in _numbers(place, owner)]
-    cure = f"choose one of {', '.join(names)}" if names else "use schedule=constant"
-    raise UserError(f"schedule.field={field}: neither the objective nor the loss has a number of that name; {cure}")
+    cure = f"choose one of {', '.join(names)}" if names else "use schedule=Constant()"
+    raise UserError(
+        f"field={field}: neither the objective nor the loss has a number of that name; {cure}", field="schedule"
+    )
 
 
 def scheduled_field(objective: Objective) -> str | None:
@@ -97,18 +99,18 @@ def replaced(owner: Any, name: str, value: Value) -> Any:
     """The objective or the loss with another value in one field.
 
     Raises:
-        UserError: when its class is no dataclass, which could not be copied with a change.
+        UserError: when its class is not a dataclass, so that it cannot be copied with a change.
     """
     if not dataclasses.is_dataclass(owner) or isinstance(owner, type):
         raise UserError(
-            f"schedule: {type(owner).__name__} is no dataclass, so its {name} cannot be replaced; decorate it with "
-            "@dataclass(frozen=True, kw_only=True), or use schedule=constant"
+            f"schedule: {type(owner).__name__} is not a dataclass, so its {name} cannot be replaced; decorate it with "
+            "@dataclass(frozen=True, kw_only=True), or use schedule=Constant()"
         )
     return dataclasses.replace(owner, **{name: value})
 
 
 def logged(name: str, value: Value) -> dict[str, float]:
-    """What a record says of the value in force; nothing where there is no prompt to have one."""
+    """The value in force as a record has it; nothing where there is no prompt."""
     if not isinstance(value, Tensor):
         return {name: float(value)}
     if not value.numel():

@@ -31,8 +31,9 @@ def expected_square(objective: Objective, completions: int) -> float:
     square = checked_advantages(objective, rewards, context).square().mean().item()
     if square == 0:
         raise UserError(
-            f"schedule.rescale=unit_rms divides by the size of the advantages for rewards of 0 and 1, and "
-            f"{type(objective).__name__} gives none in groups of N = {completions}; use schedule.rescale=none"
+            f"rescale=unit_rms divides by the size of the advantages for rewards of 0 and 1, and "
+            f"{type(objective).__name__} gives none in groups of N = {completions}; use rescale=none",
+            rescale="schedule",
         )
     return square
 

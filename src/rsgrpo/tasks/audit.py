@@ -75,7 +75,7 @@ def _check_rivals(settings: AuditSettings) -> None:
     known = [*objective_names(), *(" ".join(setting.split()) for setting in settings.settings)]
     unknown = [name for name in settings.rivals if name not in known]
     if unknown:
-        raise UserError(f"task.rivals: {unknown[0]} is no objective; choose from {', '.join(sorted(known))}")
+        raise UserError(f"task.rivals: {unknown[0]} is not an objective; choose from {', '.join(sorted(known))}")
 
 
 def _check(cfg: DictConfig) -> AuditSettings:

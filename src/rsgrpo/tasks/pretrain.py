@@ -7,7 +7,7 @@ from rich.console import Console
 
 from rsgrpo.composition.machine import set_threads
 from rsgrpo.composition.policy import base_recipe, policy_folder, shown_progress
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.pretraining.bases import make_base
 
 
@@ -27,7 +27,7 @@ def pretrain(cfg: DictConfig) -> None:
 def _made_anew(cfg: DictConfig) -> Path:
     folder, recipe = Path(str(cfg.task.folder)).expanduser(), base_recipe(cfg)
     if folder.exists():
-        raise UserError(f"task.folder={cfg.task.folder} is there already; name a folder that is not")
-    with shown_progress(recipe) as progress:
-        make_base(recipe, folder, progress, key="task.folder")
+        raise UserError(f"task.folder={cfg.task.folder} exists already; name another folder")
+    with shown_progress(recipe) as progress, fields_belong_to("task", "folder"):
+        make_base(recipe, folder, progress, key="folder")
     return folder

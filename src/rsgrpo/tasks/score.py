@@ -21,7 +21,7 @@ from rsgrpo.data.dataset import id_of
 from rsgrpo.data.fields import gold_of
 from rsgrpo.data.rows import Row, read_rows, text_of, value_at
 from rsgrpo.distributed.terminal import say
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.rewards.base import begin, close
 from rsgrpo.types import Completion, Group, Problem, Prompt
 
@@ -38,11 +38,13 @@ def score(cfg: DictConfig) -> None:
     columns = dict(build_as(cfg, "task", ScoreSettings).columns)
     if not isinstance(cfg.data.path, str) or not cfg.data.path:
         raise UserError(f"data.path={cfg.data.path} must be the name of a file; name one: data.path=pairs.jsonl")
-    rows = read_rows(Path(cfg.data.path), "data.path", columns=[*columns.values(), "id"])
+    with fields_belong_to("data", "path"):
+        rows = read_rows(Path(cfg.data.path), "path", columns=[*columns.values(), "id"])
     reward = build_reward(cfg)
     check_run_folder(run, resumes=False)
-    expectations = [_expected(row, columns["expected"]) for row in rows]  # a mistake is told before the work
-    groups = [_group(row, columns) for row in rows]
+    expectations = [_expected(row, columns["expected"]) for row in rows]  # a mistake is reported before the work
+    with fields_belong_to("task", "columns"):
+        groups = [_group(row, columns) for row in rows]
     try:
         _, unreadable = readable([group.prompt for group in groups], reward)
         if unreadable:
@@ -72,7 +74,7 @@ def _expected(row: Row, column: str) -> float | None:
     """The verdict that a row expects; None where it says nothing.
 
     Raises:
-        UserError: for what is no verdict.
+        UserError: for anything else.
     """
     cell = str(row.values.get(column) if row.values.get(column) is not None else "").strip().lower()
     if cell in ("", "nan"):  # as others write an empty cell of a column of numbers
@@ -86,7 +88,7 @@ def _expected(row: Row, column: str) -> float | None:
 
 
 def _response(row: Row, column: str, key: str) -> str:
-    """The text or number of a cell: any text, for a model may write half a character.
+    """The text or number of a cell: any text, since a model may write half a character.
 
     Raises:
         UserError: when there is none.
@@ -112,8 +114,8 @@ def _gold(row: Row, column: str, key: str) -> str:
 
 def _group(row: Row, columns: dict[str, str]) -> Group:
     """The problem and the response of a row; its other columns are what else the reward may know of the problem."""
-    answer = _gold(row, columns["answer"], "task.columns.answer")
-    response = _response(row, columns["response"], "task.columns.response")
+    answer = _gold(row, columns["answer"], "columns.answer")
+    response = _response(row, columns["response"], "columns.response")
     problem = Problem(id=str(row.number), text="", answer=answer, origin=row.origin, facts=row.values)
     completion = Completion(token_ids=(), logprobs=torch.zeros(0), text=response, finished=True, policy_version=0)
     return Group(prompt=Prompt(problem=problem, token_ids=()), completions=(completion,))

@@ -98,7 +98,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
                     _evaluate(trainer, module, data, validation=False)
         with clock.stage("export"):
             save_policy(module.policy, run / run_folder.POLICY)
-    except SystemExit:  # this is how Lightning leaves after Ctrl-C that nobody listens to, or the second one
+    except SystemExit:  # this is how Lightning leaves after a second Ctrl-C, or one that no handler takes
         if not trainer.interrupted:
             raise
         module.stopped_by = signal.SIGINT.name
@@ -152,7 +152,7 @@ def _go_on(run: Path, saved: Sequence[Path]) -> str:
 def _say_what_the_filter_takes(recipe: Recipe) -> None:
     """Some objectives teach from groups of equal rewards, which dynamic sampling drops: the user should know.
 
-    So may one that a schedule comes to: all that it moves between are asked.
+    So may the objective at another value of its schedule: all values that a run moves between are tried.
     """
     if not isinstance(recipe.filter, DropEqualRewards):
         return

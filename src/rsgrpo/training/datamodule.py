@@ -25,7 +25,7 @@ class PromptData(lightning.LightningDataModule):
         self.train, self.validation, self.test = train, validation, test
 
     def setup(self, stage: str) -> None:
-        """All ranks have to deal from the same cards.
+        """Check that all ranks have read the same problems.
 
         Raises:
             UserError: when a rank has read other problems, from another copy of the data for example.
@@ -37,7 +37,8 @@ class PromptData(lightning.LightningDataModule):
             if odd:
                 raise UserError(
                     f"data: rank {odd[0]} has read another {name} split than rank 0; give all ranks the same files, "
-                    "or one data.cache_dir that all nodes see"
+                    "or one cache_dir that all nodes see",
+                    cache_dir="data",
                 )
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:

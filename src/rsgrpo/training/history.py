@@ -1,4 +1,4 @@
-"""What came of every prompt at its visits so far, for objectives that ask for it."""
+"""The results of every prompt at its visits so far, for objectives that ask for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict

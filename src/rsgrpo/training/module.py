@@ -16,7 +16,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from rsgrpo.batching.filters import reasons
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import full_tensor
-from rsgrpo.errors import UserError, failures_name_their_place
+from rsgrpo.errors import UserError, failures_name_their_place, fields_belong_to
 from rsgrpo.evaluation.batches import SplitBatch
 from rsgrpo.evaluation.evaluate import evaluate
 from rsgrpo.evaluation.sampling import failures_name_the_engine, sampled_groups
@@ -30,13 +30,13 @@ from rsgrpo.training.rows import mean_entropies, rows_of_updates
 from rsgrpo.training.run_module import RunModule
 from rsgrpo.training.selection import Selection, advantage_context
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, ScoredGroup, StepReport
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, Sampling, ScoredGroup, StepReport
 
 
 class RLModule(RunModule):
     """prompts -> sync -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> report.
 
-    Every rank samples, scores and trains its own share of the prompts. What decides is decided by all alike: each rank
+    Every rank samples, scores and trains its own share of the prompts. All ranks decide alike: each rank
     knows the outcomes of all groups, and filters, advantages, token weights and metrics are computed from those.
 
     Callbacks get the `StepReport` through the `outputs` of `on_train_batch_end`, the `ProblemResult`s of an evaluation
@@ -59,7 +59,7 @@ class RLModule(RunModule):
         return {"report": self.report(groups, selection, totals, behaviour)}
 
     def start_afresh(self) -> None:
-        """Clock, metrics and generators: every iteration has its own, so that nothing before it changes what it draws.
+        """Clock, metrics and generators: every iteration has its own, so that nothing earlier changes what it draws.
 
         The engines and the order of prompts have seeds of their own; the generators are for whatever else draws: an
         objective, a reward, dropout.
@@ -72,6 +72,7 @@ class RLModule(RunModule):
         torch.manual_seed(seed)
 
     @stage("rollout")
+    @fields_belong_to("sampling", *Sampling.__dataclass_fields__)
     def rollout(self, prompts: Sequence[Prompt]) -> dict[int, tuple[Group, Pending]]:
         """N completions of each of this rank's prompts, by place in the batch, seeded by (run, iteration, place).
 
@@ -196,8 +197,9 @@ class RLModule(RunModule):
         )
         if not grad_norm.isfinite():
             raise UserError(
-                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try a smaller optimizer.lr, or "
-                "smaller rewards"
+                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try smaller rewards, or a smaller "
+                f"learning rate than lr={self.recipe.optimizer.lr}",
+                lr="optimizer",
             )
         totals.grad_norm, totals.learning_rate = float(grad_norm), optimizer.param_groups[0]["lr"]
         optimizer.step()

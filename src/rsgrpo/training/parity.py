@@ -1,4 +1,4 @@
-"""After new weights have gone to an engine: does it say of its samples what the trainer says of them?"""
+"""After new weights have gone to an engine: do its log-probs agree with the trainer's?"""
 
 import random
 from typing import cast
@@ -29,10 +29,10 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
     show. All ranks have to call it, each with its own engine: the trainer's forward pass is a collective.
 
     Returns:
-        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where the engine has no own weights.
+        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where the engine has none to compare.
 
     Raises:
-        UserError: when it exceeds the engine's bound, or is no number.
+        UserError: when it exceeds the engine's bound, or is not a number.
     """
     if engine.parity is None:
         return None
@@ -41,7 +41,8 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
         raise UserError(
             f"the engine's log-probs differ from the trainer's by {gap:.2g} nats, more than the "
             f"{engine.parity.bound:g} that rounding explains: it does not sample from the policy that is trained; "
-            "report the model and the versions, and train with rollout=hf (rollout.max_gap allows more)"
+            "report the model and the versions, and train with engine=HFEngine(...) (max_gap allows more)",
+            max_gap="engine",
         )
     return gap
 

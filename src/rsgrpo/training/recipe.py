@@ -1,4 +1,4 @@
-"""Everything that defines a training run, but the policy and the machine."""
+"""Everything that defines a training run, except for the policy and the machine."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,17 +46,24 @@ class Recipe:
     def __post_init__(self) -> None:
         check_fields(self, iterations=(1, float("inf")), seed=(0, float("inf")))
         if self.sampling.truncates:
+            off = {"top_p": 1, "top_k": 0, "min_p": 0}
+            name = next(name for name, value in off.items() if getattr(self.sampling, name) != value)
             raise FieldError(
-                "sampling",
-                f"(top_p={self.sampling.top_p}, top_k={self.sampling.top_k}, min_p={self.sampling.min_p})",
+                name,
+                getattr(self.sampling, name),
                 "cuts tokens off while training, which makes the probability ratio wrong",
-                "train with sampling.top_p=1 sampling.top_k=0 sampling.min_p=0 (eval.sampling may differ)",
+                "train with top_p=1 top_k=0 min_p=0 (an evaluation may sample otherwise)",
+                **dict.fromkeys(off, "sampling"),
             )
 
         known = get_args(Aggregation)
         if self.loss.aggregation not in known:
             raise FieldError(
-                "loss.aggregation", self.loss.aggregation, "is unknown", f"choose one of {', '.join(known)}"
+                "aggregation",
+                self.loss.aggregation,
+                "is unknown",
+                f"choose one of {', '.join(known)}",
+                aggregation="loss",
             )
         if isinstance(self.needs, str):
             raise FieldError(
@@ -83,7 +90,7 @@ class Recipe:
 
     @property
     def needs(self) -> Sequence[str]:
-        """What the objective needs beside rewards, see `rsgrpo.objectives.base.NEEDS`."""
+        """What the objective needs besides rewards, see `rsgrpo.objectives.base.NEEDS`."""
         return needs_of(self.objective)
 
     def state_dict(self) -> dict[str, Any]:

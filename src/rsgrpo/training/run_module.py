@@ -1,4 +1,4 @@
-"""What a run needs of its LightningModule beside the step: weights in step, metrics, signals, checkpoints."""
+"""What a run needs of its LightningModule besides the step: weights in step, metrics, signals, checkpoints."""
 
 from abc import ABC
 from collections.abc import Iterator, Mapping

@@ -80,7 +80,7 @@ class Workers:
         return [process.pid for process in list(self._processes.values()) if process.alive]
 
     def close(self) -> None:
-        """End all processes at once: what they have not answered is cancelled. The next question starts new ones."""
+        """End all processes at once: unanswered questions are cancelled. The next question starts new ones."""
         self._closing = True
         for _ in self._threads:
             self._tasks.put(None)
@@ -148,14 +148,14 @@ class Workers:
 
 
 class _Killed(RuntimeError):
-    """A worker was killed before it had started."""
+    """Something killed a worker before it had started."""
 
 
 class _Process:
     """One worker process and the connection to it.
 
     Raises:
-        RuntimeError: when it does not start, with what it said.
+        RuntimeError: when it does not start, with its output.
         _Killed: when something else ended it before.
     """
 

@@ -1,4 +1,4 @@
-"""The engine of `rollout=vllm`: the protocol's methods, on a vLLM that lives in this process.
+"""The engine of `rollout=vllm`: the protocol's methods, on a vLLM in this process.
 
 vLLM is imported when the first weights arrive.
 """
@@ -154,9 +154,8 @@ class VLLMEngine:
         check_prompts([prompt for share in shares for prompt, _ in share], sampling, self._max_tokens)
         if sampling.temperature < LOWEST_TEMPERATURE:
             raise UserError(
-                f"a temperature of {sampling.temperature} (sampling.temperature or eval.sampling.temperature): vLLM "
-                f"samples at {LOWEST_TEMPERATURE} or above; try {LOWEST_TEMPERATURE}, top_k=1 for the best token, or "
-                "rollout=hf"
+                f"temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; try "
+                f"temperature={LOWEST_TEMPERATURE}, top_k=1 for the best token, or engine=HFEngine(...)"
             )
         return self._groups(shares, sampling, num_completions)
 
@@ -167,7 +166,7 @@ class VLLMEngine:
             self._memory.sleep(self._llm)
 
     def close(self) -> None:
-        """End vLLM, and leave a process group that others have made as it is; its own may have gone before it."""
+        """End vLLM. A process group that others have made stays; vLLM's own may be gone already."""
         if self._llm is None:
             return
         assert self._process_group is not None

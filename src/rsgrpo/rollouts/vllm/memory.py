@@ -29,7 +29,7 @@ class GPUMemory:
     asleep: bool = False
 
     def sleep(self, llm: Any) -> None:
-        """Leave the memory. Level 2 drops the weights too, which come anew with every `load_policy`.
+        """Free the memory. Level 2 drops the weights too, which come anew with every `load_policy`.
 
         Raises:
             UserError: when there is not enough memory.
@@ -57,7 +57,7 @@ class GPUMemory:
 
 @contextmanager
 def in_words() -> Iterator[None]:
-    """A start or a waking that memory stops fails with the numbers and the keys; another error is raised as it is.
+    """Turn a lack of memory into a sentence with the numbers and the fields; other errors pass unchanged.
 
     Raises:
         UserError: when there is not enough memory.
@@ -68,21 +68,19 @@ def in_words() -> Iterator[None]:
         words = str(error).partition("\n")[0]
         if isinstance(error, ValueError) and "memory" not in words.lower():
             raise
-        raise UserError(_not_enough(words)) from error
+        bounds = ("gpu_memory_share", "kv_cache_gib", "max_tokens", "max_rows")
+        raise UserError(_not_enough(words), row_tokens="batching", **dict.fromkeys(bounds, "engine")) from error
 
 
 def _not_enough(words: str) -> str:
-    """What vLLM says of memory, with what is free and with keys of ours instead of settings of its own."""
+    """vLLM's words about memory, with what is free, and with our fields instead of its settings."""
     free = ""
     if torch.cuda.is_available():
         left, total = torch.cuda.mem_get_info()
         free = f"; {left / GIB:.1f} of the GPU's {total / GIB:.1f} GiB are free"
-    cure = (
-        "lower rollout.gpu_memory_share on a GPU or rollout.kv_cache_gib on a CPU, rollout.max_tokens, "
-        "rollout.max_rows or batching.row_tokens"
-    )
+    cure = "lower gpu_memory_share on a GPU or kv_cache_gib on a CPU, max_tokens, max_rows or row_tokens"
     if "KV cache is needed" in words:
-        words = "the keys and values of one completion of rollout.max_tokens do not fit"
-        cure = "lower rollout.max_tokens, or raise rollout.kv_cache_gib or, on a GPU, rollout.gpu_memory_share"
+        words = "the keys and values of one completion of max_tokens do not fit"
+        cure = "lower max_tokens, or raise kv_cache_gib or, on a GPU, gpu_memory_share"
     words = words.partition(". Decrease")[0].rstrip(".")  # what follows are vLLM's own settings
-    return f"rollout=vllm: not enough memory{free}: {words}; {cure}"
+    return f"vLLM: not enough memory{free}: {words}; {cure}"

@@ -30,7 +30,7 @@ def missing() -> str | None:
     """Why there is no vLLM here, with the cure; None where it is installed."""
     if importlib.util.find_spec("vllm") is not None:
         return None
-    return "rollout=vllm: vLLM is not installed; on a CPU: make vllm, on a GPU node: pip install 'rsgrpo[vllm]'"
+    return "vLLM is not installed; on a CPU: make vllm, on a GPU node: pip install 'rsgrpo[vllm]'"
 
 
 def import_llm() -> Any:

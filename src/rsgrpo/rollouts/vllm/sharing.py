@@ -16,14 +16,15 @@ def check_ranks(ranks: int, tensor_parallel_size: int) -> None:
     """Refuse ranks that cannot be dealt out to engines.
 
     Raises:
-        UserError: when there is a rest.
+        UserError: when the number of ranks is not a multiple.
     """
     if ranks % tensor_parallel_size:
         raise UserError(
-            f"rollout.tensor_parallel_size={tensor_parallel_size} does not divide the run's {ranks} "
-            f"{'rank' if ranks == 1 else 'ranks'}; try "
-            f"rollout.tensor_parallel_size={math.gcd(ranks, tensor_parallel_size)}, or trainer=fsdp2 "
-            f"trainer.devices={tensor_parallel_size}"
+            f"tensor_parallel_size={tensor_parallel_size} does not divide the run's {ranks} "
+            f"{'rank' if ranks == 1 else 'ranks'}; try tensor_parallel_size={math.gcd(ranks, tensor_parallel_size)}, "
+            f"or strategy=FSDP2() devices={tensor_parallel_size}",
+            tensor_parallel_size="engine",
+            devices="trainer",
         )
 
 
@@ -49,7 +50,7 @@ def _sharers() -> Any:
 
 
 def name_shared_memory() -> None:
-    """On a CPU, ranks that share an engine speak through shared memory, whose name vLLM makes of nothing but theirs.
+    """On a CPU, ranks that share an engine communicate through shared memory, which vLLM names after the ranks alone.
 
     Two runs on one machine would share it, and what a killed run has left would stop the next one.
     """
