@@ -37,7 +37,8 @@ def mean_interval(
     Introduction to the Bootstrap" (1993), chapter 12. The interval is clipped to `bounds`. Without `weights` all
     problems weigh the same.
 
-    It is flagged as unreliable where two problems carry more than half of the squared deviations.
+    It is flagged as unreliable where two problems carry more than half of the squared deviations, and where the mean is
+    nearer to a bound than one problem can move it.
     `benchmarks/interval_coverage.py` has what it covers.
 
     Raises:
@@ -76,8 +77,15 @@ def mean_interval(
         p=max(_p_value(t, observed), float(2 * student.sf(abs(observed)))),
         units=int(sizes.sum()),
         unit="problems",
-        flag=f"two problems carry {largest:.0%} of the squared deviations" if largest > 0.5 else None,
+        flag=near_bound(estimate, int(sizes.sum()), bounds)
+        or (f"two problems carry {largest:.0%} of the squared deviations" if largest > 0.5 else None),
     )
+
+
+def near_bound(estimate: float, problems: int, bounds: tuple[float, float]) -> str | None:
+    """What is wrong with a mean that is nearer to a bound than one problem can move it; None when it is not."""
+    distance = min(estimate - bounds[0], bounds[1] - estimate)
+    return f"the mean is within one problem of {problems} of its limit" if distance * problems < 1 else None
 
 
 def difference_interval(

@@ -5,6 +5,7 @@ from jaxtyping import Float
 from scipy import stats
 
 from rsgrpo.intervals.base import LEVEL, Interval
+from rsgrpo.intervals.problems import near_bound
 from rsgrpo.measures.pass_at_k import Counts, ladder
 
 SHARE = 0.5
@@ -18,8 +19,9 @@ def sampling_interval(n: Counts, correct: Counts, k: int, *, level: float = LEVE
     others; the variance of a problem is (n - 1) / n times the sum of their squared distances from pass@k of (n, c).
     Problems are independent, so the error is the root of the summed variances, over the number of problems.
 
-    It is flagged as unreliable where k is more than half of the samples, and where one or two problems carry more than
-    half of the variance. A problem that no sample has solved counts as certain, so the error is a little too small.
+    It is flagged as unreliable where k is more than half of the samples, where two problems carry more than half of the
+    variance, and where the mean is nearer to 0 or 1 than one problem can move it. A problem that no sample has solved
+    counts as certain, so the error is a little too small.
 
     Raises:
         ValueError: when k is not between 1 and every n.
@@ -44,7 +46,7 @@ def sampling_interval(n: Counts, correct: Counts, k: int, *, level: float = LEVE
         p=float(2 * stats.norm.sf(abs(mean) / error)) if error else nan,
         units=int(n.sum()),
         unit="samples",
-        flag=_flag(total, largest),
+        flag=near_bound(mean, len(values), (0.0, 1.0)) or _flag(total, largest),
     )
 
 

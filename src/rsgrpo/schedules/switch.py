@@ -41,7 +41,7 @@ class Switch(Schedule):
     def extremes(self, name: str, final: float) -> Sequence[float]:
         if name not in MEAN_REWARD:
             raise UserError(
-                f"Switch ends at the mean reward, for which it knows a value of {' and '.join(MEAN_REWARD)} and none of "
+                f"Switch ends at the mean reward, and knows the value of {' and '.join(MEAN_REWARD)} there and none of "
                 f'{name}; use schedule=Linear(field="{name}")'
             )
         return [final, MEAN_REWARD[name]]
