@@ -90,4 +90,4 @@ def test_a_group_is_swapped_without_a_plus(word: str) -> None:
     ],
 )
 def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
-    assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, but not the chosen one; leave it out"
+    assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, but the chosen one does not; remove it"

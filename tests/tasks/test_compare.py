@@ -34,7 +34,7 @@ def slow(words: list[str], said: str) -> ParameterSet:
     [
         (["task=compare"], "runs is not set; name run folders"),
         (["task=compare", "runs=[a,b]", "task.baseline=c"], "task.baseline=c is none of the arms"),
-        slow(["task=compare", "runs=nowhere"], "runs: nowhere is no folder"),
+        slow(["task=compare", "runs=nowhere"], "runs: nowhere is not a folder"),
         slow(["task=compare", "runs=3"], "runs=3 must list names of folders"),
         slow(["task=compare", "runs=[a,b]", "task.measures=[speed]"], "measures: speed is not one"),
         slow(["task=compare", "runs=[a,b]", "task.split=train"], "task.split=train"),

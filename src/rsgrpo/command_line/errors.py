@@ -84,7 +84,7 @@ def _of_key(text: str, line: CommandLine) -> str | None:
         return f"{shown(taken[0].input_line)}: the run needs this key; leave this out"
     given = [o for o in line.overrides if o.key_or_group == key and not o.is_delete()]
     value = str(given[0].input_line).partition("=")[2] if given else None
-    return unknown_key(key, line.conf, groups_chosen(line), value=value) or f"{key}: cannot be set so; leave it out"
+    return unknown_key(key, line.conf, groups_chosen(line), value=value) or f"{key} cannot be set like this; remove it"
 
 
 def _of_reference(error: Exception, overrides: Sequence[Override]) -> str | None:

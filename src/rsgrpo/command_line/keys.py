@@ -129,7 +129,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
             "have workers already; leave it out"
         )
     if key in written_keys(conf):
-        return f"{key}: {_whose(key, conf)}, but not the chosen one; leave it out"
+        return f"{key}: {_whose(key, conf)}, but the chosen one does not; remove it"
     siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
     # A word without its section may be a key of any section, but not of one within: those are rarely meant.
     elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}

@@ -49,8 +49,8 @@ def build_callbacks(cfg: DictConfig, recipe: Recipe) -> list[lightning.Callback]
         else:
             target = f"callbacks.{name}._target_"
             raise UserError(
-                f"{target}={cfg.callbacks[name]._target_} is no lightning.Callback and no function of a StepReport; "
-                f"make it one of them, or remove {target}"
+                f"{target}={cfg.callbacks[name]._target_} is neither a lightning.Callback nor a function of a "
+                f"StepReport; make it one of them, or remove {target}"
             )
     for name, callback in callbacks.items():
         if isinstance(callback, ChecksRecipe):

@@ -32,7 +32,7 @@ def evaluations_of(cfg: DictConfig) -> list[DictConfig]:
     """The configuration of each evaluation, with the folder of its policy.
 
     Raises:
-        UserError: for policies or temperatures that are none, and for a run that has exported no policy.
+        UserError: for a policy or temperature of the wrong kind, and for a run that has exported no policy.
     """
     found = [job for _, job in jobs_of(cfg)]
     for job in found:
@@ -44,7 +44,7 @@ def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
     """(folder, configuration) of each policy at each temperature; a single one has no folder of its own.
 
     Raises:
-        UserError: for policies or temperatures that are none.
+        UserError: for a policy or temperature of the wrong kind.
     """
     policies = _several(cfg.model.path, "model.path", (str, type(None)))
     temperatures = _several(cfg.eval.temperature, "eval.temperature", (int, float, type(None)))

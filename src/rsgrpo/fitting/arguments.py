@@ -43,7 +43,7 @@ OWN = ("validation", "engine", "metrics", "callbacks", "folder", "resume", "chat
 
 
 def check_policy(policy: object) -> None:
-    """Refuse what is no policy.
+    """Refuse anything but a policy.
 
     Raises:
         UserError: naming the argument.
@@ -53,7 +53,7 @@ def check_policy(policy: object) -> None:
 
 
 def check_problems(name: str, problems: object, *, some: bool) -> None:
-    """Refuse what is no list of problems; `some`: an empty one too.
+    """Refuse anything but a list of problems; with `some`, an empty one too.
 
     Raises:
         UserError: naming the argument, and the first item that is none.

@@ -73,7 +73,7 @@ def check_same(resumed: Resumed, now: Mapping[str, Any]) -> None:
     """
     before, named = run_folder.read_json(resumed.run / run_folder.RUN), f"resume={resumed.run}"
     if "recipe" not in before:
-        raise UserError(f"{named} is no run of rsgrpo.fit; go on with `python run.py ckpt={resumed.run}`")
+        raise UserError(f"{named} was not written by rsgrpo.fit; go on with `python run.py ckpt={resumed.run}`")
     was, is_now = before["recipe"], now["recipe"]
     for field in sorted(was.keys() | is_now.keys()):
         free = field in MAY_CHANGE or (field.startswith("reward.") and field.endswith(".workers"))

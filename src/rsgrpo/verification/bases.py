@@ -17,7 +17,7 @@ EXAMPLES = (
     equal("10001_2", "17_{10}", "two numbers with their bases are compared by value"),
     different("10001_2", "17_2", "a digit that the base does not have"),
     equal(r"p \equiv 1 \pmod{4}", r"p\equiv 5\pmod 4", "residues are compared modulo the modulus"),
-    different(r"p \equiv 1 \pmod{4}", "1", "a congruence is no number"),
+    different(r"p \equiv 1 \pmod{4}", "1", "a congruence is not a number"),
     different(r"p \equiv 1 \pmod{4}", r"p \equiv 1 \pmod{8}", "another modulus"),
 )
 

@@ -1,6 +1,6 @@
 r"""Where an answer stands in a text: its last box.
 
-A box in a thought that was never finished is no answer; one in a finished thought is, unless a later one follows.
+A box in a thought that was never finished is not an answer; one in a finished thought is, unless a later one follows.
 """
 
 import re

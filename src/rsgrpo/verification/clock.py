@@ -7,7 +7,7 @@ from rsgrpo.verification.examples import different, equal
 from rsgrpo.verification.notation.words import in_plain_words
 
 EXAMPLES = (
-    different("12:30", "6:15", "a time is no ratio"),
+    different("12:30", "6:15", "a time is not a ratio"),
     different("10:20", "1:2", "a gold that no ratio would be written as is a time"),
     different("7:05", "7:5", "minutes have two digits"),
     equal("1:2", "10:20", "a ratio"),
@@ -18,7 +18,7 @@ EXAMPLES = (
     equal("21:00", "9 p.m.", "a time of day"),
     equal("3:4", r"\frac34", "a ratio"),
     equal("3:4", "6:8", "a ratio"),
-    different("1/2/2020", r"\frac{1}{4040}", "a date is no quotient"),
+    different("1/2/2020", r"\frac{1}{4040}", "a date is not a quotient"),
     equal(r"\text{June 20}", "20 June", "a date"),
 )
 

@@ -30,7 +30,7 @@ class Region:
 
 
 class NoRegion(ValueError):
-    """The tree is no set of real numbers."""
+    """The tree is not a set of real numbers."""
 
 
 class Backwards(NoRegion):
@@ -60,7 +60,7 @@ def is_region(node: Node) -> bool:
 
 
 def same_region(gold: Node, answer: Node) -> bool | None:
-    """Whether two trees are the same set of numbers; None when one is no such set."""
+    """Whether two trees are the same set of numbers; None when one of them is not."""
     verdicts = []
     named = (letters(gold) | letters(answer)) - {r"\emptyset"}
     with mp.workdps(DIGITS):

@@ -32,7 +32,7 @@ EXAMPLES = (
     equal("x+y", r"x+\mathrm{y}", "an upright letter is the letter"),
     equal(r"5\mathbf{v}", "5v", "a bold letter is the letter"),
     different(r"2\mathbf{A}", r"2\mathbf{B}", "another bold letter"),
-    different(r"2\mathbf{A}", "2", "a bold letter is no unit"),
+    different(r"2\mathbf{A}", "2", "a bold letter is not an unit"),
     equal("26!", "26!.", "a full stop"),
     different("5", "5!.", "a factorial before a full stop"),
     equal("no", r"\mathbf{no}", "a word in bold"),

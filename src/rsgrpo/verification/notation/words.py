@@ -12,7 +12,7 @@ EXAMPLES = (
     different("Yes", "not Yes", "another word"),
     equal(r"\text{east}", r"(\text{east})", "a word in brackets"),
     different(r"\text{five}", r"-\text{five}", "a sign matters"),
-    different("sin(2x)", "sin(2X)", "a function is no phrase"),
+    different("sin(2x)", "sin(2X)", "a function is not a phrase"),
     different(r"p\text{ divides }q", r"p\text{ divides }Q", "letters keep their case"),
     equal(r"\mathbb{R}", r"\text{all real numbers}", "a set of numbers"),
     equal(r"\infty", r"\text{infinitely many}", "a number without end"),

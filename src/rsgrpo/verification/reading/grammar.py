@@ -81,7 +81,7 @@ class Expressions(Quantities, Lettering):
                 return Quantity(result, money) if money else result
 
     def smaller_unit(self, larger: Quantity) -> Node | None:
-        """Two hours with thirty minutes behind them; None where what comes next is no smaller unit of the same."""
+        """Two hours with thirty minutes behind them; None where no smaller unit of the same kind follows."""
         start = self.at
         more = self.product()
         by = ratio(more.unit, larger.unit) if isinstance(more, Quantity) else None

@@ -134,7 +134,7 @@ class Lettering(Cursor):
         return Sym(name)
 
     def order_of_derivative(self, name: str) -> int | None:
-        """3 of `f^{(3)}`; None for what is no derivative."""
+        """3 of `f^{(3)}`; None for what is not a derivative."""
         texts = [self.ahead(i).text for i in range(6)]
         if name[0] not in _APPLIED | {"y"} or texts[:3] != ["^", "{", "("] or texts[4:] != [")", "}"]:
             return None
