@@ -52,6 +52,8 @@ def evaluate(cfg: DictConfig) -> None:
     jobs = jobs_of(cfg)
     for name, job in jobs:
         folder = run / name if name else run
+        if job.logger.get("save_dir") == str(run):
+            OmegaConf.update(job, "logger.save_dir", str(folder))
         if len(jobs) > 1:
             say(f"evaluating {name}")
         _evaluate(job, folder)
