@@ -4,7 +4,7 @@
 readers in `analysis/` use nothing else.
 """
 
-from rsgrpo.run_folder.files import append, disk_error, write_json
+from rsgrpo.run_folder.files import append, disk_error, readable_as_the_others, write_json
 from rsgrpo.run_folder.names import (
     AUDIT,
     BANDIT,
@@ -20,6 +20,7 @@ from rsgrpo.run_folder.names import (
     MANIFEST,
     METRICS,
     OVERRIDES,
+    OWN_CODE,
     POLICIES,
     POLICY,
     PROMPTS,
@@ -28,6 +29,7 @@ from rsgrpo.run_folder.names import (
     ROLLOUTS,
     RUN,
     SCORES,
+    SOURCE_DIFF,
     STATE,
     TEST,
     UNFINISHED,
@@ -57,6 +59,7 @@ __all__ = [
     "MANIFEST",
     "METRICS",
     "OVERRIDES",
+    "OWN_CODE",
     "POLICIES",
     "POLICY",
     "PROMPTS",
@@ -65,6 +68,7 @@ __all__ = [
     "ROLLOUTS",
     "RUN",
     "SCORES",
+    "SOURCE_DIFF",
     "STATE",
     "TEST",
     "UNFINISHED",
@@ -83,6 +87,7 @@ __all__ = [
     "read_config",
     "read_json",
     "read_overrides",
+    "readable_as_the_others",
     "run_id",
     "state_of",
     "write_json",

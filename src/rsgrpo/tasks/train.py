@@ -35,7 +35,8 @@ from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
-from rsgrpo.training.clock import StageClock
+from rsgrpo.run_folder.spent import tokens
+from rsgrpo.training.clock import StageClock, cpu_seconds
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.lightning_trainer import failures_name_their_callback
@@ -58,7 +59,7 @@ def train(cfg: DictConfig) -> None:
 
 
 def _train(cfg: DictConfig, recipe: Recipe) -> None:
-    clock = StageClock()
+    clock, cpu = StageClock(), cpu_seconds()
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
         checkpoint = _checkpoint_to_resume(cfg)
@@ -113,9 +114,9 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     if ranks.is_first():
         seconds = clock.read()
         seconds["total"] = seconds.pop("step")
-        run_folder.write_json(
-            run / run_folder.DONE, {"iteration": module.iteration, "resumed_from": begun, "seconds": seconds}
-        )
+        done = {"iteration": module.iteration, "resumed_from": begun, "seconds": seconds}
+        spent = {"cpu_seconds": max(0.0, cpu_seconds() - cpu), "tokens": tokens(run)}
+        run_folder.write_json(run / run_folder.DONE, done | spent)
         print_summary(run, Console())
 
 
