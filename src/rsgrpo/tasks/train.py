@@ -22,6 +22,7 @@ from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import assemble, describe_run
+from rsgrpo.composition.disk import check_disk, disk_use
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.composition.recipe import build_recipe
@@ -73,9 +74,12 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         if checkpoint is not None:
             check_same_data(run, described)
         if ranks.is_first():
+            observers = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+            disk = check_disk(disk_use(module.policy, recipe, observers), run)
             base = digest_of_base(cfg)
             _begin_run_folder(run, cfg, checkpoint, described, base)
             say_what_runs(cfg, recipe, assembled, run)
+            say(f"disk        {disk}")
             if checkpoint is not None:
                 follow_records(run, trainer.loggers)
     load_weights_only()
