@@ -20,6 +20,7 @@ from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
+from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import assemble, describe_run
 from rsgrpo.composition.disk import check_disk, disk_use
@@ -121,7 +122,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         done = {"iteration": module.iteration, "resumed_from": begun, "seconds": seconds}
         spent = {"cpu_seconds": max(0.0, cpu_seconds() - cpu), "tokens": tokens(run)}
         run_folder.write_json(run / run_folder.DONE, done | spent)
-        print_summary(run, Console())
+        print_summary(run, Console(), program=None if is_sweep() else program.typed())
 
 
 def _make_up_for_evaluations(
