@@ -69,6 +69,7 @@ def test_adapters_are_in_checkpoints_and_merged_in_exports() -> None:
 def test_no_more_checkpoints_are_kept_than_are_saved(saves: Checkpoint, kept: int) -> None:
     use = disk_use(a_policy(), recipe(iterations=10), [Export(every=3), saves])
     assert (use.checkpoints, use.policies) == (kept, 4)
+    assert use.replaces == (kept == 2)
 
 
 def test_the_peak_has_a_checkpoint_that_is_being_written() -> None:
@@ -76,6 +77,8 @@ def test_the_peak_has_a_checkpoint_that_is_being_written() -> None:
     assert (use.kept, use.peak, use.least) == (7 * GIB, 10 * GIB, 4 * GIB)
     saved = "2 checkpoints of 3.0 GiB, and one more while it is written"
     assert str(use) == f"at most 10.0 GiB: {saved}; 1 policy of 1.0 GiB"
+    first = DiskUse(checkpoint=3 * GIB, checkpoints=2, replaces=False, policy=GIB, policies=1)
+    assert (first.peak, str(first)) == (7 * GIB, "at most 7.0 GiB: 2 checkpoints of 3.0 GiB; 1 policy of 1.0 GiB")
     alone = DiskUse(checkpoint=3 * GIB, checkpoints=0, policy=GIB, policies=2)
     assert (alone.peak, alone.least, str(alone)) == (2 * GIB, GIB, "at most 2.0 GiB: 2 policies of 1.0 GiB")
 

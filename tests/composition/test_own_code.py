@@ -1,6 +1,7 @@
 """Which files of the user's own a run folder keeps."""
 
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from rsgrpo.composition.own_code import keep_own_code
 
 
 @pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A folder of the user's with a module and a package."""
     folder = tmp_path / "own"
     (folder / "kept_package").mkdir(parents=True)

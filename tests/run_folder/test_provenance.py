@@ -55,10 +55,11 @@ def test_the_diff_brings_the_commit_to_the_code_that_ran(package: Path, run: Pat
     (package / "notes.txt").write_text("a large file of data, perhaps\n")
     before = git(package, "status", "--porcelain")
     said = source(run, package)
-    assert said == {"commit": git(package, "rev-parse", "HEAD"), "dirty": True}
+    commit = git(package, "rev-parse", "HEAD")
+    assert said == {"commit": commit, "dirty": True}
     assert git(package, "status", "--porcelain") == before
     git(tmp_path, "clone", "--quiet", "checkout", "again")
-    git(tmp_path / "again", "checkout", "--quiet", str(said["commit"]))
+    git(tmp_path / "again", "checkout", "--quiet", commit)
     git(tmp_path / "again", "apply", str(run / "source.diff"))
     made = {file.name: file.read_text() for file in (tmp_path / "again/src/package").iterdir()}
     assert made == {"__init__.py": "a = 2\n", "new file.py": "b = 3\n", "staged.py": "c = 4\n"}

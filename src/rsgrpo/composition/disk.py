@@ -25,6 +25,8 @@ class DiskUse:
     checkpoint: int
     checkpoints: int
     """How many are kept in the end, the best one included."""
+    replaces: bool = True
+    """Whether more are saved than are kept: one is whole before an old one goes."""
     policy: int
     policies: int
     """How many are exported, the last one included."""
@@ -36,8 +38,8 @@ class DiskUse:
 
     @property
     def peak(self) -> int:
-        """A checkpoint is whole before an old one goes."""
-        return self.kept + (self.checkpoint if self.checkpoints else 0)
+        """While a checkpoint is written that replaces another."""
+        return self.kept + (self.checkpoint if self.checkpoints and self.replaces else 0)
 
     @property
     def least(self) -> int:
@@ -47,7 +49,8 @@ class DiskUse:
     def __str__(self) -> str:
         """`at most 9.1 GiB: 2 checkpoints of 2.8 GiB, and one more while it is written; 1 policy of 0.9 GiB`."""
         several = "checkpoints" if self.checkpoints > 1 else "checkpoint"
-        saved = f"{self.checkpoints} {several} of {size(self.checkpoint)}, and one more while it is written; "
+        more = ", and one more while it is written" if self.replaces else ""
+        saved = f"{self.checkpoints} {several} of {size(self.checkpoint)}{more}; "
         exported = f"{self.policies} {'policies' if self.policies > 1 else 'policy'} of {size(self.policy)}"
         return f"at most {size(self.peak)}: {saved if self.checkpoints else ''}{exported}"
 
@@ -58,27 +61,29 @@ def disk_use(policy: Policy, recipe: Recipe, callbacks: Iterable[object]) -> Dis
     Args:
         callbacks: those that save are `Checkpoint` and `Export`; what others write is not known.
     """
-    saved, exported = 0, 1
+    saved, kept, exported = 0, 0, 1
     for callback in callbacks:
         if isinstance(callback, Checkpoint):
-            saved += _checkpoints_kept(callback, recipe)
+            saved += _saved(callback, recipe)
+            kept += min(_saved(callback, recipe), callback.keep + (callback.best is not None))
         elif isinstance(callback, Export) and callback.every is not None:
             exported += recipe.iterations // callback.every
     parameters = [(p.numel() * p.element_size(), p.requires_grad) for p in policy.parameters()]
     return DiskUse(
         checkpoint=sum(size * (1 + MOMENTS * trained) for size, trained in parameters),
-        checkpoints=saved,
+        checkpoints=kept,
+        replaces=saved > kept,
         policy=sum(p.numel() * p.element_size() for _, p, _ in plain_parameters(policy.model)),
         policies=exported,
     )
 
 
-def _checkpoints_kept(callback: Checkpoint, recipe: Recipe) -> int:
-    """The newest and the best, and no more than there are."""
+def _saved(callback: Checkpoint, recipe: Recipe) -> int:
+    """How many checkpoints are written, kept or not."""
     at = {*range(callback.every, recipe.iterations, callback.every), recipe.iterations}
     if callback.best is not None and callback.best.startswith(OF_EVALUATION):
         at |= set(range(recipe.evaluation.every, recipe.iterations, recipe.evaluation.every))
-    return min(len(at), callback.keep + (callback.best is not None))
+    return len(at)
 
 
 def check_disk(use: DiskUse, run: Path) -> str:
