@@ -1,6 +1,7 @@
 """One line that says how the run is doing."""
 
 import time
+from collections import Counter
 from typing import Any, cast
 
 import lightning
@@ -9,21 +10,23 @@ from rich.progress import BarColumn, Progress, TextColumn
 
 from rsgrpo.distributed import ranks
 from rsgrpo.fields import check_at_least_one
+from rsgrpo.metrics.nothing_learnt import NEARLY_ALL, kind, reason, taught_nothing
 from rsgrpo.metrics.rollouts import rollout_statistics
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import StepReport
 
-TRUNCATED = 0.9
-"""Share of cut-off completions from which the limit is named."""
-
 
 class ProgressLine(lightning.Callback):
-    """Iteration, reward, cumulative solve rate, entropy and time left: live on a terminal, else a line now and then."""
+    """Iteration, reward, cumulative solve rate, entropy and time left: live on a terminal, else a line now and then.
+
+    Where an iteration teaches nothing it says why, the first time of each kind, and from then on how many there were.
+    """
 
     def __init__(self, every: int) -> None:
         check_at_least_one(every=every)
         self.every = every
         self.warned = False
+        self.idle: Counter[str] = Counter()
         self.console = Console(stderr=True, quiet=not ranks.is_first())
         self.live = self.console.is_terminal and not self.console.quiet
         self.bar = Progress(
@@ -47,19 +50,33 @@ class ProgressLine(lightning.Callback):
             self.bar.update(self.task, completed=report.iteration, description=line, refresh=True)
         elif report.iteration % self.every == 0 or report.is_last or report.iteration == self.first + 1:
             self.console.print(line, soft_wrap=True, highlight=False)
-        if not report.updates:
-            self.console.print(
-                f"iteration {report.iteration}: every group was dropped, nothing to train on", soft_wrap=True
-            )
-        if rollouts["truncated_fraction"] >= TRUNCATED and not self.warned:
+        if taught_nothing(report):
+            self._say_why(report, pl_module.recipe.sampling.max_new_tokens)
+        if rollouts["truncated_fraction"] >= NEARLY_ALL and not self.warned:
             self.warned = True
             limit = pl_module.recipe.sampling.max_new_tokens
             cure = f"sampling.max_new_tokens={limit} cuts off nearly all completions; try a larger one"
             self.console.print(cure, soft_wrap=True, highlight=False)
 
+    def _say_why(self, report: StepReport, limit: int) -> None:
+        """Why nothing was learnt the first time, then at the tenth, the hundredth and so on that it happens again."""
+        self.idle[kind(report)] += 1
+        if self.idle[kind(report)] == 1:
+            self._say(f"iteration {report.iteration}: {reason(report, limit=limit)}")
+            cut_off = rollout_statistics(report.outcomes)["truncated_fraction"]
+            self.warned = self.warned or cut_off >= NEARLY_ALL  # it has been said just now
+        elif (total := self.idle.total()) in (10**power for power in range(1, 9)):
+            self._say(f"iteration {report.iteration}: the {total}th iteration that taught nothing")
+
+    def _say(self, line: str) -> None:
+        self.console.print(line, soft_wrap=True, highlight=False, markup=False)
+
     def on_train_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         if self.live:
             self.bar.stop()
+        if (total := self.idle.total()) > 1:
+            kinds = ", ".join(f"{count:,} {name.replace('_', ' ')}" for name, count in self.idle.most_common())
+            self._say(f"{total:,} of {pl_module.iteration - self.first:,} iterations taught nothing: {kinds}")
 
     def on_exception(self, trainer: lightning.Trainer, pl_module: RLModule, exception: BaseException) -> None:
         if self.live:

@@ -304,6 +304,17 @@ def test_other_weights_in_the_folder_of_the_base_are_refused(whole: Path) -> Non
         check_same_base(whole, "/base", "gh")
 
 
+def test_a_base_that_is_pretrained_again_may_be_rounded_otherwise(whole: Path, tmp_path: Path) -> None:
+    """Its recipe says what it is. One in a folder may be the same."""
+    run = tmp_path / "run"
+    shutil.copytree(whole, run)
+    (run / run_folder.CONFIG).write_text("model: {path: null}\n")
+    check_same_base(run, None, "gh")
+    check_same_base(run, "/copied", "ef")
+    with pytest.raises(UserError, match=r"model\.pretrain, and model\.path=/other holds other weights"):
+        check_same_base(run, "/other", "gh")
+
+
 def test_a_run_does_not_begin_anew_among_files_of_others(whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(whole, run)

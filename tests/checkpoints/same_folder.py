@@ -14,7 +14,7 @@ from rsgrpo import run_folder
 from tests.runs import records
 
 OF_A_PROCESS = (run_folder.CONFIG, run_folder.OVERRIDES, run_folder.RUN, run_folder.DONE)
-"""How the last process was started, and how long it took."""
+"""How the last process was started, with which code on which machine, and how long it took."""
 
 
 def differences(a: Path, b: Path) -> list[str]:
@@ -53,15 +53,15 @@ def table(file: Path) -> list[dict[str, str]]:
 
 
 def _files(run: Path) -> set[str]:
-    """Every file, the event files and each process's own aside."""
+    """Every file, the event files aside, and what somebody may change in the code while the runs go on."""
     files = (file.relative_to(run).as_posix() for file in run.rglob("*") if not file.is_dir())
-    return {name for name in files if "tfevents" not in name}
+    return {name for name in files if "tfevents" not in name and name != run_folder.SOURCE_DIFF}
 
 
 def _content(run: Path, name: str) -> Any:
     file = run / name
     if name in OF_A_PROCESS:
-        return run_folder.read_json(file)["iteration"] if name == run_folder.DONE else None
+        return _done(file) if name == run_folder.DONE else None
     if file.suffix == ".jsonl":
         return [
             {key: value for key, value in record.items() if not key.startswith("time/")} for record in records(file)
@@ -73,6 +73,12 @@ def _content(run: Path, name: str) -> Any:
     if file.name == run_folder.MANIFEST:
         return sorted(json.loads(file.read_text())["files"])
     return None if file.name == run_folder.STATE else file.read_bytes()
+
+
+def _done(file: Path) -> Any:
+    """Iterations and tokens are those of the run; the seconds are those of the last process."""
+    done = run_folder.read_json(file)
+    return done["iteration"], done.get("tokens")
 
 
 def _of_the_run(checkpoint: Path) -> dict[str, Any]:

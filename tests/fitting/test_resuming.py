@@ -15,6 +15,7 @@ from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.callbacks.checkpoint import Checkpoint
 from rsgrpo.callbacks.evaluation import PassAtK
 from rsgrpo.errors import UserError
+from rsgrpo.fitting.resuming import digest_of_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.objectives.rs_grpo import RSGRPO
@@ -129,3 +130,14 @@ def test_the_folder_says_what_the_run_is(two: tuple[Path, Any]) -> None:
     assert described["data"]["train"]["problems"] == len(PROBLEMS)
     assert described["recipe"]["objective"] == "rsgrpo.objectives.rs_grpo.RSGRPO"
     assert described["recipe"]["batching.completions_per_prompt"] == 4
+    assert described["versions"]["torch"] == torch.__version__
+    assert described["base"] == digest_of_weights(a_policy())
+
+
+def test_the_hash_of_weights_is_that_of_every_value() -> None:
+    policy = a_policy()
+    before = digest_of_weights(policy)
+    with torch.no_grad():
+        list(policy.model.parameters())[-1].view(-1)[-1] += 1
+    assert digest_of_weights(policy) != before
+    assert digest_of_weights(policy.to(torch.bfloat16)) != digest_of_weights(policy.to(torch.float32))

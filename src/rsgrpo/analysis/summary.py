@@ -14,13 +14,20 @@ from rsgrpo.measures.pass_at_k import mean_pass_at_k
 OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 
 
-def print_summary(run: Path, console: Console) -> None:
-    """Base against trained, where the time of this process went, and the path of the run."""
+def print_summary(run: Path, console: Console, *, program: str | None = None) -> None:
+    """Base against trained, where the time of this process went, the path of the run, and what it may conclude.
+
+    `program` is what a user types before the words of a command line, where those that would decide are to be shown.
+    """
+    from rsgrpo.analysis.verdict import verdict  # scipy takes half a second, and nobody waits for it before a run
+
     metrics = run_folder.read(run / run_folder.METRICS)
     begun = run_folder.read_json(run / run_folder.DONE).get("resumed_from", 0)
     console.print(pass_table(run, metrics))
     console.print(time_table(run, [record for record in metrics if record["iteration"] > begun]))
     console.print(f"run folder: {run}", soft_wrap=True)
+    for line in verdict(run, _ks(run), program):
+        console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def print_evaluation(run: Path, console: Console) -> None:

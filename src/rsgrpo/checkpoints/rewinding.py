@@ -19,6 +19,7 @@ from rsgrpo.run_folder.names import (
     RECORDS,
     REPLACED,
     RUN,
+    SOURCE_DIFF,
     TEST,
     UNFINISHED,
     VALIDATION,
@@ -78,7 +79,7 @@ def check_kinds(run: Path) -> None:
     for path in [*(run / name for name in FOLDERS), *inside]:
         if os.path.lexists(path) and not path.is_dir():
             raise UserError(f"{path} is not a folder, and a run writes one there; move it away")
-    for path in (run / name for name in (RUN, CONFIG, OVERRIDES, DONE, *RECORDS, f"{CHECKPOINTS}/{BEST}")):
+    for path in (run / name for name in (RUN, CONFIG, OVERRIDES, SOURCE_DIFF, DONE, *RECORDS, f"{CHECKPOINTS}/{BEST}")):
         if os.path.lexists(path) and not path.is_file():
             raise UserError(f"{path} is not a file, and a run writes one there; move it away")
 
@@ -117,7 +118,7 @@ def clear(run: Path) -> None:
     check_kinds(run)
     _check_nothing_else(run)
     _remove_unfinished(run)
-    for path in [run / name for name in (*FOLDERS, CONFIG, OVERRIDES, *RECORDS)]:
+    for path in [run / name for name in (*FOLDERS, CONFIG, OVERRIDES, SOURCE_DIFF, *RECORDS)]:
         if os.path.lexists(path):
             remove_tree(path)
     (run / RUN).unlink()  # last: a kill before leaves a folder that can still be cleared
@@ -129,7 +130,7 @@ def _check_nothing_else(run: Path) -> None:
     Raises:
         UserError: naming it.
     """
-    own = {RUN, CONFIG, OVERRIDES, *RECORDS, *FOLDERS}
+    own = {RUN, CONFIG, OVERRIDES, SOURCE_DIFF, *RECORDS, *FOLDERS}
     for path in [*_entries(run), *_entries(run / EVALUATIONS)]:
         name = path.relative_to(run).as_posix()
         if path.is_symlink():

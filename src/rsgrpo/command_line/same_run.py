@@ -148,6 +148,8 @@ def check_same_base(run: Path, path: str | None, now: str | None) -> None:
     """
     before = run_folder.read_json(run / run_folder.RUN).get("base")
     was = flat(run_folder.read_config(run)).get("model.path")
+    if was is None and path is None:
+        return  # `model.pretrain` says what it is; another machine pretrains it with other rounding
     if before is None and was != path:
         raise UserError(
             f"ckpt={run}: model.path was {was} and is {path} now, and the run has not written down which weights those "
@@ -155,8 +157,8 @@ def check_same_base(run: Path, path: str | None, now: str | None) -> None:
         )
     if before is not None and before != now:
         raise UserError(
-            f"ckpt={run}: its base model was {was}, and model.path={path} holds other weights; say where the same "
-            "weights are now with model.path=FOLDER, or start a new run"
+            f"ckpt={run}: its base model was {was or 'that of model.pretrain'}, and model.path={path} holds other "
+            "weights; say where the same are now with model.path=FOLDER, or start a new run"
         )
 
 

@@ -61,7 +61,7 @@ def check_targets(cfg: DictConfig, given: Sequence[str], conf: Path) -> None:
     except OmegaConfBaseException as error:
         raise UserError(f"ckpt={cfg.ckpt}: {' '.join(str(error).split())}; fix its overrides.yaml") from None
     allowed = _shipped(conf) | set(_named_now(given))
-    outside = [f"{key}={target}" for key, target in _targets(resolved) if target not in allowed and not is_ours(target)]
+    outside = [f"{key}={target}" for key, target in targets(resolved) if target not in allowed and not is_ours(target)]
     if outside:
         words = " ".join(outside)
         raise UserError(
@@ -79,7 +79,7 @@ def words_to_repeat(words: Sequence[str]) -> list[str]:
 def _shipped(conf: Path) -> frozenset[str]:
     """What the choices in `conf` name."""
     trees = [yaml.safe_load(file.read_text(encoding="utf-8")) for file in conf.rglob("*.yaml")]
-    return frozenset(target for tree in trees for _, target in _targets(tree))
+    return frozenset(target for tree in trees for _, target in targets(tree))
 
 
 def _named_now(given: Sequence[str]) -> Iterator[str]:
@@ -92,20 +92,20 @@ def _named_now(given: Sequence[str]) -> Iterator[str]:
         except HydraException:
             continue  # an option: Hydra reads it
         *_, last = read.key_or_group.split(".")
-        yield from (target for _, target in _targets({last: read.value()}))
+        yield from (target for _, target in targets({last: read.value()}))
 
 
-def _targets(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+def targets(tree: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
     """(dotted key, class) of every class that a tree of settings names."""
     if isinstance(tree, dict):
         for name, branch in tree.items():
             key = f"{prefix}.{name}" if prefix else str(name)
             if name == TARGET:
                 yield key, current_name(str(branch))
-            yield from _targets(branch, key)
+            yield from targets(branch, key)
     elif isinstance(tree, list):
         for place, branch in enumerate(tree):
-            yield from _targets(branch, f"{prefix}[{place}]")
+            yield from targets(branch, f"{prefix}[{place}]")
 
 
 def is_ours(target: str) -> bool:

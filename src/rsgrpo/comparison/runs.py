@@ -64,8 +64,9 @@ class Run:
         """What training started from: the hash of its weights, or the seed of a pretrained base."""
         if self.trained_by is not None:
             return self.trained_by.base
-        digest = self.described.get("base")
-        return str(digest) if digest else f"base {self.settings.get('model.pretrain.seed')}"
+        if self.settings.get("model.path") is None:  # two machines that pretrain it may round differently
+            return f"base {self.settings.get('model.pretrain.seed')}"
+        return str(self.described.get("base") or self.settings["model.path"])
 
     @property
     def pair(self) -> tuple[str, int]:

@@ -1,10 +1,10 @@
 """From a configuration to what Lightning runs: policy, engine, module, data and trainer."""
 
 import logging
+import shlex
 import uuid
 import warnings
 from collections.abc import Callable
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,13 @@ from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
 from rsgrpo.callbacks.metrics import try_parts
+from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.same_run import config_hash
 from rsgrpo.composition.alphabet import check_alphabet
 from rsgrpo.composition.build import build, check_partial
 from rsgrpo.composition.machine import set_threads
 from rsgrpo.composition.members import check_members, check_methods
+from rsgrpo.composition.own_code import keep_own_code
 from rsgrpo.composition.policy import check_policy, load_policy
 from rsgrpo.composition.prompts import describe, load_prompts
 from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
@@ -26,6 +28,7 @@ from rsgrpo.data.source import Split
 from rsgrpo.errors import field_errors_name_their_key
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.run_folder.provenance import provenance
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
@@ -74,22 +77,38 @@ def _build_engine(cfg: DictConfig, make: Callable[..., RolloutEngine], policy: P
 
 
 def describe_run(run: Path, cfg: DictConfig, data: dict[str, Any], *, base: str | None, resumes: bool) -> None:
-    """Write down what was asked for, with which versions, data and base model, and give a new run its id."""
-    identity = run_folder.run_id(run) if resumes else None
+    """Write down what was asked for, with which code, machine, data and base model, and give a new run its id.
+
+    A resumed run keeps what was written of the processes before, and the hash of the base that it began with.
+
+    Raises:
+        UserError: when the disk refuses.
+    """
+    before = run_folder.read_json(run / run_folder.RUN) if resumes else {}
     unfinished = run / f"{run_folder.CONFIG}{run_folder.UNFINISHED}"
     OmegaConf.save(cfg, unfinished, resolve=True)
     unfinished.replace(run / run_folder.CONFIG)  # another rank may be reading it
     OmegaConf.save(HydraConfig.get().overrides.task, run / run_folder.OVERRIDES)
-    packages = ("rsgrpo", "torch", "lightning", "transformers", "numpy")
+    process = provenance(run)
+    earlier = [*before.get("earlier", []), {name: before[name] for name in process if name in before}]
+    base = before.get("base") if resumes and cfg.model.path is None else base
     described = {
         "format": run_folder.FORMAT,
-        "id": identity or uuid.uuid4().hex,
+        "id": before.get("id") or uuid.uuid4().hex,
         "config_hash": config_hash(cfg),
-        "versions": {name: version(name) for name in packages},
+        **process,
+        "rerun": _rerun(),
+        "own_code": keep_own_code(run, cfg),
         "data": data,
         **({} if base is None else {"base": base}),
+        **({"earlier": earlier} if resumes else {}),
     }
     run_folder.write_json(run / run_folder.RUN, described)
+
+
+def _rerun() -> str:
+    """The words of this run alone, as a shell takes them: a job of a sweep has words of its own."""
+    return shlex.join(["python", "run.py", *(word for word in words_of_job() if not word.startswith("ckpt="))])
 
 
 def _quiet_lightning() -> None:

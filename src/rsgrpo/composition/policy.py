@@ -40,14 +40,12 @@ def load_policy(cfg: DictConfig, *, on_meta: bool = False) -> Policy:
     return policy
 
 
-def digest_of_base(cfg: DictConfig) -> str | None:
-    """A hash of the weights in `model.path`, wherever they lie; None for a base that is pretrained here.
+def digest_of_base(cfg: DictConfig) -> str:
+    """A hash of the weights that training starts from, wherever they lie: in `model.path`, or of `model.pretrain`.
 
     About a second per GiB and thread.
     """
-    if cfg.model.path is None:
-        return None
-    known = Path(cfg.model.path)
+    known = Path(policy_folder(cfg))
     folder = known if known.is_dir() else Path(snapshot_download(cfg.model.path, local_files_only=True))
     files = [file for pattern in ("*.safetensors", "*.bin") for file in sorted(folder.glob(pattern))]
     with ThreadPoolExecutor(HASHING_THREADS) as threads:

@@ -33,7 +33,14 @@ from rsgrpo.fitting.arguments import (
     in_arguments,
     loggers_of,
 )
-from rsgrpo.fitting.resuming import Resumed, check_same, check_same_policy, describe, find_resumed
+from rsgrpo.fitting.resuming import (
+    Resumed,
+    check_same,
+    check_same_policy,
+    describe,
+    digest_of_weights,
+    find_resumed,
+)
 from rsgrpo.loggers.followers import follow_records
 from rsgrpo.loggers.metrics_file import MetricsFile
 from rsgrpo.measures.pass_at_k import mean_pass_at_k
@@ -49,6 +56,7 @@ from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import Reward, close
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.run_folder.provenance import provenance
 from rsgrpo.seeds import derive_seed
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.lightning_trainer import failures_name_their_callback, lightning_trainer
@@ -158,7 +166,8 @@ def _fit(
             raise UserError(f"lightning.Trainer refuses its arguments: {' '.join(str(error).split())}") from error
         if ranks.is_first():
             if resumed is None:
-                run_folder.write_json(run / run_folder.RUN, described)
+                begun = {} if folder is None else provenance(run) | {"base": digest_of_weights(policy)}
+                run_folder.write_json(run / run_folder.RUN, described | begun)
             else:
                 checkpoints.rewind(run, resumed.done)
                 follow_records(run, trainer.loggers)

@@ -1,5 +1,6 @@
 """A run from Python that goes on from a checkpoint: what the run is, and whether it still is that one."""
 
+import hashlib
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
@@ -12,8 +13,10 @@ from torch import Tensor
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.checkpoints.unpickling import check_weights_only
 from rsgrpo.data.source import digest
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError, maker_of
+from rsgrpo.models.policy import Policy
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Prompt
@@ -63,6 +66,15 @@ def describe(recipe: Recipe, train: Sequence[Prompt], validation: Sequence[Promp
         "data": {name: {"problems": len(prompts), "blake2b": digest(prompts)} for name, prompts in splits.items()},
         "recipe": settings_of(recipe, ""),
     }
+
+
+def digest_of_weights(policy: Policy) -> str:
+    """A hash of the names, types, shapes and values of a policy's weights. About two seconds per GiB."""
+    content = hashlib.blake2b(digest_size=16)
+    for name, tensor in full_tensors(policy.model):
+        content.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
+        content.update(tensor.contiguous().cpu().flatten().view(torch.uint8).numpy().data)
+    return content.hexdigest()
 
 
 def check_same(resumed: Resumed, now: Mapping[str, Any]) -> None:

@@ -19,6 +19,7 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from rsgrpo import run_folder
 from rsgrpo.models.architecture import ANOTHER, canary_logprobs, check_config, check_packed, window
 from rsgrpo.models.attention import PackedLayout
 from rsgrpo.models.files import CAUSAL, TOKENIZER_FILES, check_folder, naming, refusal
@@ -117,6 +118,7 @@ class Policy(nn.Module):
             self.model.save_pretrained(folder)
         finally:
             self.model.set_attn_implementation("packed")
+        run_folder.readable_as_the_others(Path(folder))
         self.tokenizer.save_pretrained(folder)
 
     def save_description(self, folder: Path) -> None:

@@ -101,7 +101,7 @@ def make_base(recipe: Pretraining, folder: Path, progress: Progress, *, key: str
         weights = unfinished / "model.safetensors"
         halved = {name: tensor.half() for name, tensor in load_file(weights).items()}
         save_file(halved, weights, metadata={"format": "pt"})
-        weights.chmod((unfinished / "config.json").stat().st_mode)  # safetensors files are their owner's alone
+        run_folder.readable_as_the_others(unfinished)
         run_folder.write_json(unfinished / run_folder.MANIFEST, _manifest(recipe, unfinished))
         if folder.exists():
             shutil.rmtree(folder)

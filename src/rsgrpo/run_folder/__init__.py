@@ -4,7 +4,7 @@
 readers in `analysis/` use nothing else.
 """
 
-from rsgrpo.run_folder.files import append, disk_error, write_json
+from rsgrpo.run_folder.files import append, disk_error, readable_as_the_others, write_json
 from rsgrpo.run_folder.names import (
     AUDIT,
     BANDIT,
@@ -20,6 +20,7 @@ from rsgrpo.run_folder.names import (
     MANIFEST,
     METRICS,
     OVERRIDES,
+    OWN_CODE,
     POLICIES,
     POLICY,
     PROMPTS,
@@ -29,6 +30,7 @@ from rsgrpo.run_folder.names import (
     RUN,
     SAMPLES,
     SCORES,
+    SOURCE_DIFF,
     STATE,
     TEST,
     UNFINISHED,
@@ -58,6 +60,7 @@ __all__ = [
     "MANIFEST",
     "METRICS",
     "OVERRIDES",
+    "OWN_CODE",
     "POLICIES",
     "POLICY",
     "PROMPTS",
@@ -67,6 +70,7 @@ __all__ = [
     "RUN",
     "SAMPLES",
     "SCORES",
+    "SOURCE_DIFF",
     "STATE",
     "TEST",
     "UNFINISHED",
@@ -85,6 +89,7 @@ __all__ = [
     "read_config",
     "read_json",
     "read_overrides",
+    "readable_as_the_others",
     "run_id",
     "state_of",
     "write_json",

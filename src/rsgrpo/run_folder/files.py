@@ -85,6 +85,16 @@ def _removed_on_error(file: Path) -> Iterator[None]:
         raise
 
 
+def readable_as_the_others(folder: Path) -> None:
+    """Give the weights in a Hugging Face folder the mode of its configuration, which follows the umask.
+
+    safetensors makes its files their owner's alone.
+    """
+    mode = (folder / "config.json").stat().st_mode
+    for file in folder.glob("*.safetensors"):
+        file.chmod(mode)
+
+
 def sync_folder(folder: Path) -> None:
     """Have the disk confirm the names in a folder."""
     handle = os.open(folder, os.O_RDONLY)

@@ -9,6 +9,8 @@ FORMAT = 2
 RUN = "run.json"
 CONFIG = "config.yaml"
 OVERRIDES = "overrides.yaml"
+SOURCE_DIFF = "source.diff"
+OWN_CODE = "own_code"
 METRICS = "metrics.jsonl"
 PROMPTS = "prompts.jsonl"
 ROLLOUTS = "rollouts.jsonl"
@@ -37,7 +39,7 @@ LOGS = ("tensorboard", "csv", "wandb")
 
 EVALUATIONS = "eval"
 
-FOLDERS = (CHECKPOINTS, POLICY, POLICIES, EVALUATIONS, *LOGS)
+FOLDERS = (CHECKPOINTS, POLICY, POLICIES, EVALUATIONS, OWN_CODE, *LOGS)
 """The folders in a run folder."""
 
 UNFINISHED = ".unfinished"

@@ -20,8 +20,10 @@ from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
+from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import assemble, describe_run
+from rsgrpo.composition.disk import check_disk, disk_use
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.composition.recipe import build_recipe
@@ -35,7 +37,8 @@ from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
-from rsgrpo.training.clock import StageClock
+from rsgrpo.run_folder.spent import tokens
+from rsgrpo.training.clock import StageClock, cpu_seconds
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.lightning_trainer import failures_name_their_callback
@@ -58,7 +61,7 @@ def train(cfg: DictConfig) -> None:
 
 
 def _train(cfg: DictConfig, recipe: Recipe) -> None:
-    clock = StageClock()
+    clock, cpu = StageClock(), cpu_seconds()
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
         checkpoint = _checkpoint_to_resume(cfg)
@@ -72,9 +75,12 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         if checkpoint is not None:
             check_same_data(run, described)
         if ranks.is_first():
+            observers = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+            disk = check_disk(disk_use(module.policy, recipe, observers), run)
             base = digest_of_base(cfg)
             _begin_run_folder(run, cfg, checkpoint, described, base)
             say_what_runs(cfg, recipe, assembled, run)
+            say(f"disk        {disk}")
             if checkpoint is not None:
                 follow_records(run, trainer.loggers)
     load_weights_only()
@@ -114,10 +120,10 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     if ranks.is_first():
         seconds = clock.read()
         seconds["total"] = seconds.pop("step")
-        run_folder.write_json(
-            run / run_folder.DONE, {"iteration": module.iteration, "resumed_from": begun, "seconds": seconds}
-        )
-        print_summary(run, Console())
+        done = {"iteration": module.iteration, "resumed_from": begun, "seconds": seconds}
+        spent = {"cpu_seconds": max(0.0, cpu_seconds() - cpu), "tokens": tokens(run)}
+        run_folder.write_json(run / run_folder.DONE, done | spent)
+        print_summary(run, Console(), program=None if is_sweep() else program.typed())
 
 
 def _make_up_for_evaluations(

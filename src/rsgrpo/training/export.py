@@ -51,6 +51,7 @@ def _save(policy: Policy, folder: Path, file_bytes: int, *, first: bool) -> None
             held[name] = tensor.contiguous().cpu()
     write()
     if first:
+        run_folder.readable_as_the_others(folder)
         _rename_files(folder, files)
 
 
