@@ -21,20 +21,14 @@ import yaml
 ROOT = Path(__file__).resolve().parents[1]
 ARMS = (("grpo.GRPO", None), ("rs_grpo.RSGRPO", 2.0), ("rs_grpo.RSGRPO", 4.0), ("rs_grpo.RSGRPO", 8.0))
 PROBLEMS, SAMPLES, EVERY, PROMPTS, TRAIN = 255, 64, 10, 32, 510
-METRICS = [
-    "train/reward_mean",
-    "train/accuracy",
-    "train/cumulative_solve_rate",
-    "train/entropy",
-    "train/advantage_rms",
-    "train/loss",
-    "train/grad_norm",
-    "train/clip_fraction",
-    "train/loss_tokens",
-    "time/step_s",
-    "time/rollout_s",
-    "time/update_s",
-]
+METRICS = (
+    *(
+        f"train/{name}"
+        for name in ("reward_mean", "accuracy", "cumulative_solve_rate", "entropy", "advantage_rms", "loss")
+    ),
+    *(f"train/{name}" for name in ("grad_norm", "clip_fraction", "loss_tokens")),
+    *(f"time/{name}_s" for name in ("step", "rollout", "update")),
+)
 
 
 def write_run(folder: Path, arm: int, seed: int, iterations: int) -> None:

@@ -140,12 +140,12 @@ Evaluations = tuple[Mapping[str, Evaluated], Mapping[str, Evaluated]]
 
 
 def _changes(comparison: Comparison, tables: Mapping[str, Tables]) -> list[tuple[str, str, list[Evaluations]]]:
-    """(first arm, second arm, pairs of evaluations): the base to each arm, then the baseline to each other arm."""
+    """(first arm, second arm, pairs of evaluations): the baseline to each other arm, then the base to each arm."""
     found = []
-    for arm in comparison.arms:
-        own = trained(comparison, arm)
-        found.append((BASE, arm.label, [(base, own[run]) for run in own if (base := base_of(comparison, run))]))
     if comparison.baseline != BASE:
         others = [arm.label for arm in comparison.arms if arm.label != comparison.baseline]
         found += [(comparison.baseline, other, pairs(tables[comparison.baseline], tables[other])) for other in others]
+    for arm in comparison.arms:
+        own = trained(comparison, arm)
+        found.append((BASE, arm.label, [(base, own[run]) for run in own if (base := base_of(comparison, run))]))
     return [(first, second, evaluated) for first, second, evaluated in found if evaluated]

@@ -198,7 +198,7 @@ def _mean(
         (run,) = values
         parts = list(measure.values(problems[0][run]).values())
         return mean_interval(parts, weights=[1 / len(parts)] * len(parts), level=level)
-    bounds = (-math.inf, math.inf) if measure.by_problem is None else (0.0, 1.0)
+    bounds = (0.0, 1.0) if measure.is_share else (-math.inf, math.inf)
     return runs_interval(list(values.values()), bounds=bounds, level=level)
 
 

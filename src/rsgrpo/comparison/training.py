@@ -76,9 +76,15 @@ def evaluated_curves(comparison: Comparison) -> list[tuple[str, int]]:
     runs = [run for arm in comparison.arms for run in arm.runs if run.trains]
     for split in ("test", "validation"):
         ks = sorted({int(m["k"]) for run in runs for m in _passes(run) if m["split"] == split})
-        drawn = [k for k in ks if any(len(pass_series(run, split, k)) >= FEWEST_POINTS for run in runs)]
+        drawn = [k for k in ks if any(len(_common(arm, split, k)) >= FEWEST_POINTS for arm in comparison.arms)]
         found += [(split, k) for k in sorted({*drawn[:1], *drawn[-1:]})]
     return found
+
+
+def _common(arm: Arm, split: str, k: int) -> set[int]:
+    """The iterations at which all runs of an arm have logged pass@k."""
+    series = [set(found) for run in arm.runs if run.trains and (found := pass_series(run, split, k))]
+    return set.intersection(*series) if series else set()
 
 
 def pass_series(run: Run, split: str, k: int) -> Series:
