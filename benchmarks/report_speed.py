@@ -102,8 +102,10 @@ def main() -> None:
         begun = time.perf_counter()
         subprocess.run([sys.executable, str(ROOT / "run.py"), *words], check=True)
         seconds = time.perf_counter() - begun
-    gib = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
-    print(f"{options.runs} runs of {options.iterations:,} iterations: {seconds:.1f} s, {gib:.2f} GiB")
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    busy, gib = used.ru_utime + used.ru_stime, used.ru_maxrss / 2**20
+    took = f"{seconds:.1f} s ({busy:.1f} s of them on the processor), {gib:.2f} GiB"
+    print(f"{options.runs} runs of {options.iterations:,} iterations: {took}")
 
 
 if __name__ == "__main__":

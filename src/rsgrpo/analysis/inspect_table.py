@@ -6,7 +6,7 @@ from rich.console import Console
 
 from rsgrpo.analysis.compare_table import number
 from rsgrpo.analysis.tables import plain_table, whole_width
-from rsgrpo.comparison.history import Asked, Change, History
+from rsgrpo.comparison.history import Asked, Change, History, word_for
 
 BAR = 20
 """Characters of an accuracy of 1."""
@@ -22,7 +22,8 @@ def print_history(history: History, console: Console, completions: int) -> None:
     if visits:
         solved = sum(one.correct > 0 for one in visits)
         first = next((f", first in iteration {one.iteration}" for one in visits if one.correct), "")
-        console.print(f"visited {len(visits)} times in training, solved at {solved} of them{first}", **PLAIN)
+        times = f"{len(visits)} time{'s' * (len(visits) > 1)}"
+        console.print(f"visited {times} in training, solved at {solved} of them{first}", **PLAIN)
     else:
         console.print("never visited in training", **PLAIN)
     shown = history.completions[len(history.completions) - min(completions, len(history.completions)) :]
@@ -48,7 +49,11 @@ def print_changes(changes: Mapping[str, tuple[Sequence[Change], Sequence[Change]
             for change in found:
                 table.add_row(change.problem, _of(change.first), _of(change.last), number(change.size, "+"))
             whole_width(console, table)
-    console.print("one of them over training: problem=ID", **PLAIN)
+    changed = [change for lists in changes.values() for found in lists for change in found]
+    if changed:
+        console.print(f"one of them over training: {word_for(changed[0].problem)}", **PLAIN)
+    else:
+        console.print("every problem was solved as often at the end as at the beginning", **PLAIN)
 
 
 PLAIN = {"soft_wrap": True, "highlight": False, "markup": False}

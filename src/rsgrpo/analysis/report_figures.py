@@ -125,32 +125,27 @@ def _matrices(transitions: Sequence[Record], folder: Path) -> Path:
     for place in axes.flat[2 * len(transitions) :]:
         place.set_axis_off()
     for row, change in zip(axes.reshape(-1, 2), transitions, strict=False):
-        places = ((row[0], "matrix", change["second"]), (row[1], "placebo", f"{change['first']}, other samples"))
-        for place, kind, of in places:
-            values = change[kind]
-            place.imshow(values, cmap="Blues", vmin=0, vmax=max(max(line) for line in change["matrix"]))
-            top = max(max(line) for line in change["matrix"])
-            for i, line in enumerate(values):
-                for j, share in enumerate(line):
-                    dark = share > 0.6 * top
-                    place.text(
-                        j,
-                        i,
-                        f"{100 * share:.1f}",
-                        ha="center",
-                        va="center",
-                        fontsize=8,
-                        color="white" if dark else "0.15",
-                    )
-            ticks = range(len(change["bins"]))
-            place.set_xticks(ticks, change["bins"], fontsize=8)
-            place.set_yticks(ticks, change["bins"], fontsize=8)
-            place.set_xlabel(f"accuracy: {of}", fontsize=9)
-            place.set_ylabel(f"accuracy: {change['first']}", fontsize=9)
-            title = f"{change['first']} to {change['second']}" if kind == "matrix" else "placebo"
-            place.set_title(f"{title}, % of problems, {change['m']} samples", fontsize=9)
-            place.spines[:].set_visible(False)
+        _matrix(row[0], change, "matrix", f"{change['first']} to {change['second']}", change["second"])
+        _matrix(row[1], change, "placebo", "placebo", f"{change['first']}, other samples")
     return save(figure, folder, "transitions")
+
+
+def _matrix(place: "Axes", change: Record, kind: str, title: str, second: str) -> None:
+    """Shares of less than .05 % are left blank."""
+    top = max(max(line) for line in change["matrix"])
+    place.imshow(change[kind], cmap="Blues", vmin=0, vmax=top)
+    for i, line in enumerate(change[kind]):
+        for j, share in enumerate(line):
+            if share >= 0.0005:
+                colour = "white" if share > 0.6 * top else "0.15"
+                place.text(j, i, f"{100 * share:.1f}", ha="center", va="center", fontsize=8, color=colour)
+    ticks = range(len(change["bins"]))
+    place.set_xticks(ticks, change["bins"], fontsize=8)
+    place.set_yticks(ticks, change["bins"], fontsize=8)
+    place.set_xlabel(f"accuracy: {second}", fontsize=9)
+    place.set_ylabel(f"accuracy: {change['first']}", fontsize=9)
+    place.set_title(f"{title}, % of problems, {change['m']} samples", fontsize=9)
+    place.spines[:].set_visible(False)
 
 
 def _support(changes: Sequence[Record], folder: Path) -> Path:

@@ -1,6 +1,8 @@
 """One problem of a run over training, and the problems that changed most."""
 
 import difflib
+import re
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -73,7 +75,7 @@ def history(run: Run, problem: str) -> History:
     """
     known = _all_asked(run)
     if problem not in known:
-        raise UserError(f"problem={problem}: {run.folder} has no such problem; {_near(problem, list(known))}")
+        raise UserError(f"problem: {run.folder} has no {problem}; {_near(problem, list(known))}")
     records = [r for r in run_folder.read(run.folder / run_folder.ROLLOUTS) if r.get("prompt") == problem]
     return History(
         problem=problem,
@@ -89,6 +91,18 @@ def history(run: Run, problem: str) -> History:
             for record in records
         ],
     )
+
+
+def word_for(problem: str) -> str:
+    """What names a problem on a command line, in the quotes that Hydra and the shell want.
+
+    >>> word_for("aime24/7"), word_for("countdown/1-2=3")
+    ('problem=aime24/7', '\'problem="countdown/1-2=3"\'')
+    """
+    if re.fullmatch(r"[\w./:@-]+", problem):
+        return f"problem={problem}"
+    escaped = problem.replace("\\", "\\\\").replace('"', '\\"')
+    return shlex.quote(f'problem="{escaped}"')
 
 
 def changed_most(run: Run) -> dict[str, tuple[list[Change], list[Change]]]:
@@ -135,4 +149,4 @@ def _near(problem: str, known: Sequence[str]) -> str:
     holding = [name for name in known if problem and problem in name]
     near = [*holding[:3], *difflib.get_close_matches(problem, known, n=3, cutoff=0.3)]
     examples = [*dict.fromkeys(near)][:3] or [known[int(i)] for i in np.linspace(0, len(known) - 1, 3)]
-    return f"did you mean {' or '.join(examples)}? Without problem= those that changed most are listed"
+    return f"did you mean {' or '.join(map(word_for, examples))}? Without problem= those that changed most are listed"
