@@ -1,8 +1,10 @@
 """What `task=inspect` prints."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from rich.console import Console
+from rich.table import Table
 
 from rsgrpo.analysis.compare_table import number
 from rsgrpo.analysis.tables import plain_table, whole_width
@@ -56,10 +58,10 @@ def print_changes(changes: Mapping[str, tuple[Sequence[Change], Sequence[Change]
         console.print("every problem was solved as often at the end as at the beginning", **PLAIN)
 
 
-PLAIN = {"soft_wrap": True, "highlight": False, "markup": False}
+PLAIN: dict[str, Any] = {"soft_wrap": True, "highlight": False, "markup": False}
 
 
-def _accuracies(where: str, asked: Sequence[Asked]) -> object:
+def _accuracies(where: str, asked: Sequence[Asked]) -> Table:
     table = plain_table("visits in training" if where == "train" else f"{where} evaluations", "")
     for column in ("iteration", "right", "accuracy", ""):
         table.add_column(column, justify="right" if column else "left", no_wrap=True)

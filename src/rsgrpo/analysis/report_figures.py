@@ -62,7 +62,7 @@ def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, ti
 
 
 def _panel(place: "Axes", panel: Record, dress: Mapping[str, tuple[str, str]]) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+    from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
     for line in panel["lines"]:
         colour, dashes = dress[line["arm"]]
@@ -85,7 +85,7 @@ def _panel(place: "Axes", panel: Record, dress: Mapping[str, tuple[str, str]]) -
         place.xaxis.set_major_formatter(FuncFormatter(lambda k, _: f"{k:,.0f}"))
     else:
         place.xaxis.set_major_formatter(FuncFormatter(lambda x, _: short_number(x)))
-        place.xaxis.get_major_locator().set_params(nbins=5)
+        place.xaxis.set_major_locator(MaxNLocator(5))
     place.set_title(panel["title"], fontsize=10)
     place.set_xlabel(panel["x"], fontsize=9)
     place.set_ylabel("" if panel["y"] == panel["title"] else panel["y"], fontsize=9)
@@ -121,7 +121,7 @@ def _matrices(transitions: Sequence[Record], folder: Path) -> Path:
     beside = min(2, len(transitions))
     rows = math.ceil(len(transitions) / beside)
     figure, axes = panels(rows, 2 * beside, 8.4 * beside, 3.9 * rows)
-    figure.get_layout_engine().set(h_pad=0.12, w_pad=0.1)
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.1)
     for place in axes.flat[2 * len(transitions) :]:
         place.set_axis_off()
     for row, change in zip(axes.reshape(-1, 2), transitions, strict=False):
