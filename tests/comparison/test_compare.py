@@ -202,3 +202,13 @@ def test_the_usual_names_of_folders(tmp_path: Path):
     assert names("sweep") == ["0_a", "2_b", "10_c"]
     assert names("sweep/*_[ab]", "alone", "sweep/0_a") == ["0_a", "2_b", "alone"]
     assert names("*") == ["alone", "0_a", "2_b", "10_c"]
+
+
+def test_the_interval_of_a_share_stays_between_0_and_1(tmp_path: Path):
+    folders = [*arm(tmp_path, "grpo", 2, WORSE, **GRPO), *arm(tmp_path, "ours", 2, BETTER)]
+    for folder, solved in zip(folders, (0.2, 0.9, 0.3, 0.8), strict=True):
+        run_folder.append(folder / run_folder.METRICS, [{"iteration": 60, "train/cumulative_solve_rate": solved}])
+    found = compared(folders, "train/cumulative_solve_rate", "time/step_s")
+    mean = row(found, "train/cumulative_solve_rate", "grpo").mean
+    assert (mean.low, mean.high, mean.estimate) == (0.0, 1.0, pytest.approx(0.55))
+    assert not measure("time/step_s").is_share
