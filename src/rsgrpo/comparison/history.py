@@ -96,8 +96,8 @@ def history(run: Run, problem: str) -> History:
 def word_for(problem: str) -> str:
     """What names a problem on a command line, in the quotes that Hydra and the shell want.
 
-    >>> word_for("aime24/7"), word_for("countdown/1-2=3")
-    ('problem=aime24/7', '\'problem="countdown/1-2=3"\'')
+    >>> print(word_for("aime24/7"), word_for("countdown/1-2=3"))
+    problem=aime24/7 'problem="countdown/1-2=3"'
     """
     if re.fullmatch(r"[\w./:@-]+", problem):
         return f"problem={problem}"
