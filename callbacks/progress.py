@@ -62,7 +62,7 @@ class ProgressLine(lightning.Callback):
         """Why nothing was learnt the first time, then at the tenth, the hundredth and so on that it happens again."""
         self.idle[kind(report)] += 1
         if self.idle[kind(report)] == 1:
-            self._say(f"iteration {report.iteration}: {reason(report, limit=limit)}")
+            self._say(f"iteration {report.iteration}: {reason(report, limit=f'sampling.max_new_tokens={limit}')}")
             cut_off = rollout_statistics(report.outcomes)["truncated_fraction"]
             self.warned = self.warned or cut_off >= NEARLY_ALL  # it has been said just now
         elif (total := self.idle.total()) in (10**power for power in range(1, 9)):

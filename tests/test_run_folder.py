@@ -461,3 +461,38 @@ def test_a_full_disk_that_names_the_run_folder_alone_says_how_to_go_on(tmp_path:
     run_folder.write_json(tmp_path / run_folder.RUN, {})
     write_checkpoint(tmp_path, 2)
     assert f"go on with ckpt={tmp_path}" in str(run_folder.disk_error(tmp_path, OSError(28, "No space left")))
+
+
+def test_records_by_iteration_are_those_of_the_file_and_parsed_when_asked_for(tmp_path: Path):
+    file = tmp_path / "metrics.jsonl"
+    first, second, third = ({"iteration": i, "x/y": 1.5} for i in (0, 7, 7))
+    file.write_text(
+        "".join(
+            [
+                json.dumps(first) + "\n",
+                '{"x/y": 1.5, "iteration": 7}\n',  # another order of keys
+                json.dumps(third) + "\n",
+                '{"iteration": 9, "x/y": tru}\n',
+                '{"iteration": 7, "x/y"',  # cut short
+            ]
+        )
+    )
+    found = run_folder.ByIteration(file)
+    assert (list(found), len(found), 7 in found, 8 in found) == ([0, 7, 9], 3, True, False)
+    assert (found[0], found[7]) == ([first], [second, third])
+    with pytest.raises(UserError, match="damaged in line 4"):
+        found[9]
+    assert len(run_folder.ByIteration(tmp_path / "none.jsonl")) == 0
+
+
+def test_visits_are_those_that_were_written_in_whatever_order_of_keys(tmp_path: Path):
+    file = tmp_path / run_folder.PROMPTS
+    run_folder.append(file, [{"iteration": 3, "prompt": 'a "b" \\ ü', "n": 8, "correct": 2, "dropped": None}])
+    with file.open("a") as more:
+        more.write('{"n": 4, "correct": 4, "prompt": "c", "iteration": 5}\n{"iteration": 6, "prom')
+    assert list(run_folder.read_visits(file)) == [(3, 'a "b" \\ ü', 8, 2), (5, "c", 4, 4)]
+    assert list(run_folder.read_visits(tmp_path / "none.jsonl")) == []
+    with file.open("a") as more:
+        more.write("\n")
+    with pytest.raises(UserError, match="damaged in line 3"):
+        list(run_folder.read_visits(file))

@@ -221,3 +221,13 @@ def test_evaluations_at_several_temperatures_are_arms(tmp_path: Path):
     hotter = row(found, "pass@1", "rs_grpo temperature=1.4").difference
     assert hotter is not None  # the base stands beside each seed that was trained from it
     assert hotter.estimate == pytest.approx((sum(BETTER) - sum(WORSE)) / 48)
+
+
+def test_the_interval_of_a_share_stays_between_0_and_1(tmp_path: Path):
+    folders = [*arm(tmp_path, "grpo", 2, WORSE, **GRPO), *arm(tmp_path, "ours", 2, BETTER)]
+    for folder, solved in zip(folders, (0.2, 0.9, 0.3, 0.8), strict=True):
+        run_folder.append(folder / run_folder.METRICS, [{"iteration": 60, "train/cumulative_solve_rate": solved}])
+    found = compared(folders, "train/cumulative_solve_rate", "time/step_s")
+    mean = row(found, "train/cumulative_solve_rate", "grpo").mean
+    assert (mean.low, mean.high, mean.estimate) == (0.0, 1.0, pytest.approx(0.55))
+    assert not measure("time/step_s").is_share

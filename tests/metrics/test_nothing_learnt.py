@@ -56,7 +56,7 @@ def a_report(*groups: list[Score], finished: bool = True, texts: list[str] | Non
 def test_all_without_a_box_say_so_once_with_one_of_them() -> None:
     report = a_report([NO_BOX] * 2, [NO_BOX] * 2)
     assert taught_nothing(report)
-    assert reason(report, limit=12) == (
+    assert reason(report, limit="max_new_tokens=12") == (
         "every group was dropped, nothing to train on: all 4 completions are wrong (reward 0); all have no \\boxed{}; "
         'one of them: "text 0.0"'
     )
@@ -64,17 +64,17 @@ def test_all_without_a_box_say_so_once_with_one_of_them() -> None:
 
 def test_the_example_is_one_of_the_most_frequent_diagnosis() -> None:
     malformed = Score(value=-1.0, correct=False, parts={"maths/malformed": 1.0, "maths/no_box": 0.0})
-    said = reason(a_report([NO_BOX, malformed], [malformed, WRONG]), limit=12)
+    said = reason(a_report([NO_BOX, malformed], [malformed, WRONG]), limit="max_new_tokens=12")
     assert "all 4 completions are wrong (rewards -1 to 0)" in said
     assert "2 have an answer that cannot be read; 1 have no \\boxed{}" in said
     assert said.endswith('one of them: "text 0.1"')
 
 
 def test_cut_off_completions_name_the_limit() -> None:
-    assert "all are cut off at sampling.max_new_tokens=12, try a larger one" in reason(
-        a_report([WRONG] * 2, finished=False), limit=12
+    assert "all are cut off at max_new_tokens=12, try a larger one" in reason(
+        a_report([WRONG] * 2, finished=False), limit="max_new_tokens=12"
     )
-    assert "cut off" not in reason(a_report([WRONG] * 2), limit=12)
+    assert "cut off" not in reason(a_report([WRONG] * 2), limit="max_new_tokens=12")
 
 
 @pytest.mark.parametrize(
@@ -88,20 +88,22 @@ def test_cut_off_completions_name_the_limit() -> None:
 )
 def test_each_kind_has_its_cause(groups: list[list[Score]], name: str, cause: str) -> None:
     report = a_report(*groups)
-    assert (kind(report), cause in reason(report, limit=9)) == (name, True)
+    assert (kind(report), cause in reason(report, limit="max_new_tokens=9")) == (name, True)
 
 
 def test_a_gradient_of_0_teaches_nothing_either() -> None:
     """Without a filter, groups of equal rewards are trained on."""
     report = a_report([WRONG] * 2, updates=(UPDATE,), advantages=torch.zeros(1, 2))
     assert taught_nothing(report)
-    assert reason(report, limit=9).startswith("every advantage was 0: ")
-    assert reason(replace(report, advantages=torch.ones(1, 2)), limit=9).startswith("the gradient was 0: ")
+    assert reason(report, limit="max_new_tokens=9").startswith("every advantage was 0: ")
+    assert reason(replace(report, advantages=torch.ones(1, 2)), limit="max_new_tokens=9").startswith(
+        "the gradient was 0: "
+    )
     assert not taught_nothing(replace(report, updates=(UPDATE, replace(UPDATE, grad_norm=0.5))))
 
 
 def test_a_rank_without_groups_shows_no_completion() -> None:
-    assert "one of them" not in reason(a_report([WRONG] * 2, groups={}), limit=9)
+    assert "one of them" not in reason(a_report([WRONG] * 2, groups={}), limit="max_new_tokens=9")
 
 
 def test_a_long_text_is_shown_on_a_line_with_both_ends() -> None:

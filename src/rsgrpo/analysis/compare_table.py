@@ -17,7 +17,7 @@ def print_comparison(run: Path, console: Console) -> None:
     """What is compared, the table, and what is unequal or was left out."""
     content = run_folder.read_json(run / run_folder.COMPARE)
     remarks: list[str] = []
-    table = plain_table(_title(content), "")
+    table = plain_table(title_of(content), "")
     for column in ("", "mean", f"minus {content['baseline']}", "verdict p"):
         table.add_column(column, justify="left" if column in ("", "verdict p") else "right", no_wrap=True)
     counts = {len(row["values"]) for row in content["rows"]}
@@ -25,11 +25,11 @@ def print_comparison(run: Path, console: Console) -> None:
     for row in content["rows"]:
         if row["measure"] != before:
             table.add_section()
-            table.add_row(_short(row["measure"]), style="bold")
+            table.add_row(short(row["measure"]), style="bold")
         table.add_row(*_cells(row, remarks, alike=len(counts) == 1))
         before = row["measure"]
     whole_width(console, table)
-    for line in [*_legend(content), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))]:
+    for line in [*legend(content), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     for note in content["notes"]:
         console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
@@ -48,7 +48,7 @@ def verdict(row: Record, remarks: list[str]) -> str:
     return f"{said} {'<.001' if p < 0.001 else number(p)}"
 
 
-def _short(measure: str) -> str:
+def short(measure: str) -> str:
     """`train/cumulative_solve_rate` without its group."""
     return measure.rpartition("/")[2]
 
@@ -64,7 +64,8 @@ def number(value: float, sign: str = "") -> str:
     return f"{value:{sign}.3f}".replace("0.", ".", 1) if abs(value) < 0.9995 else f"{value:{sign}.3f}"
 
 
-def _title(content: Record) -> str:
+def title_of(content: Record) -> str:
+    """What is compared, in a line."""
     iterations = sorted({run["iteration"] for arm in content["arms"] for run in arm["runs"]})
     at = str(iterations[0]) if len(iterations) == 1 else f"{iterations[0]} to {iterations[-1]}"
     names = [name for name in content["benchmarks"] if name]
@@ -77,7 +78,7 @@ def _title(content: Record) -> str:
     )
 
 
-def _legend(content: Record) -> list[str]:
+def legend(content: Record) -> list[str]:
     """What the columns mean, and how large a difference these runs could have shown."""
     units = {row["mean"]["unit"] for row in content["rows"]}
     lines = [f"[ , ]: intervals of {content['level']:.0%}; p: two-sided, Holm-corrected over the arms under a measure."]
@@ -95,7 +96,7 @@ def _legend(content: Record) -> list[str]:
             undecided[row["measure"]] = max(undecided.get(row["measure"], size), size)
     for measure, (size, pairs) in undecided.items():
         lines.append(
-            f"{_short(measure)}: {pairs} pairs show a true difference of {number(size)} with a chance of 80 %, smaller "
+            f"{short(measure)}: {pairs} pairs show a true difference of {number(size)} with a chance of 80 %, smaller "
             "ones less often."
         )
     return lines

@@ -29,16 +29,14 @@ class Checked:
         return {name: found[name] for name in self.benchmarks if name in found}
 
 
-def checked(runs: Sequence[Run], split: str, measures: Sequence[Measure]) -> Checked:
-    """The runs that have an evaluation of `split`, on the benchmarks that all of these have.
+def with_evaluations(runs: Sequence[Run], split: str, notes: list[str]) -> list[Run]:
+    """The runs that have an evaluation of `split`, sampled alike; `notes` gets which were left out, and why.
 
     Raises:
-        UserError: when no run is left, when one name stands for different problems, when evaluations sampled
-            differently, and when a measure needs more samples than were drawn.
+        UserError: when no run is left, and when evaluations sampled differently.
     """
     if not runs:
         raise UserError("runs: there is nothing to compare; name run folders, a sweep, or a pattern")
-    notes: list[str] = []
     kept = [run for run in runs if run.evaluations(split)]
     if missing := [run for run in runs if not run.evaluations(split)]:
         listed = ", ".join(str(run.folder) for run in missing)
@@ -49,10 +47,29 @@ def checked(runs: Sequence[Run], split: str, measures: Sequence[Measure]) -> Che
         notes.append(f"left out, no evaluation of the {split} split: {listed}")
     kept = _without_unfinished(kept, split, notes)
     _check_sampling(kept)
-    benchmarks = _common_benchmarks(kept, split, notes)
-    _check_problems(kept, split, benchmarks)
-    _check_samples(kept, split, benchmarks, measures, notes)
-    return Checked(split=split, runs=kept, benchmarks=benchmarks, notes=notes)
+    return kept
+
+
+def checked(
+    runs: Sequence[Run], split: str, at: Mapping[Run, int], measures: Sequence[Measure], notes: list[str]
+) -> Checked:
+    """The benchmarks on which runs can be compared at the given iterations, and with their bases.
+
+    Other evaluations may differ from these: those during training usually have fewer samples.
+
+    Raises:
+        UserError: when the runs have no benchmark in common, when one name stands for different problems, and when a
+            measure needs more samples than were drawn.
+    """
+    evaluations = {run: [run.evaluations(split)[i] for i in _looked_at(run, split, at[run])] for run in runs}
+    benchmarks = _common_benchmarks(evaluations, split, notes)
+    _check_problems(evaluations, split, benchmarks)
+    _check_samples(evaluations, benchmarks, measures, notes)
+    return Checked(split=split, runs=runs, benchmarks=benchmarks, notes=notes)
+
+
+def _looked_at(run: Run, split: str, at: int) -> list[int]:
+    return sorted({i for i in (0, at) if i in run.evaluations(split)})
 
 
 def _without_unfinished(runs: Sequence[Run], split: str, notes: list[str]) -> list[Run]:
@@ -87,10 +104,14 @@ def _check_sampling(runs: Sequence[Run]) -> None:
                 )
 
 
-def _common_benchmarks(runs: Sequence[Run], split: str, notes: list[str]) -> tuple[str, ...]:
-    """Those that every evaluation of every run has."""
-    counted = Counter(name for run in runs for at in run.evaluations(split).values() for name in at)
-    total = sum(len(run.evaluations(split)) for run in runs)
+Looked = Mapping[Run, Sequence[Mapping[str, Evaluated]]]
+"""The evaluations of each run that are compared."""
+
+
+def _common_benchmarks(evaluations: Looked, split: str, notes: list[str]) -> tuple[str, ...]:
+    """Those that all of these evaluations have."""
+    counted = Counter(name for of_run in evaluations.values() for at in of_run for name in at)
+    total = sum(map(len, evaluations.values()))
     common = tuple(name for name, count in counted.items() if count == total)
     if not common:
         raise UserError(f"runs: their {split} splits have no benchmark in common ({', '.join(map(str, counted))})")
@@ -99,11 +120,11 @@ def _common_benchmarks(runs: Sequence[Run], split: str, notes: list[str]) -> tup
     return common
 
 
-def _check_problems(runs: Sequence[Run], split: str, benchmarks: Sequence[str]) -> None:
+def _check_problems(evaluations: Looked, split: str, benchmarks: Sequence[str]) -> None:
     for name in benchmarks:
         seen: tuple[Run, tuple[str, ...]] | None = None
-        for run in runs:
-            for at in run.evaluations(split).values():
+        for run, of_run in evaluations.items():
+            for at in of_run:
                 problems = tuple(sorted(at[name].problems))
                 seen = seen or (run, problems)
                 if problems != seen[1]:
@@ -115,13 +136,13 @@ def _check_problems(runs: Sequence[Run], split: str, benchmarks: Sequence[str]) 
 
 
 def _check_samples(
-    runs: Sequence[Run], split: str, benchmarks: Sequence[str], measures: Sequence[Measure], notes: list[str]
+    evaluations: Looked, benchmarks: Sequence[str], measures: Sequence[Measure], notes: list[str]
 ) -> None:
     fewest = {
-        run: min(int(at[name].n.min()) for at in run.evaluations(split).values() for name in benchmarks) for run in runs
+        run: min(int(at[name].n.min()) for at in of_run for name in benchmarks) for run, of_run in evaluations.items()
     }
     for measure in measures:
-        short = [run for run in runs if measure.by_problem is not None and fewest[run] < measure.k]
+        short = [run for run in evaluations if measure.by_problem is not None and fewest[run] < measure.k]
         if short:
             run = short[0]
             raise UserError(

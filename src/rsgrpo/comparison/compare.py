@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rsgrpo.comparison.arms import BASE, Arm, arms_of
-from rsgrpo.comparison.checks import checked
+from rsgrpo.comparison.checks import checked, with_evaluations
 from rsgrpo.comparison.measures import Measure, mean_over_benchmarks
 from rsgrpo.comparison.moments import Match, moments
 from rsgrpo.comparison.runs import Evaluated, Run
@@ -78,8 +78,10 @@ def compare(
         UserError: when there is nothing to compare: no run with an evaluation, the same seed twice, different
             problems under one name, an unknown baseline.
     """
-    found = checked(runs, split, measures)
-    at = moments(found.runs, split, match)
+    notes: list[str] = []
+    kept = with_evaluations(runs, split, notes)
+    at = moments(kept, split, match)
+    found = checked(kept, split, at, measures, notes)
     arms = arms_of(found.runs)
     chosen = _baseline(arms, baseline, split)
     tables = {run: found.evaluated(run, at[run]) for run in found.runs}
@@ -203,7 +205,7 @@ def _mean(
         (run,) = values
         parts = list(measure.values(problems[0][run]).values())
         return mean_interval(parts, weights=[1 / len(parts)] * len(parts), level=level)
-    bounds = (-math.inf, math.inf) if measure.by_problem is None else (0.0, 1.0)
+    bounds = (0.0, 1.0) if measure.is_share else (-math.inf, math.inf)
     return runs_interval(list(values.values()), bounds=bounds, level=level)
 
 

@@ -26,6 +26,9 @@ FORMS: Mapping[str, Callable[[re.Match[str]], tuple[int, ByProblem]]] = {
 
 KNOWN = "pass@K, pass^K, mg_pass@K, g_pass@K:TAU, cover@TAU, or the name of a metric, such as train/entropy"
 
+SHARES = r"(solve_rate(_visited)?|accuracy|fraction|pass@\d+)$"
+"""Metrics that lie between 0 and 1."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
@@ -40,6 +43,11 @@ class Measure:
     by_problem: ByProblem | None = None
     metric: str | None = None
     """The name under which runs have logged it."""
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0 and 1."""
+        return self.by_problem is not None or re.search(SHARES, str(self.metric)) is not None
 
     def values(self, evaluated: Mapping[str, Evaluated]) -> dict[str, Values]:
         """By benchmark, one value per problem."""

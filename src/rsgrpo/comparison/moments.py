@@ -33,18 +33,18 @@ def moments(runs: Sequence[Run], split: str, match: Match = "iterations") -> dic
                 "training (eval.test_every)"
             )
         return alone | {run: max(common) for run in evaluated}
-    spent = {run: _spent(run, match) for run in evaluated}
-    budget = min(_at(spent[run], at[-1]) for run, at in evaluated.items()) * (1 + 1e-9)
-    return alone | {run: max(i for i in at if i == 0 or _at(spent[run], i) <= budget) for run, at in evaluated.items()}
+    used = {run: spent(run, match) for run in evaluated}
+    budget = min(_at(used[run], at[-1]) for run, at in evaluated.items()) * (1 + 1e-9)
+    return alone | {run: max(i for i in at if i == 0 or _at(used[run], i) <= budget) for run, at in evaluated.items()}
 
 
 def cost(run: Run, iteration: int, match: Match) -> float:
     """What a run had spent on training by an iteration: iterations, prompts, sampled tokens, or seconds of steps."""
-    return _at(_spent(run, match), iteration)
+    return _at(spent(run, match), iteration)
 
 
-def _spent(run: Run, match: Match) -> dict[int, float]:
-    """By iteration, the sum so far.
+def spent(run: Run, match: Match) -> dict[int, float]:
+    """What a run had spent on training by each iteration, 0 included; see `cost`.
 
     Raises:
         UserError: when the run has not logged what it takes.
@@ -71,8 +71,8 @@ def _spent(run: Run, match: Match) -> dict[int, float]:
     return sums
 
 
-def _at(spent: Mapping[int, float], iteration: int) -> float:
-    return spent[max(i for i in spent if i <= iteration)]
+def _at(used: Mapping[int, float], iteration: int) -> float:
+    return used[max(i for i in used if i <= iteration)]
 
 
 def _listed(iterations: Sequence[int]) -> str:

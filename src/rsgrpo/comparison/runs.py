@@ -81,16 +81,43 @@ class Run:
             merged.setdefault(record["iteration"], {}).update(record)
         return merged
 
-    def evaluations(self, split: str) -> Mapping[int, Mapping[str, Evaluated]]:
-        """By iteration and benchmark; a split of one dataset has the benchmark `""`."""
+    @cached_property
+    def logged(self) -> frozenset[str]:
+        """The names of everything that was logged."""
+        return frozenset(name for record in self.metrics.values() for name in record)
+
+    def evaluations(self, split: str) -> "Evaluations":
+        """By iteration and benchmark; a split of one dataset has the benchmark `""`. Read when it is asked for."""
         cached = self._evaluations.get(split)
         if cached is None:
-            cached = self._evaluations[split] = _evaluations(run_folder.read(self.folder / FILES[split]))
+            cached = self._evaluations[split] = Evaluations(self.folder / FILES[split])
         return cached
 
     @cached_property
-    def _evaluations(self) -> dict[str, Mapping[int, Mapping[str, Evaluated]]]:
+    def _evaluations(self) -> "dict[str, Evaluations]":
         return {}
+
+
+class Evaluations(Mapping[int, Mapping[str, Evaluated]]):
+    """The evaluations of a file by iteration, in order; each is read once, when it is first asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self._records = run_folder.ByIteration(file)
+        self._read: dict[int, Mapping[str, Evaluated]] = {}
+
+    def __getitem__(self, iteration: int) -> Mapping[str, Evaluated]:
+        if iteration not in self._read:
+            self._read[iteration] = _evaluation(self._records[iteration])
+        return self._read[iteration]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(self._records)
+
+    def __len__(self) -> int:
+        return len(self._records)
+
+    def __contains__(self, iteration: object) -> bool:
+        return iteration in self._records
 
 
 def read_run(folder: Path) -> Run:
@@ -165,15 +192,11 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{name}", value
 
 
-def _evaluations(records: Sequence[Mapping[str, Any]]) -> Mapping[int, Mapping[str, Evaluated]]:
-    rows: dict[int, dict[str, list[Mapping[str, Any]]]] = {}
+def _evaluation(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Evaluated]:
+    rows: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
-        benchmark = str(record["facts"].get("dataset", ""))
-        rows.setdefault(record["iteration"], {}).setdefault(benchmark, []).append(record)
-    return {
-        iteration: {benchmark: _evaluated(problems) for benchmark, problems in benchmarks.items()}
-        for iteration, benchmarks in sorted(rows.items())
-    }
+        rows.setdefault(str(record["facts"].get("dataset", "")), []).append(record)
+    return {benchmark: _evaluated(problems) for benchmark, problems in rows.items()}
 
 
 def _evaluated(rows: Sequence[Mapping[str, Any]]) -> Evaluated:

@@ -219,6 +219,20 @@ class CompareSettings:
         check_fields(self, level=(0.5, 0.9999))
 
 
+@dataclass(frozen=True, kw_only=True)
+class InspectSettings:
+    """`task` of task=inspect.
+
+    Raises:
+        FieldError: for a value that is not of its type.
+    """
+
+    completions: int = 20
+
+    def __post_init__(self) -> None:
+        check_fields(self, completions=(0, math.inf))
+
+
 def run_settings(cfg: DictConfig) -> RunSettings:
     """The keys outside of all sections, checked.
 

@@ -36,14 +36,14 @@ def kind(report: StepReport) -> str:
     return "equal_rewards" if all(_are_equal(outcome) for outcome in outcomes) else "dropped"
 
 
-def reason(report: StepReport, *, limit: int) -> str:
+def reason(report: StepReport, *, limit: str) -> str:
     r"""In a line, why an iteration taught nothing.
 
     `every group was dropped, nothing to train on: all 512 completions are wrong (reward 0); all have no \boxed{}; one
     of them: "The answer is 4"`
 
     Args:
-        limit: `sampling.max_new_tokens`.
+        limit: what cuts completions off, as the reader knows it: `max_new_tokens=24`.
     """
     scores = [score for outcome in report.outcomes for score in outcome.scores]
     found = Counter(name for score in scores for name in sorted(_names(score)))
@@ -56,7 +56,7 @@ def reason(report: StepReport, *, limit: int) -> str:
     said += [f"{number(count)} have {DIAGNOSES[name]}" for name, count in found.most_common()]
     if cut_off:
         cure = ", try a larger one" if cut_off >= NEARLY_ALL * len(scores) else ""
-        said.append(f"{number(cut_off)} are cut off at sampling.max_new_tokens={limit}{cure}")
+        said.append(f"{number(cut_off)} are cut off at {limit}{cure}")
     example = _example(report, next(iter(dict(found.most_common(1))), None))
     if example is not None:
         said.append(f'one of them: "{shortened(example.text)}"')

@@ -29,7 +29,10 @@ BANDIT = "bandit.json"
 LEMMAS = "lemmas.json"
 SCORES = "scores.jsonl"
 COMPARE = "compare.json"
+REPORT = "report.json"
+REPORT_PAGE = "report.html"
 FIGURES = "figures"
+TABLES = "tables"
 
 RECORDS = (METRICS, PROMPTS, ROLLOUTS, VALIDATION, TEST)
 """The JSON Lines files."""

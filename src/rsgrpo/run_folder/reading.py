@@ -5,7 +5,8 @@ A file that is missing, damaged or of another shape is refused with a sentence, 
 
 import json
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -95,16 +96,87 @@ def read_lines(file: Path) -> list[tuple[bytes, dict[str, Any]]]:
     """Every line of a JSON Lines file as it stands, and its record; see `read`."""
     if not os.path.lexists(file):
         return []
-    lines = [line for line in _bytes(file).split(b"\n")[:-1]]
-    found = []
+    lines = _bytes(file).split(b"\n")[:-1]
+    return [(line + b"\n", _line(file, number, line)) for number, line in enumerate(lines, start=1)]
+
+
+class ByIteration(Mapping[int, list[dict[str, Any]]]):
+    """The records of a JSON Lines file by iteration, each parsed when it is first asked for; none without a file.
+
+    Long runs leave many evaluations, and whoever compares the ends needs two of them.
+    """
+
+    def __init__(self, file: Path) -> None:
+        """Only looks where each iteration stands.
+
+        Raises:
+            UserError: for a line that does not begin with its iteration, and is damaged.
+        """
+        self._file = file
+        self._lines: dict[int, list[tuple[int, bytes]]] = {}
+        lines = _bytes(file).split(b"\n")[:-1] if os.path.lexists(file) else []
+        for number, line in enumerate(lines, start=1):
+            begins = _ITERATION.match(line)
+            iteration = int(begins[1]) if begins else _line(file, number, line)["iteration"]
+            self._lines.setdefault(iteration, []).append((number, line))
+
+    def __getitem__(self, iteration: int) -> list[dict[str, Any]]:
+        """The records of an iteration.
+
+        Raises:
+            UserError: naming the first line that is damaged or of another shape.
+        """
+        return [_line(self._file, number, line) for number, line in self._lines[iteration]]
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(sorted(self._lines))
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __contains__(self, iteration: object) -> bool:
+        return iteration in self._lines
+
+
+def read_visits(file: Path) -> Iterator[tuple[int, str, int, int]]:
+    """(iteration, prompt, n, correct) of each record of `prompts.jsonl`, up to a last one that was cut short.
+
+    A run of weeks leaves millions of them: lines that begin as this project writes them are not parsed any further.
+
+    Raises:
+        UserError: naming the first line that is damaged or of another shape.
+    """
+    lines = _bytes(file).split(b"\n")[:-1] if os.path.lexists(file) else []
+    prompts: dict[bytes, str] = {}
     for number, line in enumerate(lines, start=1):
-        try:
-            found.append((line + b"\n", _content(file.name, line, _json)))
-        except _Damaged as problem:
-            raise UserError(
-                f"{file} is damaged in line {number}: {problem}; take that line out: sed -i {number}d '{file}'"
-            ) from None
-    return found
+        if begins := _VISIT.match(line):
+            iteration, prompt, n, correct = begins.groups()
+            if prompt not in prompts:
+                prompts[prompt] = json.loads(prompt)
+            yield int(iteration), prompts[prompt], int(n), int(correct)
+        else:
+            record = _line(file, number, line)
+            yield record["iteration"], record["prompt"], record["n"], record["correct"]
+
+
+_ITERATION = re.compile(rb'\{"iteration": (\d{1,15}),')
+_VISIT = re.compile(
+    rb'\{"iteration": (\d{1,15}), "prompt": ("(?:[^"\\]|\\.)*"), "n": (\d{1,15}), "correct": (\d{1,15})[,}]'
+)
+
+
+def _line(file: Path, number: int, line: bytes) -> dict[str, Any]:
+    """The record of one line.
+
+    Raises:
+        UserError: when it is damaged or of another shape.
+    """
+    try:
+        return _content(file.name, line, _json)
+    except _Damaged as problem:
+        raise UserError(
+            f"{file} is damaged in line {number}: {problem}; take that line out: sed -i {number}d '{file}'"
+        ) from None
 
 
 def damage_of_json(file: Path) -> str | None:

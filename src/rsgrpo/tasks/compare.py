@@ -28,10 +28,10 @@ def compare(cfg: DictConfig) -> None:
         UserError: for a mistake in the configuration, and for runs that cannot be compared.
     """
     settings = build_as(cfg, "task", CompareSettings)
-    runs = [read_run(folder) for folder in find_runs(_names(cfg))]
+    runs = [read_run(folder) for folder in find_runs(names_of_runs(cfg))]
     names = usual_measures(runs) if settings.measures is None else settings.measures
     run = Path(HydraConfig.get().runtime.output_dir)
-    found = _compared(runs, [measure(name) for name in names], settings)
+    found = compared(runs, [measure(name) for name in names], settings)
     check_run_folder(run, resumes=False)
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
     run_folder.write_json(run / run_folder.COMPARE, record(found, settings.level))
@@ -46,7 +46,7 @@ def compare_sweep(folder: Path) -> None:
     try:
         runs = [read_run(run) for run in find_runs([str(folder)])]
         settings = CompareSettings()
-        found = _compared(runs, [measure(name) for name in usual_measures(runs)], settings)
+        found = compared(runs, [measure(name) for name in usual_measures(runs)], settings)
     except UserError as error:
         console.print(f"no comparison of this sweep: {error}", soft_wrap=True, highlight=False, markup=False)
         return
@@ -55,7 +55,12 @@ def compare_sweep(folder: Path) -> None:
     console.print(f"compare them otherwise: task=compare runs={folder}", soft_wrap=True, highlight=False)
 
 
-def _compared(runs: Sequence[Run], measures: Sequence[Measure], settings: CompareSettings) -> comparing.Comparison:
+def compared(runs: Sequence[Run], measures: Sequence[Measure], settings: CompareSettings) -> comparing.Comparison:
+    """The comparison that the settings ask for.
+
+    Raises:
+        UserError: for runs that cannot be compared.
+    """
     return comparing.compare(
         runs,
         measures,
@@ -74,7 +79,7 @@ def usual_measures(runs: Sequence[Run]) -> list[str]:
     return [*(f"pass@{k}" for k in common), *solved]
 
 
-def _names(cfg: DictConfig) -> list[str]:
+def names_of_runs(cfg: DictConfig) -> list[str]:
     """`runs` as a list of words.
 
     Raises:

@@ -1,0 +1,134 @@
+"""The page of a report: one file that needs nothing else, made from `report.json` alone."""
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.compare_table import legend, number, short, title_of, verdict
+from rsgrpo.analysis.report_colours import arms_of, colours
+from rsgrpo.analysis.report_svg import panel_svg
+from rsgrpo.analysis.report_tables import NAMES, pair_of
+from rsgrpo.comparison.compare import BASE
+from rsgrpo.comparison.paper import BENCHMARKS
+
+Record = Mapping[str, Any]
+
+TEMPLATE = "report.html"
+
+
+def write_page(content: Record, folder: Path) -> Path:
+    """`report.html`."""
+    dress = colours(arms_of(content), BASE)
+    environment = Environment(
+        loader=PackageLoader("rsgrpo.analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": _number,
+        "interval": _interval,
+        "share": lambda share: f"{100 * share:.1f}",
+        "pair": pair_of,
+        "words": shlex.join,
+    }
+    remarks: list[str] = []
+    compared = content["comparison"]
+    rows = [{**row, "verdict": _without_p(verdict(row, remarks))} for row in compared["rows"]]
+    shown = dict(
+        title=_listed([arm["arm"] for arm in compared["arms"]]),
+        subtitle=title_of(compared),
+        rows=rows,
+        said=verdicts(rows, compared["baseline"]),
+        legend=[*legend(compared), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))],
+        dress=dress,
+        arms=arms_of(content),
+        settings=_settings(compared["arms"]),
+        keys={name: _shown(content[name], arms_of(content)) for name in PANELS},
+        panels={name: [Markup(panel_svg(panel, dress)) for panel in content[name]] for name in PANELS},
+        bands=_bands(content["curves"]),
+        bound=max((share for t in content["transitions"] for line in t["matrix"] for share in line), default=1.0),
+        paper=_paper(content["paper"]),
+        paper_names=NAMES,
+        figures=sorted(path.name for path in (folder / run_folder.FIGURES).glob("*.png")),
+        tables=sorted(path.name for path in (folder / run_folder.TABLES).glob("*.tex")),
+    )
+    page = environment.get_template(TEMPLATE).render({**content, **shown})
+    file = folder / run_folder.REPORT_PAGE
+    file.write_text(page, encoding="utf-8")
+    return file
+
+
+PANELS = ("curves", "training", "costs")
+
+
+def verdicts(rows: Sequence[Record], baseline: str) -> list[str]:
+    """A sentence for each difference that is decided, and one that names all others."""
+    found: list[str] = []
+    others: dict[str, list[str]] = {}
+    for row in rows:
+        difference, measure = row["difference"], short(row["measure"])
+        if difference is not None and not row["decided"]:
+            others.setdefault(measure, []).append(row["arm"])
+        elif difference is not None:
+            which = "higher" if difference["estimate"] > 0 else "lower"
+            found.append(f"{row['arm']} has a {which} {measure} than {baseline}: {_interval(difference, '+')}.")
+    if others:
+        named = "; ".join(f"{measure} of {', '.join(arms)}" for measure, arms in others.items())
+        found.append(f"Not decided, against {baseline}: {named}.")
+    return found
+
+
+def _number(value: float | None, sign: str = "") -> str:
+    return "-" if value is None else number(value, sign)
+
+
+def _interval(interval: Record | None, sign: str = "") -> str:
+    if interval is None:
+        return ""
+    if interval["low"] is None:
+        return _number(interval["estimate"], sign)
+    return (
+        f"{_number(interval['estimate'], sign)} [{_number(interval['low'], sign)}, {_number(interval['high'], sign)}]"
+    )
+
+
+def _settings(arms: Sequence[Record]) -> list[tuple[str, list[Any]]]:
+    """(key, its value in each arm) of the settings that differ."""
+    keys = dict.fromkeys(key for arm in arms for key in arm["settings"])
+    return [(key, [arm["settings"].get(key) for arm in arms]) for key in keys]
+
+
+def _bands(curves: Sequence[Record]) -> str:
+    """What the bands of the curves are intervals over."""
+    over: dict[str, list[str]] = {}
+    for line in curves[0]["lines"]:
+        over.setdefault(line["over"], []).append(line["arm"])
+    return "; ".join(f"over {what} ({', '.join(arms)})" for what, arms in over.items())
+
+
+def _shown(panels: Sequence[Record], arms: Sequence[str]) -> list[str]:
+    """The arms that any panel has a line of."""
+    drawn = {line["arm"] for panel in panels for line in panel["lines"]}
+    return [arm for arm in arms if arm in drawn]
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def _without_p(verdict: str) -> str:
+    """p has a column of its own."""
+    word, _, rest = verdict.partition(" ")
+    return verdict if rest.startswith("[") else word
+
+
+def _paper(rows: Sequence[Record]) -> list[dict[str, Any]]:
+    """The rows with their cells in the paper's order."""
+    return [{**row, "cells": [row["values"].get(name) for name in BENCHMARKS]} for row in rows]

@@ -1,0 +1,73 @@
+"""Everything that `task=report` shows, as plain values, for `report.json`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rsgrpo import run_folder
+from rsgrpo.comparison.changes import support_changes, transition_matrices
+from rsgrpo.comparison.compare import Comparison
+from rsgrpo.comparison.curves import pass_at_k_curves
+from rsgrpo.comparison.panels import plain
+from rsgrpo.comparison.paper import beside_the_paper
+from rsgrpo.comparison.problems import only_solved, only_solved_in_training
+from rsgrpo.comparison.record import record
+from rsgrpo.comparison.training import against_cost, evaluated_curves, over_training
+
+NO_ANSWERS = (
+    "The share of unique answers (Fig. 7, left), and an answer to each problem that one arm alone solves, need the "
+    "answer of every sample; the evaluations of these runs keep counts alone. Evaluate the policies with task=evaluate."
+)
+
+
+def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]:
+    """The comparison, the panels of every figure, the changes of problems, the paper's table, and what is left out.
+
+    `command` is the line that makes the report.
+    """
+    missing: list[str] = []
+    costs = against_cost(comparison, missing)
+    matrices = transition_matrices(comparison)
+    if not evaluated_curves(comparison):
+        missing.append(
+            "Curves of pass@k over training need evaluations during it: eval.test_every=10 (test), eval.every=10 "
+            "(validation)."
+        )
+    if not matrices:
+        missing.append("Transitions and support need a base or a baseline to start from, and two samples of a problem.")
+    return plain(
+        {
+            "comparison": record(comparison, level),
+            "curves": pass_at_k_curves(comparison, level),
+            "training": over_training(comparison),
+            "costs": costs,
+            "transitions": matrices,
+            "support": support_changes(comparison, level),
+            "only": only_solved(comparison),
+            "only_in_training": only_solved_in_training(comparison),
+            "paper": beside_the_paper(comparison),
+            "missing": [*missing, NO_ANSWERS],
+            "command": command,
+            "runs": _runs(comparison),
+        }
+    )
+
+
+def _runs(comparison: Comparison) -> list[Mapping[str, Any]]:
+    """Each run with the words that it was started with."""
+    return [
+        {
+            "arm": arm.label,
+            "folder": str(run.folder),
+            "seed": run.seed,
+            "base": run.base,
+            "iteration": comparison.iterations[str(run.folder)],
+            "words": _words(run_folder.read_overrides(run.folder)),
+        }
+        for arm in comparison.arms
+        for run in arm.runs
+    ]
+
+
+def _words(overrides: Sequence[str]) -> list[str]:
+    """Without the folder, which a second run must not share."""
+    return [word for word in overrides if not word.startswith(("hydra.run.dir=", "hydra.sweep.dir=", "ckpt="))]

@@ -1,0 +1,52 @@
+"""`python run.py task=report runs=[A,B]`: the comparison with figures and tables, in one page."""
+
+import shlex
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.compare_table import print_comparison
+from rsgrpo.analysis.report_figures import draw_figures
+from rsgrpo.analysis.report_page import write_page
+from rsgrpo.analysis.report_tables import write_tables
+from rsgrpo.comparison.measures import measure
+from rsgrpo.comparison.record import record
+from rsgrpo.comparison.report import report as everything
+from rsgrpo.comparison.runs import find_runs, read_run
+from rsgrpo.composition.build import build_as
+from rsgrpo.composition.machine import check_run_folder
+from rsgrpo.composition.settings import CompareSettings
+from rsgrpo.tasks.compare import compared, names_of_runs, usual_measures
+
+
+def report(cfg: DictConfig) -> None:
+    """Compare the runs, and leave `report.html`, `report.json`, `compare.json`, figures and tables in a folder.
+
+    Raises:
+        UserError: for a mistake in the configuration, and for runs that cannot be compared.
+    """
+    settings = build_as(cfg, "task", CompareSettings)
+    runs = [read_run(folder) for folder in find_runs(names_of_runs(cfg))]
+    names = usual_measures(runs) if settings.measures is None else settings.measures
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    found = compared(runs, [measure(name) for name in names], settings)
+    content = everything(found, settings.level, _command())
+    check_run_folder(folder, resumes=False)
+    OmegaConf.save(cfg, folder / run_folder.CONFIG, resolve=False)
+    run_folder.write_json(folder / run_folder.COMPARE, record(found, settings.level))
+    run_folder.write_json(folder / run_folder.REPORT, content)
+    draw_figures(content, folder)
+    write_tables(content, folder)
+    page = write_page(content, folder)
+    console = Console()
+    print_comparison(folder, console)
+    console.print(f"open {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _command() -> str:
+    """The words of this report, without its folder."""
+    words = [word for word in HydraConfig.get().overrides.task if not word.startswith("hydra.")]
+    return shlex.join(["python", "run.py", *words])

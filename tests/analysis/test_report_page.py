@@ -1,0 +1,117 @@
+"""The page, figures and tables of a report, as files."""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.report_figures import draw_figures
+from rsgrpo.analysis.report_page import write_page
+from rsgrpo.analysis.report_tables import write_tables
+from rsgrpo.comparison.paper import BENCHMARKS
+from rsgrpo.comparison.report import report
+from tests.comparison.folders import GRPO, changed, write_run
+from tests.comparison.reports import compared, write_arms, write_visits
+
+VOID = {"meta", "br", "path", "circle", "text", "i"}
+
+
+class Page(HTMLParser):
+    """What the page refers to, and whether every element that is opened is closed."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.references: list[str] = []
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.references += [value or "" for name, value in attrs if name in ("src", "href", "xlink:href")]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+@pytest.fixture
+def content(tmp_path: Path) -> dict[str, Any]:
+    folders = write_arms(tmp_path / "runs", 2)
+    for folder in folders:
+        logged = [{"iteration": i, "eval/test/pass@1": i / 100} for i in (0, 20, 40, 60)]
+        run_folder.append(folder / run_folder.METRICS, logged)
+        write_visits(folder, {"train/1": 8 if "ours" in folder.name else 0, "train/2": 1})
+    return report(compared(folders), 0.95, "python run.py task=report")
+
+
+def test_every_figure_is_there_twice(content: dict[str, Any], tmp_path: Path):
+    drawn = draw_figures(content, tmp_path)
+    assert [path.stem for path in drawn] == ["curves", "training", "costs", "transitions", "support"]
+    for path in drawn:
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert "<svg" in path.with_suffix(".svg").read_text()
+
+
+def test_the_page_needs_nothing_else_and_is_whole(content: dict[str, Any], tmp_path: Path):
+    text = write_page(content, tmp_path).read_text()
+    page = Page(text)
+    assert page.open == []
+    assert not {"link", "img", "iframe", "object"} & set(page.tags)
+    assert re.findall(r"https?://|@import|url\(", text) == []
+    assert page.references == []
+    assert "prefers-color-scheme: dark" in text
+    assert page.tags.count("svg") == 1 + 3 + 3  # curves; reward, entropy, pass@1; pass@1 by three costs
+    # A value to point at, and a completion that is no markup.
+    assert "<title>rs_grpo, k 8: .900" in text
+    assert "&lt;b&gt;train/1&lt;/b&gt; is \\boxed{1}" in text
+
+
+def test_the_page_links_the_files_beside_it(content: dict[str, Any], tmp_path: Path):
+    draw_figures(content | {"training": [], "costs": [], "transitions": [], "support": []}, tmp_path)
+    write_tables(content, tmp_path)
+    page = Page(write_page(content, tmp_path).read_text())
+    assert page.references == ["figures/curves.png", "tables/comparison.tex", "tables/support.tex"]
+    assert all((tmp_path / name).is_file() for name in page.references)
+
+
+def test_tables_are_latex_with_rules_of_booktabs(content: dict[str, Any], tmp_path: Path):
+    comparison, support = (path.read_text() for path in write_tables(content, tmp_path))
+    for table in (comparison, support):
+        assert [table.count(rule) for rule in ("\\toprule", "\\bottomrule", "\\end{tabular}")] == [1, 1, 1]
+        rows = [line for line in table.splitlines() if line.endswith("\\\\") and "multicolumn" not in line]
+        columns = re.search(r"\\begin\{tabular\}\{(\w+)\}", table)
+        assert columns is not None
+        assert {len(re.findall(r"(?<!\\)&", row)) + 1 for row in rows} == {len(columns[1])}
+    assert "rs\\_grpo & 2 &" in comparison
+    assert "grpo to rs\\_grpo & 4 & 4.0 & 5.0 & 1.0 &" in support
+
+
+def test_the_papers_table_is_shown_for_its_benchmarks(tmp_path: Path):
+    datasets = [name for name in BENCHMARKS for _ in range(2)]
+    folders = [
+        write_run(tmp_path / name, changed(**s), {0: [2] * 12, 60: [3, 4] * 6}, n=32, datasets=datasets)
+        for name, s in (("a", GRPO), ("b", {}))
+    ]
+    content = report(compared(folders), 0.95, "")
+    text = write_page(content, tmp_path).read_text()
+    assert "16.6 / 36.4" in text
+    assert "HMMT Feb25" in text
+    (table,) = [path for path in write_tables(content, tmp_path) if path.name == "paper.tex"]
+    assert "RS-GRPO & 16.7 / 45.1 &" in table.read_text()
+    assert "rs\\_grpo & 10.9 / 100.0 &" in table.read_text()
+
+
+def test_one_run_is_reported_against_its_base(tmp_path: Path):
+    content = report(compared(write_arms(tmp_path)[:1]), 0.95, "")
+    draw_figures(content, tmp_path)
+    text = write_page(content, tmp_path).read_text()
+    assert "minus base" in text
+    assert "Problems that only one solves" in text
