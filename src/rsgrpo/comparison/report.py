@@ -14,8 +14,8 @@ from rsgrpo.comparison.record import record
 from rsgrpo.comparison.training import against_cost, evaluated_curves, over_training
 
 NO_ANSWERS = (
-    "The share of unique answers (Fig. 7, left), and an answer to each problem that one arm alone solves, need the "
-    "answer of every sample; the evaluations of these runs keep counts alone. Evaluate the policies with task=evaluate."
+    "Not drawn: the share of unique answers (Fig. 7, left), and an answer to each problem that one arm alone solves. "
+    "task=evaluate writes down the answer of every sample, in eval/test.samples.jsonl.gz."
 )
 
 
