@@ -102,7 +102,9 @@ def test_a_folder_without_a_configuration(tmp_path: Path):
         read_run(run)
 
 
-@pytest.mark.parametrize("name", ["pass@", "pass@0", "accuracy", "cover@0", "pass@x", "", "g_pass@8"])
+@pytest.mark.parametrize(
+    "name", ["pass@", "cover@1.5", "g_pass@8:1.1", "pass@0", "accuracy", "cover@0", "pass@x", "", "g_pass@8"]
+)
 def test_unknown_measures_list_the_forms(name: str):
     with pytest.raises(UserError, match="pass@K, pass"):
         measure(name)

@@ -81,7 +81,10 @@ def title_of(content: Record) -> str:
 def legend(content: Record) -> list[str]:
     """What the columns mean, and how large a difference these runs could have shown."""
     units = {row["mean"]["unit"] for row in content["rows"]}
-    lines = [f"[ , ]: intervals of {content['level']:.0%}; p: two-sided, Holm-corrected over the arms under a measure."]
+    lines = [
+        f"[ , ]: intervals of {content['level']:.0%}, each by itself. The verdict follows p, which is two-sided and "
+        "Holm-corrected over the arms under a measure."
+    ]
     if "problems" in units:
         lines.append(
             "Single runs: bootstrap-t over problems, paired. It speaks of these policies; of their objectives only "
@@ -96,8 +99,8 @@ def legend(content: Record) -> list[str]:
             undecided[row["measure"]] = max(undecided.get(row["measure"], size), size)
     for measure, (size, pairs) in undecided.items():
         lines.append(
-            f"{short(measure)}: {pairs} pairs show a true difference of {number(size)} with a chance of 80 %, smaller "
-            "ones less often."
+            f"{short(measure)}: with {pairs} pairs, a true difference of {number(size)} would be detected with a "
+            "chance of 80 %, a smaller one less often."
         )
     return lines
 

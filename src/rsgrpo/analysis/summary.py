@@ -58,7 +58,7 @@ def evaluation_table(split: str, results: list[dict[str, Any]], ks: list[int]) -
             name,
             f"{len(rows):,}",
             "/".join(str(n) for n in sorted({row["n"] for row in rows})),
-            *(f"{passed[f'pass@{k}']:.3f}" for k in ks),
+            *(_number(passed.get(f"pass@{k}")) for k in ks),
             f"{sum(row['mean_tokens'] * row['n'] for row in rows) / completions:,.0f}",
             f"{sum(row['truncated'] for row in rows) / completions:.1%}",
         )
@@ -87,14 +87,14 @@ def pass_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
         at = trained.get(iteration, {})
         table.add_row(
             "base" if iteration == 0 else f"iteration {iteration}",
-            *(f"{values[name]:.3f}" for name in names),
+            *(_number(values.get(name)) for name in names),
             _number(at.get("train/cumulative_solve_rate")),
             _number(at.get("train/entropy")),
         )
         datasets = by_dataset[iteration]
         for dataset in sorted(datasets) if len(datasets) > 1 else ():
             values = mean_pass_at_k(datasets[dataset], _ks(run))
-            table.add_row(f"  {dataset}", *(f"{values[name]:.3f}" for name in names), "", "")
+            table.add_row(f"  {dataset}", *(_number(values.get(name)) for name in names), "", "")
     if not counts:
         table.caption = "no test on record: there is no test split, or no callback recorded its results"
     return table

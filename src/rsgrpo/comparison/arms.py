@@ -78,7 +78,7 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
 def _experiment(run: Run) -> dict[str, Any]:
     """The settings that make it the experiment that it is; of a policy that no known run has trained, its name."""
     settings = run.experiment
-    sampler = {} if run.trains else {TEMPERATURE: _number(run.settings.get(TEMPERATURE))}
+    sampler = {TEMPERATURE: _number(run.settings.get(TEMPERATURE))}
     if not run.trains and run.trained_by is None:
         return {POLICY: settings.get("model.path") or BASE, **sampler}
     without = set(SEEDS)

@@ -133,10 +133,9 @@ def _rows(
     if measure.by_problem is None:
         by_arm = {arm.label: {run: measure.logged(run, at[run]) for run in arm.runs} for arm in arms}
         numbers = {label: {r: v for r, v in values.items() if v is not None} for label, values in by_arm.items()}
-        rows = [
-            _row(measure, label, values, numbers[baseline], None, level) for label, values in numbers.items() if values
-        ]
-        return _with_holm(rows)
+        theirs = numbers.get(baseline, {})  # the base has logged nothing of training
+        rows = [_row(measure, label, values, theirs, None, level) for label, values in numbers.items() if values]
+        return _with_holm(rows, level)
     means = {arm.label: {run: mean_over_benchmarks(measure.values(tables[run])) for run in arm.runs} for arm in arms}
     own: dict[str, Tables] = {arm.label: {run: tables[run] for run in arm.runs} for arm in arms}
     if bases:
@@ -146,7 +145,7 @@ def _rows(
         _row(measure, label, means[label], means.get(baseline, {}), (own[label], own.get(baseline, {})), level)
         for label in means
     ]
-    return _with_holm(rows)
+    return _with_holm(rows, level)
 
 
 def _once_each(bases: Tables) -> Tables:
@@ -179,13 +178,9 @@ def _row(
     if len(common) == 1 and problems is not None:
         difference = _over_problems(measure, problems, next(iter(common)), level)
     else:
-        difference = paired_interval(theirs, mine, level=level)
-    return replace(
-        row,
-        difference=difference,
-        improvement=probability_of_improvement(theirs, mine),
-        detectable=detectable(difference.error, difference.units) if difference.unit == "pairs" else float("nan"),
-    )
+        floor = 0.0 if problems is None else math.hypot(*(_sampling_error(measure, arm) for arm in problems))
+        difference = paired_interval(theirs, mine, floor=floor, level=level)
+    return replace(row, difference=difference, improvement=probability_of_improvement(theirs, mine))
 
 
 def _by_pair(values: Mapping[Run, float], others: Mapping[Run, float]) -> dict[tuple[str, int], float]:
@@ -206,7 +201,14 @@ def _mean(
         parts = list(measure.values(problems[0][run]).values())
         return mean_interval(parts, weights=[1 / len(parts)] * len(parts), level=level)
     bounds = (0.0, 1.0) if measure.is_share else (-math.inf, math.inf)
-    return runs_interval(list(values.values()), bounds=bounds, level=level)
+    floor = 0.0 if problems is None else _sampling_error(measure, problems[0])
+    return runs_interval(list(values.values()), floor=floor, bounds=bounds, level=level)
+
+
+def _sampling_error(measure: Measure, arm: Tables) -> float:
+    """Root mean square, over the runs of an arm, of the error that drawing samples alone gives a run's value."""
+    squares = [measure.sampling_variance(evaluated) for evaluated in arm.values()]
+    return (sum(squares) / len(squares)) ** 0.5 if squares else 0.0
 
 
 def _over_problems(measure: Measure, problems: tuple[Tables, Tables], pair: tuple[str, int], level: float) -> Interval:
@@ -228,15 +230,28 @@ def _of_pair(arm: Tables, pair: tuple[str, int]) -> Mapping[str, Evaluated]:
     )
 
 
-def _with_holm(rows: Sequence[Row]) -> list[Row]:
-    """Adjusted over the arms that are compared with the baseline under one measure."""
+def _with_holm(rows: Sequence[Row], level: float) -> list[Row]:
+    """Adjusted over the arms that are compared with the baseline under one measure, what is detectable too."""
     adjusted = holm([float("nan") if row.difference is None else row.difference.p for row in rows])
-    return [replace(row, adjusted=p) for row, p in zip(rows, adjusted, strict=True)]
+    compared = max(1, sum(p == p for p in adjusted))
+    corrected = 1 - (1 - level) / compared
+    return [
+        replace(row, adjusted=p, detectable=_detectable(row.difference, corrected))
+        for row, p in zip(rows, adjusted, strict=True)
+    ]
+
+
+def _detectable(difference: Interval | None, level: float) -> float:
+    if difference is None or difference.unit != "pairs":
+        return float("nan")
+    return detectable(difference.error, difference.units, level=level)
 
 
 def _unequal_seeds(arms: Sequence[Arm]) -> list[str]:
     pairs = {arm.label: {run.pair for run in arm.runs} for arm in arms}
     if len({frozenset(own) for own in pairs.values()}) == 1:
         return []
+    if not set.intersection(*pairs.values()) and len(pairs) == 2:
+        return [f"{' and '.join(pairs)} have no base and seed in common, so no difference between them can be given"]
     counts = ", ".join(f"{label} {len(own)}" for label, own in pairs.items())
     return [f"the arms have different (base, seed) pairs ({counts}); differences use those that both arms have"]

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from rsgrpo.comparison.runs import Evaluated, Run
 from rsgrpo.errors import UserError
+from rsgrpo.intervals.samples import jackknifed
 from rsgrpo.measures.consistency import covered, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
 from rsgrpo.measures.pass_at_k import Counts, ladder
 
@@ -54,6 +55,19 @@ class Measure:
         assert self.by_problem is not None
         return {name: self.by_problem(part.n, part.correct) for name, part in evaluated.items()}
 
+    def sampling_variance(self, evaluated: Mapping[str, Evaluated]) -> float:
+        """The variance of `mean_over_benchmarks` that comes from drawing samples alone, by the jackknife.
+
+        0 where the samples are too few to tell, and for measures that jump from one sample to the next.
+        """
+        if self.by_problem is None or self.name.startswith("cover@"):
+            return 0.0
+        total = 0.0
+        for part in evaluated.values():
+            if 2 * self.k <= int(part.n.min()):
+                total += float(jackknifed(self.by_problem, part.n, part.correct).sum()) / len(part.n) ** 2
+        return total / len(evaluated) ** 2
+
     def logged(self, run: Run, iteration: int) -> float | None:
         """What a run has logged of it at an iteration, or last before it; None when it never has."""
         assert self.metric is not None
@@ -70,7 +84,8 @@ def measure(name: str) -> Measure:
     for form, make in FORMS.items():
         if match := re.fullmatch(form, name):
             k, by_problem = make(match)
-            if k < 1 or (match.lastindex and not float(match[match.lastindex]) > 0):
+            tau = float(match[match.lastindex or 1])
+            if k < 1 or not tau > 0 or (("cover@" in name or ":" in name) and tau > 1):
                 break
             return Measure(name=name, k=k, by_problem=by_problem)
     if re.fullmatch(r"\w+(/[\w@.^:-]+)+", name):

@@ -1,5 +1,7 @@
 """Intervals over samples: how far pass@k of these very problems would move with other samples of them."""
 
+from collections.abc import Callable
+
 import numpy as np
 from jaxtyping import Float
 from scipy import stats
@@ -7,6 +9,9 @@ from scipy import stats
 from rsgrpo.intervals.base import LEVEL, Interval
 from rsgrpo.intervals.problems import near_bound
 from rsgrpo.measures.pass_at_k import Counts, ladder
+
+Values = Float[np.ndarray, " P"]
+"""One value per problem."""
 
 SHARE = 0.5
 """Of the samples of a problem: a k above it leaves too few subsets to tell a variance from."""
@@ -33,7 +38,7 @@ def sampling_interval(n: Counts, correct: Counts, k: int, *, level: float = LEVE
         return Interval(
             estimate=mean, low=nan, high=nan, error=nan, p=nan, units=int(n.sum()), unit="samples", flag=flag
         )
-    variances = _jackknifed(n, correct, k, values)
+    variances = jackknifed(lambda n, c: ladder(n, c, [k])[k], n, correct)
     total = float(variances.sum())
     error = total**0.5 / len(values)
     margin = float(stats.norm.ppf((1 + level) / 2)) * error
@@ -73,11 +78,16 @@ def sampling_difference(
     )
 
 
-def _jackknifed(n: Counts, correct: Counts, k: int, values: Float[np.ndarray, " P"]) -> Float[np.ndarray, " P"]:
-    """The jackknife variance of each problem's pass@k."""
+def jackknifed(by_problem: Callable[[Counts, Counts], Values], n: Counts, correct: Counts) -> Values:
+    """The jackknife variance over its samples of what `by_problem(n, correct)` says of each problem.
+
+    Raises:
+        ValueError: when a problem has a single sample, or `by_problem` needs all of them.
+    """
+    values = by_problem(n, correct)
     # Where there is no correct (or no wrong) sample to leave out, the count it is multiplied with is 0.
-    without_right = ladder(n - 1, np.maximum(correct - 1, 0), [k])[k]
-    without_wrong = ladder(n - 1, np.minimum(correct, n - 1), [k])[k]
+    without_right = by_problem(n - 1, np.maximum(correct - 1, 0))
+    without_wrong = by_problem(n - 1, np.minimum(correct, n - 1))
     squares = correct * (without_right - values) ** 2 + (n - correct) * (without_wrong - values) ** 2
     return (n - 1) / n * squares
 

@@ -13,24 +13,34 @@ POWER = 0.8
 
 
 def runs_interval(
-    values: Sequence[float], *, bounds: tuple[float, float] = (-np.inf, np.inf), level: float = LEVEL
+    values: Sequence[float],
+    *,
+    floor: float = 0.0,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    level: float = LEVEL,
 ) -> Interval:
     """Student's t interval of the mean of one value per run: mean +- t_(n-1) s / sqrt(n).
 
-    A percentile bootstrap over so few values covers too little: about 72 % with three runs, 85 % with five. Flagged,
-    and without ends, for a single run and for runs that all have the same value. Clipped to `bounds`.
+    `floor` is the deviation that drawing samples alone gives a value: s is not taken to be smaller, as by luck it is
+    now and then with three runs. A percentile bootstrap over so few values covers too little: about 72 % with three
+    runs, 85 % with five. Flagged, and without ends, for a single run and for runs that all have the same value. Clipped
+    to `bounds`.
     """
-    interval = _student(values, "runs", level)
+    interval = _student(values, "runs", level, floor)
     return replace(interval, low=float(np.clip(interval.low, *bounds)), high=float(np.clip(interval.high, *bounds)))
 
 
 def paired_interval(
-    first: Mapping[tuple[str, int], float], second: Mapping[tuple[str, int], float], *, level: float = LEVEL
+    first: Mapping[tuple[str, int], float],
+    second: Mapping[tuple[str, int], float],
+    *,
+    floor: float = 0.0,
+    level: float = LEVEL,
 ) -> Interval:
     """Student's t interval of the mean of second - first over the (base, seed) pairs that both have.
 
     The base is a block: each difference is within one base and one seed, so what a base adds to every arm cancels. What
-    it adds to one arm alone is part of the error. n - 1 degrees of freedom.
+    it adds to one arm alone is part of the error. n - 1 degrees of freedom; `floor` as in `runs_interval`.
 
     Raises:
         ValueError: when no pair is common to both.
@@ -38,7 +48,7 @@ def paired_interval(
     pairs = sorted(first.keys() & second.keys())
     if not pairs:
         raise ValueError("no (base, seed) is common to both arms")
-    return _student([second[pair] - first[pair] for pair in pairs], "pairs", level)
+    return _student([second[pair] - first[pair] for pair in pairs], "pairs", level, floor)
 
 
 def detectable(error: float, units: int, *, level: float = LEVEL, power: float = POWER) -> float:
@@ -116,16 +126,16 @@ def bootstrapped_range(
     return float(low), float(high)
 
 
-def _student(values: Sequence[float], unit: str, level: float) -> Interval:
+def _student(values: Sequence[float], unit: str, level: float, floor: float) -> Interval:
     x = np.asarray(values, dtype=float)
     mean, units, nan = float(x.mean()), len(x), float("nan")
     spread = float(x.std(ddof=1)) if units > 1 else 0.0
-    error = spread / units**0.5
     made = {"estimate": mean, "units": units, "unit": unit}
     if units < 2 or spread <= 1e-12 * max(1.0, float(np.abs(x).max())):
         one = f"a single {unit.removesuffix('s')} says nothing of other seeds"
         why = one if units < 2 else f"all {units} {unit} have the same value"
         return Interval(**made, low=nan, high=nan, error=nan, p=nan, flag=why)
+    error = max(spread, floor) / units**0.5
     margin = float(stats.t.ppf((1 + level) / 2, units - 1)) * error
     p = float(2 * stats.t.sf(abs(mean) / error, units - 1))
     return Interval(**made, low=mean - margin, high=mean + margin, error=error, p=p)
