@@ -65,6 +65,7 @@ def test_keys_are_found(text: str, keys: list[str]) -> None:
 
 FIELDS = {
     "fitting/resuming.py": "fields of a recipe, dotted as keys are",
+    "analysis/inspect_table.py": "settings of the run that is inspected",
     "analysis/verdict.py": "commands to type, shown at the end of a run of the command line",
 }
 """Files that have to name what looks like a key."""

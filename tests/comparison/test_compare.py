@@ -250,9 +250,7 @@ def test_pairs_that_agree_by_luck_are_no_surer_than_their_samples(tmp_path: Path
     for seed in range(3):
         for name, sections, up in (("a", GRPO, 0), ("b", {}, 1)):
             # Every problem moves, and the mean moves by nearly the same in each pair.
-            solved = (
-                [*rng.permutation([1, 2, 3, 4] * 10).tolist(), seed % 2] if up == 0 else [*[3, 4, 2, 3] * 10, 2]
-            )
+            solved = [*rng.permutation([1, 2, 3, 4] * 10).tolist(), seed % 2] if up == 0 else [*[3, 4, 2, 3] * 10, 2]
             folders.append(write_run(tmp_path / f"{name}{seed}", changed(seed=seed, **sections), {60: solved}))
     ours = row(compared(folders, "pass@1"), "pass@1", "rs_grpo").difference
     assert ours is not None

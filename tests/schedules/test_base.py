@@ -424,5 +424,5 @@ def test_extremes_that_are_no_numbers_are_refused(ends: Any) -> None:
 
 
 def test_a_switch_knows_the_mean_reward_of_beta_and_k_only() -> None:
-    with pytest.raises(UserError, match=r"Switch .* beta and k and none of tau"):
+    with pytest.raises(UserError, match=r"Switch .* value of beta and k there and none of tau"):
         Switch(field="normalize_eps").extremes("tau", 1.0)

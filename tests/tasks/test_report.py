@@ -25,12 +25,12 @@ def test_a_report_is_a_folder_with_a_page(tmp_path: Path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["task=report", "runs=nowhere"], "runs: nowhere is no folder"),
+        (["task=report", "runs=nowhere"], "runs: nowhere is not a folder"),
         slow(["task=report"], "runs is not set"),
         slow(["task=report", "runs=[grpo0,grpo0/../grpo0]", "task.measures=[pass@9]"], "measures: pass@9 needs 9"),
         slow(["task=report", "runs=[grpo0]", "task.baseline=c"], "task.baseline=c is none of the arms"),
         (["task=inspect"], "run is not set"),
-        slow(["task=inspect", "run=nowhere"], "run=nowhere is no folder"),
+        slow(["task=inspect", "run=nowhere"], "run=nowhere is not a folder"),
         slow(["task=inspect", "run=."], "is not a run"),
         slow(["task=inspect", "run=grpo0", "problem=[1]"], "problem=[1] must be the id of a problem"),
         slow(["task=inspect", "run=grpo0", "problem=train/9"], "did you mean problem=train/1"),
