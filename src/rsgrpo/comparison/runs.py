@@ -169,6 +169,8 @@ def _runs_in(place: Path) -> Iterator[Path]:
 
 
 def _why_not(places: Sequence[Path]) -> str:
+    if not places:
+        return "matches nothing"
     if not [place for place in places if place.exists()]:
         return "is not a folder"
     return f"holds no run: there is no {run_folder.RUN} in it, nor in a folder below it"

@@ -46,8 +46,13 @@ def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
     Raises:
         UserError: for a policy or temperature of the wrong kind.
     """
-    policies = _several(cfg.model.path, "model.path", (str, type(None)))
-    temperatures = _several(cfg.eval.temperature, "eval.temperature", (int, float, type(None)))
+    policies = _several(cfg.model.path, "model.path", (str, type(None)), "a folder or a name, or a list of them")
+    temperatures = _several(
+        cfg.eval.temperature,
+        "eval.temperature",
+        (int, float, type(None)),
+        "a number, or a list of numbers such as [.6,1]",
+    )
     jobs = []
     for policy in policies:
         for temperature in temperatures:
@@ -65,11 +70,11 @@ def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
     return jobs
 
 
-def _several(value: Any, key: str, kinds: tuple[type, ...]) -> list[Any]:
+def _several(value: Any, key: str, kinds: tuple[type, ...], meaning: str) -> list[Any]:
     values = list(value) if isinstance(value, list | ListConfig) else [value]
     if not values or not all(isinstance(v, kinds) and not isinstance(v, bool) for v in values):
-        raise UserError(f"{key}={value} must be one value or a list of them; try {key}=[...]")
-    return values
+        raise UserError(f"{key}={value} must be {meaning}; correct it, or leave it out")
+    return list(dict.fromkeys(values))
 
 
 def _short(policy: str | None) -> str:

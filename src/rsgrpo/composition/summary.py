@@ -42,7 +42,7 @@ def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains:
         **({"objective": _objective(cfg, recipe), "loss": _loss(recipe)} if trains else {}),
         "model": _model(cfg, sizes),
         "data": _data(sizes.problems),
-        **({"batch": _batch(recipe)} if trains else {"samples": _samples(recipe.evaluation)}),
+        **({"batch": _batch(recipe)} if trains else {"samples": _samples(recipe.evaluation, sizes.problems)}),
         "engine": f"{_choice('rollout')}, completions of up to {recipe.sampling.max_new_tokens:,} tokens",
         "trainer": f"{_choice('trainer')}, {_counted(sizes.processes, 'process')}, {precision_of(cfg)}",
         "run folder": str(run),
@@ -106,9 +106,9 @@ def _batch(recipe: Recipe) -> str:
     return f"{sampled}, {updates} per iteration in {epochs}, {iterations}"
 
 
-def _samples(plan: EvaluationPlan) -> str:
-    validation, test = (plan.completions_for(split, None) for split in ("validation", "test"))
-    return f"{validation:,} per validation problem, {test:,} per test problem"
+def _samples(plan: EvaluationPlan, problems: Mapping[str, int]) -> str:
+    drawn = {split: plan.completions_for(split, None) for split in ("validation", "test") if problems.get(split)}
+    return ", ".join(f"{number:,} per {split} problem" for split, number in drawn.items())
 
 
 def _choice(group: str) -> str:
