@@ -31,7 +31,7 @@ def test_a_sweep_goes_on_and_is_finished_by_ckpt_auto(random_policy: Path, tmp_p
     assert "of 3 jobs" in swept.stderr, swept.stderr
     assert "Error executing job" not in swept.stderr
     assert "Traceback" not in swept.stderr
-    four, eight = sorted((tmp_path / "outputs").glob("*_sweep/*"))
+    four, eight = sorted(path for path in (tmp_path / "outputs").glob("*_sweep/*") if path.is_dir())
     assert "error: 1 of 3 jobs failed, numbered from 0 as their folders are:" in swept.stderr
     (named,) = [line for line in swept.stderr.splitlines() if line.startswith("  #")]
     assert named.startswith("  #0 ")
