@@ -96,6 +96,8 @@ CASES = [
         r"try batching\.prompts_per_update=1\b",
     ),
     case("k beyond the completions", "eval.k=[1,65]", r"eval\.k=\[1, 65\]", r"from 1 to the 64"),
+    case("temperatures in training", "eval.temperature=[0.6,1]", r"eval\.temperature=\[0\.6, 1", r"eval\.sampling\."),
+    case("completions kept in training", "eval.keep=all", r"eval\.keep=all", "task=evaluate"),
     case("k that is no list", "eval.k=5", r"eval\.k=5", r"list|\["),
     case(
         "k of the callback beyond the completions",

@@ -343,6 +343,13 @@ def test_what_a_reward_says_may_not_change(key: str) -> None:
     assert not may_change(key)
 
 
+def test_a_run_of_an_earlier_version_lacks_settings_and_may_go_on(began: Path) -> None:
+    """`began` has no section `eval`; what other settings such a run lacks is refused."""
+    check_same_run(began, resumed_config(k=6, **{"eval.test_every": 20, "eval.curve_completions": 32}))
+    with pytest.raises(UserError, match=r"eval\.every was null and is 5 now"):
+        check_same_run(began, resumed_config(k=6, **{"eval.every": 5}))
+
+
 def test_a_setting_that_was_taken_away_is_refused(began: Path) -> None:
     cfg = resumed_config()
     del cfg["objective"]["beta"]

@@ -148,6 +148,22 @@ def test_what_makes_an_arm(tmp_path: Path, changes: dict[str, Any], arms: list[s
     assert labels[: len(arms)] == arms
 
 
+def test_other_problems_make_another_arm_wherever_they_lie(tmp_path: Path):
+    folders = []
+    for name, digest in (("a", "11aa22bb33"), ("b", "11aa22bb33"), ("c", "99ff88ee77")):
+        config = changed(seed=len(folders), data={"path": f"/{name}/train.jsonl"})
+        folders.append(write_run(tmp_path / name, config, {60: BASE}, described={"data": data_of(digest)}))
+    arms = arms_of([read_run(folder) for folder in folders])
+    assert [(a.label, len(a.runs)) for a in arms] == [
+        ("rs_grpo data.train=11aa22bb", 2),
+        ("rs_grpo data.train=99ff88ee", 1),
+    ]
+
+
+def data_of(digest: str) -> dict[str, Any]:
+    return {"train": {"problems": 6, "blake2b": digest}}
+
+
 def test_an_evaluation_of_an_exported_policy_stands_for_its_run(tmp_path: Path):
     for name, sections, solved in (("a", GRPO, WORSE), ("b", {}, BETTER)):
         write_run(tmp_path / name, changed(seed=5, **sections), {0: BASE})

@@ -32,6 +32,12 @@ NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_d
 UNREAD = "demonstrations"
 """A section that run folders of earlier versions hold even where nothing reads it: such a run may lack it."""
 
+ADDED = (
+    *("eval.test_every", "eval.test_completions_of", "eval.curve_completions", "eval.curve_completions_of"),
+    *("eval.completions", "eval.base", "eval.keep", "eval.temperature"),
+)
+"""Settings that run folders of earlier versions lack: such a run goes on with today's."""
+
 WORKERS_OF_REWARDS = re.compile(r"reward\.(rewards\.[^.]+\.)*(workers|isolation(\.[^.]+)?)")
 """How rewards are run, which a resumed run may set anew. The time limit of `math_verify` is part of its verdicts."""
 
@@ -61,7 +67,8 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
     if UNREAD not in cfg:
         before = {key: value for key, value in before.items() if not is_at(key, UNREAD)}
     for key in sorted(before.keys() | now.keys()):
-        if may_change(key) or before.get(key) == now.get(key):
+        lacks = key not in before and any(is_at(key, added) for added in ADDED)
+        if may_change(key) or lacks or before.get(key) == now.get(key):
             continue
         was, is_now = (_as_typed(settings.get(key)) for settings in (before, now))
         what, words = _other_choice(run, key) or (f"{key} was {was} and is {is_now} now", f"{key}={was}")

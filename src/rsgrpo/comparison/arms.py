@@ -25,15 +25,17 @@ NO_ARM = re.compile(
     r"|model\.(path|cache_dir|chunk_tokens)|data\.(.*\.)?(\w*path|cache_dir)|batching\.row_tokens"
     r"|reward(\..*)?\.(workers|isolation)(\..*)?"
 )
-"""Settings that make no other experiment: where and by what a run is computed, written down and evaluated. Data and
-base are compared by their hashes instead, and what evaluations differ in is refused or told."""
+"""Settings that make no other experiment: where and by what a run is computed, written down and evaluated. The problems
+are compared by their hash instead, the base is a block, and what evaluations differ in is refused or told."""
+
+PROBLEMS = "data.train"
+"""Stands for the hash of the problems that a run was trained on, wherever they lie."""
 
 OF_A_BASE = re.compile(r"(model\.pretrain|demonstrations)(\..*)?")
 """How a base is pretrained: read by nothing in a run that starts from `model.path`."""
 
 LENGTH = ("iterations", "schedule.iterations")
 """How long a run is: no other experiment either, unless its schedule follows it."""
-
 
 BASE = "base"
 """The arm of the policies before training."""
@@ -87,7 +89,8 @@ def _experiment(run: Run) -> dict[str, Any]:
     if settings.get("model.path") is not None:
         without |= {key for key in settings if OF_A_BASE.fullmatch(key)}
     kept = [key for key in settings if not NO_ARM.fullmatch(key) and key not in without]
-    return {key: _number(settings[key]) for key in kept} | sampler
+    data = (run.trained_by or run).described.get("data", {}).get("train", {}).get("blake2b")
+    return {key: _number(settings[key]) for key in kept} | {PROBLEMS: data and data[:8]} | sampler
 
 
 def _number(value: Any) -> Any:

@@ -22,7 +22,7 @@ class Row:
     measure: str
     arm: str
     values: Mapping[str, float]
-    """By run, as "folder"."""
+    """By run folder."""
     mean: Interval
     difference: Interval | None = None
     """To the baseline; None for the baseline itself, and where the two have no pair in common."""
@@ -53,11 +53,6 @@ class Comparison:
     rows: Sequence[Row]
     notes: Sequence[str] = field(default_factory=tuple)
     """What is unequal between the runs, and what was left out."""
-
-    @property
-    def one_pair(self) -> bool:
-        """Whether each arm has a single run, so that intervals are over problems."""
-        return all(len(arm.runs) == 1 for arm in self.arms)
 
 
 def compare(

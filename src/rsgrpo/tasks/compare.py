@@ -10,7 +10,8 @@ from rich.console import Console
 from rsgrpo import run_folder
 from rsgrpo.analysis.compare_table import print_comparison
 from rsgrpo.comparison import compare as comparing
-from rsgrpo.comparison.measures import Measure, measure
+from rsgrpo.comparison.compare import Comparison
+from rsgrpo.comparison.measures import measure
 from rsgrpo.comparison.record import record
 from rsgrpo.comparison.runs import Run, find_runs, read_run
 from rsgrpo.composition.build import build_as
@@ -27,14 +28,10 @@ def compare(cfg: DictConfig) -> None:
     Raises:
         UserError: for a mistake in the configuration, and for runs that cannot be compared.
     """
-    settings = build_as(cfg, "task", CompareSettings)
-    runs = [read_run(folder) for folder in find_runs(names_of_runs(cfg))]
-    names = usual_measures(runs) if settings.measures is None else settings.measures
-    run = Path(HydraConfig.get().runtime.output_dir)
-    found = compared(runs, [measure(name) for name in names], settings)
+    run, (found, level) = Path(HydraConfig.get().runtime.output_dir), compared(cfg)
     check_run_folder(run, resumes=False)
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
-    run_folder.write_json(run / run_folder.COMPARE, record(found, settings.level))
+    run_folder.write_json(run / run_folder.COMPARE, record(found, level))
     console = Console()
     print_comparison(run, console)
     console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
@@ -44,31 +41,36 @@ def compare_sweep(folder: Path) -> None:
     """The comparison of all runs of a sweep, shown and left in its folder, or why there is none."""
     console = Console()
     try:
-        runs = [read_run(run) for run in find_runs([str(folder)])]
-        settings = CompareSettings()
-        found = compared(runs, [measure(name) for name in usual_measures(runs)], settings)
+        found, level = _compared([str(folder)], CompareSettings())
     except UserError as error:
         console.print(f"no comparison of this sweep: {error}", soft_wrap=True, highlight=False, markup=False)
         return
-    run_folder.write_json(folder / run_folder.COMPARE, record(found, settings.level))
+    run_folder.write_json(folder / run_folder.COMPARE, record(found, level))
     print_comparison(folder, console)
     console.print(f"compare them otherwise: task=compare runs={folder}", soft_wrap=True, highlight=False)
 
 
-def compared(runs: Sequence[Run], measures: Sequence[Measure], settings: CompareSettings) -> comparing.Comparison:
-    """The comparison that the settings ask for.
+def compared(cfg: DictConfig) -> tuple[Comparison, float]:
+    """The comparison that a configuration asks for, and the level of its intervals.
 
     Raises:
-        UserError: for runs that cannot be compared.
+        UserError: for a mistake in the configuration, and for runs that cannot be compared.
     """
-    return comparing.compare(
+    return _compared(_names_of_runs(cfg), build_as(cfg, "task", CompareSettings))
+
+
+def _compared(names: Sequence[str], settings: CompareSettings) -> tuple[Comparison, float]:
+    runs = [read_run(folder) for folder in find_runs(names)]
+    measures = usual_measures(runs) if settings.measures is None else settings.measures
+    found = comparing.compare(
         runs,
-        measures,
+        [measure(name) for name in measures],
         split=settings.split,
         match=settings.match,
         baseline=settings.baseline,
         level=settings.level,
     )
+    return found, settings.level
 
 
 def usual_measures(runs: Sequence[Run]) -> list[str]:
@@ -79,7 +81,7 @@ def usual_measures(runs: Sequence[Run]) -> list[str]:
     return [*(f"pass@{k}" for k in common), *solved]
 
 
-def names_of_runs(cfg: DictConfig) -> list[str]:
+def _names_of_runs(cfg: DictConfig) -> list[str]:
     """`runs` as a list of words.
 
     Raises:

@@ -1,5 +1,6 @@
 """`python run.py task=evaluate model.path=RUN`: what a policy solves, with no training: many samples, resumable."""
 
+import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -122,11 +123,9 @@ def _sample(cfg: DictConfig, assembled: Assembled, run: Path) -> None:
     try:
         trainer.test(module, datamodule=BlocksOfData(data, plan.batches), verbose=False)
     except (KeyboardInterrupt, SystemExit):
-        words = " ".join(words_of_job())
-        say(
-            f"stopped: {keep.drawn:,} of {plan.total:,} completions are kept; go on with: {program.typed()} {words} "
-            f"hydra.run.dir={run}"
-        )
+        # The folder of the whole task: one of several evaluations lies below it.
+        words = shlex.join([*words_of_job(), f"hydra.run.dir={HydraConfig.get().runtime.output_dir}"])
+        say(f"stopped: {keep.drawn:,} of {plan.total:,} completions are kept; go on with: {program.typed()} {words}")
         sys.exit(130)
     finally:
         module.engine.close()

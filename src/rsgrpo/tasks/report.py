@@ -12,14 +12,10 @@ from rsgrpo.analysis.compare_table import print_comparison
 from rsgrpo.analysis.report_figures import draw_figures
 from rsgrpo.analysis.report_page import write_page
 from rsgrpo.analysis.report_tables import write_tables
-from rsgrpo.comparison.measures import measure
 from rsgrpo.comparison.record import record
 from rsgrpo.comparison.report import report as everything
-from rsgrpo.comparison.runs import find_runs, read_run
-from rsgrpo.composition.build import build_as
 from rsgrpo.composition.machine import check_run_folder
-from rsgrpo.composition.settings import CompareSettings
-from rsgrpo.tasks.compare import compared, names_of_runs, usual_measures
+from rsgrpo.tasks.compare import compared
 
 
 def report(cfg: DictConfig) -> None:
@@ -28,15 +24,11 @@ def report(cfg: DictConfig) -> None:
     Raises:
         UserError: for a mistake in the configuration, and for runs that cannot be compared.
     """
-    settings = build_as(cfg, "task", CompareSettings)
-    runs = [read_run(folder) for folder in find_runs(names_of_runs(cfg))]
-    names = usual_measures(runs) if settings.measures is None else settings.measures
-    folder = Path(HydraConfig.get().runtime.output_dir)
-    found = compared(runs, [measure(name) for name in names], settings)
-    content = everything(found, settings.level, _command())
+    folder, (found, level) = Path(HydraConfig.get().runtime.output_dir), compared(cfg)
+    content = everything(found, level, _command())
     check_run_folder(folder, resumes=False)
     OmegaConf.save(cfg, folder / run_folder.CONFIG, resolve=False)
-    run_folder.write_json(folder / run_folder.COMPARE, record(found, settings.level))
+    run_folder.write_json(folder / run_folder.COMPARE, record(found, level))
     run_folder.write_json(folder / run_folder.REPORT, content)
     draw_figures(content, folder)
     write_tables(content, folder)

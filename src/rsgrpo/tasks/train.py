@@ -54,10 +54,23 @@ def train(cfg: DictConfig) -> None:
         SystemExit: 128 + the number of the signal, on rank 0, when SIGTERM or Ctrl-C ended it.
     """
     recipe = build_recipe(cfg)
+    _check_evaluation(recipe)
     try:
         _train(cfg, recipe)
     finally:
         close(recipe.reward)
+
+
+def _check_evaluation(recipe: Recipe) -> None:
+    """Refuse settings that evaluations during training would not follow."""
+    plan = recipe.evaluation
+    if plan.temperature is not None:
+        raise UserError(
+            f"eval.temperature={plan.temperature} is for task=evaluate; set eval.sampling.temperature for the "
+            "evaluations of a run"
+        )
+    if plan.keep != "none":
+        raise UserError(f"eval.keep={plan.keep} is for task=evaluate; evaluate the policy afterwards, or leave it out")
 
 
 def _train(cfg: DictConfig, recipe: Recipe) -> None:
