@@ -87,8 +87,8 @@ def legend(content: Record) -> list[str]:
     ]
     if "problems" in units:
         lines.append(
-            "Single runs: bootstrap-t over problems, paired. It speaks of these policies; of their objectives only "
-            "several seeds do (-m seed=0,1,2)."
+            "Single runs: bootstrap-t over problems, paired. It describes these policies; to judge their objectives, "
+            "train several seeds (-m seed=0,1,2)."
         )
     if "runs" in units and any(len(row["values"]) > 1 for row in content["rows"]):
         lines.append("Several runs: Student's t over them; differences are paired by base and seed.")

@@ -22,7 +22,7 @@ from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
 from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
-from rsgrpo.composition.assemble import assemble, describe_run
+from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.disk import check_disk, disk_use
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
@@ -78,24 +78,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
     with clock.stage("setup"):
         run = Path(HydraConfig.get().runtime.output_dir)
         checkpoint = _checkpoint_to_resume(cfg)
-        if ranks.is_first():
-            if cfg.ckpt == AUTO:
-                checkpoints.clear(run)
-            check_run_folder(run, resumes=checkpoint is not None)
-        _say_what_the_filter_takes(recipe)
-        assembled = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
-        module, data, described, trainer = assembled
-        if checkpoint is not None:
-            check_same_data(run, described)
-        if ranks.is_first():
-            observers = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
-            disk = check_disk(disk_use(module.policy, recipe, observers), run)
-            base = digest_of_base(cfg)
-            _begin_run_folder(run, cfg, checkpoint, described, base)
-            say_what_runs(cfg, recipe, assembled, run)
-            say(f"disk        {disk}")
-            if checkpoint is not None:
-                follow_records(run, trainer.loggers)
+        module, data, _, trainer = _set_up(cfg, recipe, run, checkpoint)
     load_weights_only()
     begun = 0 if checkpoint is None else run_folder.iteration_of(checkpoint)
     try:
@@ -137,6 +120,28 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         spent = {"cpu_seconds": max(0.0, cpu_seconds() - cpu), "tokens": tokens(run)}
         run_folder.write_json(run / run_folder.DONE, done | spent)
         print_summary(run, Console(), program=None if is_sweep() else program.typed())
+
+
+def _set_up(cfg: DictConfig, recipe: Recipe, run: Path, checkpoint: Path | None) -> Assembled:
+    """Everything that a run consists of, checked, and its folder begun or taken up."""
+    if ranks.is_first():
+        if cfg.ckpt == AUTO:
+            checkpoints.clear(run)
+        check_run_folder(run, resumes=checkpoint is not None)
+    _say_what_the_filter_takes(recipe)
+    assembled = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
+    module, _, described, trainer = assembled
+    if checkpoint is not None:
+        check_same_data(run, described)
+    if ranks.is_first():
+        observers = trainer.callbacks  # pyright: ignore[reportAttributeAccessIssue]
+        disk = check_disk(disk_use(module.policy, recipe, observers), run)
+        _begin_run_folder(run, cfg, checkpoint, described, digest_of_base(cfg))
+        say_what_runs(cfg, recipe, assembled, run)
+        say(f"disk        {disk}")
+        if checkpoint is not None:
+            follow_records(run, trainer.loggers)
+    return assembled
 
 
 def _make_up_for_evaluations(
