@@ -10,11 +10,14 @@ import torch
 
 from rsgrpo.audit.enumeration import claimed_gradient
 from rsgrpo.batching.filters import reasons
-from rsgrpo.errors import OwnCodeFailed, UserError, failures_name_their_place
+from rsgrpo.composition.machine import disk_refusals_are_told
+from rsgrpo.errors import OwnCodeFailed, UserError, causes, failures_name_their_place
+from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.losses.base import checked_loss
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.objectives.rs_grpo import RSGRPO
+from rsgrpo.rollouts.engine import EngineLost
 from rsgrpo.types import TokenStatistics
 from tests import failing_parts
 from tests.failing_parts import FailingFilter, FailingLoss, FailingObjective, FailingSchedule
@@ -80,3 +83,23 @@ def test_a_filter_that_says_too_little_is_refused() -> None:
         UserError, match=r"filter: FailingFilter returned \[None\] for 2 groups; return a list that has"
     ):
         reasons(cast(Any, FailingFilter()), cast(Any, [None, None]))
+
+
+def test_a_ring_of_causes_is_walked_once(tmp_path: Path) -> None:
+    """Python lets an exception be the cause of its own cause."""
+    first, second = KeyError("first"), ValueError("second")
+    first.__cause__, second.__context__ = second, first
+    assert list(causes(first)) == [first, second]
+    with pytest.raises(KeyError), disk_refusals_are_told(tmp_path):
+        raise first
+
+
+def test_what_an_engine_hands_on_is_not_its_own_cause() -> None:
+    lost = EngineLost("others wait")
+    with pytest.raises(EngineLost) as caught, failures_name_the_engine(cast(Any, OwnEngine()), "generate"):
+        raise lost
+    assert list(causes(caught.value)) == [lost]
+
+
+class OwnEngine:
+    def generate(self) -> None: ...

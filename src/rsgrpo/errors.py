@@ -51,6 +51,23 @@ def keyed(error: FieldError, prefix: str) -> str:
     return f"{start}{error.name}={_shown(error.value)} {error.problem}; {cure}"
 
 
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """`error`, then what it was raised from or after, and so on; each once, since these chains may be rings.
+
+    >>> try:
+    ...     raise OSError("disk full") from KeyError("a")
+    ... except OSError as error:
+    ...     [type(cause).__name__ for cause in causes(error)]
+    ['OSError', 'KeyError']
+    """
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__
+
+
 @contextmanager
 def field_errors_name_their_key(prefix: str) -> Iterator[None]:
     """Turn the `FieldError` of a class into the `UserError` of the key it was configured under."""

@@ -36,6 +36,7 @@ import rsgrpo.tasks.score
 from rsgrpo import main as command_line
 from rsgrpo.command_line.keys import choices, groups_of, written_keys
 from rsgrpo.command_line.sweep import Sweep
+from tests.comparison.reports import write_arms
 
 ROOT = Path(__file__).parents[2]
 CONF = ROOT / "conf"
@@ -442,6 +443,7 @@ def test_hundreds_of_mistakes(part: int, tmp_path: Path, capsys: pytest.CaptureF
 )
 def test_what_is_mutated_is_valid(words: list[str], tmp_path: Path) -> None:
     """Else a mutation would only be told what is wrong anyway."""
+    write_arms(tmp_path / "outputs" / "SWEEP", seeds=2)
     ended = attempt(words, tmp_path)
     machine = re.search(r"GPU|hub|weights|not installed|not met|pip install|make vllm|is not set|HF_HUB", ended.said)
     assert ended.code in (None, 0) or machine, ended.said

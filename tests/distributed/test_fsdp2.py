@@ -16,7 +16,13 @@ from safetensors.torch import load_file
 
 from rsgrpo import checkpoints, run_folder
 from tests.runs import ROOT, SETTINGS, RunPy, records
-from tests.training.test_run import assert_same_weights, listen_to_ctrl_c, weights, without_times
+from tests.training.test_run import (
+    assert_same_metrics_but_of_the_test_at_the_first_end,
+    assert_same_weights,
+    listen_to_ctrl_c,
+    weights,
+    without_times,
+)
 
 LR = 1e-3
 """Of the settings. Adam moves every weight by about this much at each step, whatever the size of the gradient."""
@@ -84,10 +90,7 @@ def test_three_and_three_iterations_equal_six_on_two_ranks(run_py: RunPy, on_two
     run_py(run, f"ckpt={run}", "iterations=6")
     assert_same_weights(run, on_two_ranks)
     assert records(run / "prompts.jsonl") == records(on_two_ranks / "prompts.jsonl")
-    mine = without_times(records(run / "metrics.jsonl"))
-    assert [r for r in mine if r["iteration"] != 3 or "train/reward_mean" in r] == without_times(
-        records(on_two_ranks / "metrics.jsonl")
-    )
+    assert_same_metrics_but_of_the_test_at_the_first_end(run, on_two_ranks, 3)
 
 
 @pytest.mark.slow

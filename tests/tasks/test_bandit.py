@@ -109,7 +109,7 @@ def test_mistakes_name_their_key(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_other_mistakes_name_their_key(tmp_path: Path) -> None:
     line = refused(tmp_path, *TWO, "objective=grpo", "bandit.values=[1,2]")
-    assert "bandit.values: GRPO has no beta and no k" in line
+    assert "GRPO has no beta and no k; use bandit.values=null" in line
     line = refused(tmp_path, "task.arms=4", task="lemmas")
     assert "task.arms=4 leaves fewer than two other arms" in line
     line = refused(tmp_path, *TWO, "bandit.landscape.peaks=[[1,2,3]]")

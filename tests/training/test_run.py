@@ -30,6 +30,15 @@ def assert_same_weights(a: Path, b: Path) -> None:
         assert torch.equal(tensor, weights(b)[name]), name
 
 
+def assert_same_metrics_but_of_the_test_at_the_first_end(run: Path, uninterrupted: Path, end: int) -> None:
+    """Where the first run ended it was tested as at an end; the uninterrupted one only took a point of its curve."""
+    mine, theirs = (
+        [r for r in without_times(records(f / "metrics.jsonl")) if r["iteration"] != end or "train/reward_mean" in r]
+        for f in (run, uninterrupted)
+    )
+    assert mine == theirs
+
+
 def test_three_and_three_iterations_equal_six(run_py: RunPy, six_iterations: Path, tmp_path: Path) -> None:
     run = run_py(tmp_path / "run", "iterations=3")
     assert records(run / "metrics.jsonl")[-1]["iteration"] == 3
@@ -40,12 +49,7 @@ def test_three_and_three_iterations_equal_six(run_py: RunPy, six_iterations: Pat
         last = [r for r in records(six_iterations / name) if r["iteration"] > 3]
         assert last
         assert [r for r in records(run / name) if r["iteration"] > 3] == last
-    # Where the first run ended it was tested as at its end; everything else is what the uninterrupted run logged.
-    mine, uninterrupted = (
-        [r for r in without_times(records(folder / "metrics.jsonl")) if r["iteration"] != 3 or "train/reward_mean" in r]
-        for folder in (run, six_iterations)
-    )
-    assert mine == uninterrupted
+    assert_same_metrics_but_of_the_test_at_the_first_end(run, six_iterations, 3)
 
 
 def test_the_test_split_is_sampled_during_training(six_iterations: Path) -> None:

@@ -14,7 +14,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from rsgrpo import run_folder
 from rsgrpo.checkpoints import keeping, manifest
 from rsgrpo.distributed import ranks
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, causes
 
 T = TypeVar("T")
 
@@ -42,8 +42,15 @@ class DirectCheckpointIO(TorchCheckpointIO):
 
 
 def loops(trainer: lightning.Trainer) -> dict[str, Any]:
-    """How far Lightning has counted: taken at the end of an iteration, where every checkpoint resumes."""
-    return trainer._checkpoint_connector._get_loops_state_dict()
+    """How far Lightning has counted: taken at the end of an iteration, where every checkpoint resumes.
+
+    Batches of the current evaluation count as none, for the next one begins at its first: else a resumed run would go
+    on counting where an uninterrupted one begins anew.
+    """
+    state = trainer._checkpoint_connector._get_loops_state_dict()
+    current = state["fit_loop"]["epoch_loop.val_loop.batch_progress"]["current"]
+    current.update(dict.fromkeys(current, 0))
+    return state
 
 
 def save(
@@ -88,7 +95,7 @@ def save(
 
     # The two halves of `trainer.save_checkpoint`, which ends with a barrier that a rank that fails would not reach.
     state = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
-    state["loops"] = counted or state["loops"]
+    state["loops"] = counted or loops(trainer)
     _together(prepare, temporary)
     _together(write, temporary)
     mine = _together(names, temporary)[0][ranks.index() :: ranks.count()]
@@ -125,13 +132,11 @@ def _together(step: Callable[[], T], temporary: Path) -> list[T]:
 def _reason(failure: BaseException) -> str:
     """Why a rank could not write, in the system's words if there are any: torch wraps them in its own."""
     if isinstance(failure, CheckpointException):
-        causes = [_reason(cause) for cause, _ in failure.failures.values()]
-        return min(causes) if causes else str(failure)
-    error: BaseException | None = failure
-    while error is not None:
-        if isinstance(error, OSError) and error.strerror:
-            return error.strerror
-        error = error.__cause__ or error.__context__
+        reasons = [_reason(cause) for cause, _ in failure.failures.values()]
+        return min(reasons) if reasons else str(failure)
+    said = next((cause.strerror for cause in causes(failure) if isinstance(cause, OSError) and cause.strerror), None)
+    if said is not None:
+        return said
     if "inline_container" in str(failure):  # "[enforce fail at inline_container.cc:672] . unexpected pos 64 vs 0"
         return "the disk did not take all of it"
     return " ".join(str(failure).split()) or type(failure).__name__

@@ -18,7 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.composition.evaluation import evaluates, evaluations_of
 from rsgrpo.composition.settings import model_settings, run_settings, trainer_settings
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, causes
 
 _ANOTHER_FOLDER = "choose another with hydra.run.dir=..."
 
@@ -86,10 +86,9 @@ def disk_refusals_are_told(run: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not (isinstance(cause, OSError) and cause.errno in REFUSALS):
-            cause = cause.__cause__ or cause.__context__
-        if not isinstance(cause, OSError):
+        refused = (cause for cause in causes(error) if isinstance(cause, OSError) and cause.errno in REFUSALS)
+        cause = next(refused, None)
+        if cause is None:
             raise
         named = cause.filename
         file = Path(os.fsdecode(named)) if isinstance(named, str | bytes | os.PathLike) else run

@@ -20,13 +20,16 @@ def failures_name_the_engine(engine: RolloutEngine, method: str) -> Iterator[Non
         OwnCodeFailed: naming class, method, exception, file and line.
     """
     like = getattr(RolloutEngine, method)
+    passed = None
     try:
         with failures_name_their_place("rollout", engine, method, like=like if callable(like) else None):
             yield
     except OwnCodeFailed as error:
-        if isinstance(error.__cause__, PASS):
-            raise error.__cause__ from None
-        raise
+        if not isinstance(error.__cause__, PASS):
+            raise
+        passed = error.__cause__
+    if passed is not None:
+        raise passed  # here: raised while `error` is handled, it would be the cause of its own cause
 
 
 def sampled_groups(

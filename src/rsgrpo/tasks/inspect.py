@@ -27,7 +27,7 @@ def inspect(cfg: DictConfig) -> None:
         raise UserError(f"problem={cfg.problem} must be the id of a problem; leave it out to see those that changed")
     folder = Path(cfg.run).expanduser()
     if not folder.is_dir():
-        raise UserError(f"run={cfg.run} is no folder; name a run folder: run=outputs/RUN")
+        raise UserError(f"run={cfg.run} is not a folder; name a run folder: run=outputs/RUN")
     run, console = read_run(folder), Console()
     if cfg.problem is None:
         print_changes(changed_most(run), console)
