@@ -61,6 +61,7 @@ class PassAtK(lightning.Callback):
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         for split in list(self.results):
             self._write(trainer, pl_module, split, self.results.pop(split))
+            pl_module.write_metrics()  # a record for each split: a resumed run may owe one of them only
 
     def on_test_epoch_end(self, trainer: lightning.Trainer, pl_module: RLModule) -> None:
         self.on_validation_epoch_end(trainer, pl_module)

@@ -30,11 +30,12 @@ from tests.checkpoints.same_folder import differences
 from tests.runs import ROOT, SETTINGS
 
 WORDS = (
-    *(word for word in SETTINGS if not word.startswith(("iterations", "batching", "data"))),
+    *(word for word in SETTINGS if not word.startswith(("iterations", "batching", "data", "eval.test_every"))),
     *("iterations=4", "trainer.threads=1", "schedule=adaptive", "schedule.hardest=10"),
     *("batching.prompts_per_iteration=4", "batching.completions_per_prompt=4", "batching.prompts_per_update=2"),
     *("data.levels=[2]", "callbacks.checkpoint.best=eval/validation/pass@1", "callbacks.checkpoint.keep=1"),
     *("callbacks.export.every=2", "callbacks.completions.every=2"),
+    "eval.test_every=2",  # both evaluations at one iteration
 )
 
 
