@@ -10,10 +10,11 @@ import lightning
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rsgrpo import run_folder
 from rsgrpo.distributed import ranks
 from rsgrpo.evaluation.batches import SplitBatch
 from rsgrpo.evaluation.evaluate import Keep
-from rsgrpo.evaluation.samples import append_block, chunk_record
+from rsgrpo.evaluation.samples import chunk_record
 from rsgrpo.rewards.base import Reward
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import ScoredGroup
@@ -59,7 +60,7 @@ class SampleRecords(lightning.Callback):
         records = [(place, chunk_record(scored, starts[place], self.reward, self.keep)) for place, scored in mine]
         block = [record for _, record in sorted(chain(*ranks.gather(records)), key=itemgetter(0))]
         if trainer.is_global_zero:
-            append_block(self.files[batch.split], block)
+            run_folder.append_block(self.files[batch.split], block)
         self.drawn += sum(len(record["correct"]) for record in block)
         self.bar.update(self.task, completed=self.drawn, description=self._line())
         now = time.perf_counter()

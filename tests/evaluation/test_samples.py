@@ -9,7 +9,8 @@ import torch
 
 from rsgrpo.evaluation.batches import blocks
 from rsgrpo.evaluation.evaluate import merged
-from rsgrpo.evaluation.samples import append_block, chunk_record, counted, cut_to_whole_blocks, read_chunks
+from rsgrpo.evaluation.samples import chunk_record, counted
+from rsgrpo.run_folder import append_block, cut_to_whole_blocks, read_chunks
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score, ScoredGroup
 
 

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 import pytest
 
-from rsgrpo.measures.answers import answer_entropy, majority_at_k, unique_ratio
+from rsgrpo.measures.answers import answer_entropy, majority_at_k, unique_at_k
 
 
 def counted(votes: list[int], right: list[bool], n: int, k: int) -> float:
@@ -60,8 +60,19 @@ def test_votes_that_make_no_sense_are_refused(votes, n, k):
         majority_at_k(votes, [True] * len(votes), n, k)
 
 
+@pytest.mark.parametrize("k", [1, 2, 3, 8])
+def test_unique_answers_against_all_subsets(k: int):
+    samples = [0, 0, 0, 1, 1, 2, None, None]
+    subsets = list(itertools.combinations(samples, k))
+    expected = sum(len({answer for answer in subset if answer is not None}) for subset in subsets) / len(subsets) / k
+    assert unique_at_k([3, 2, 1], 8, k) == pytest.approx(expected, abs=1e-12)
+
+
 def test_distinct_answers():
-    assert unique_ratio([5, 2, 1], 16) == 3 / 16
+    assert unique_at_k([5, 2, 1], 16, 16) == 3 / 16
+    assert unique_at_k([], 4, 2) == 0
+    with pytest.raises(ValueError, match="unique@k needs"):
+        unique_at_k([1], 2, 3)
     assert answer_entropy([4]) == 0
     assert answer_entropy([1, 1, 1, 1]) == pytest.approx(1.3862943611198906)  # log 4
     assert answer_entropy([]) == 0

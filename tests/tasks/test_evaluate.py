@@ -14,9 +14,9 @@ import pytest
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.summary import evaluation_table
-from rsgrpo.evaluation.samples import read_chunks
 from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm.process import missing
+from rsgrpo.run_folder import read_chunks
 from tests.distributed.test_fsdp2 import TWO_RANKS
 from tests.runs import ROOT, RunPy, records
 from tests.tasks.test_audit import run_py as call

@@ -12,8 +12,10 @@ DASHES = ("", "6 3", "2 2")
 """One for each round through the colours."""
 
 
-def arms_of(content: Mapping[str, Any]) -> list[str]:
-    """The arms of a report in the order of its table, the base first where it has one."""
+def arms_of(content: Mapping[str, Any], figure: str = "curves") -> list[str]:
+    """The arms of a figure in the order of the report's table, the base first; of temperatures, the policies."""
+    if figure == "temperatures":
+        return [line["arm"] for line in content[figure][0]["lines"]]
     names = [row["arm"] for row in content["comparison"]["rows"]]
     names += [arm["arm"] for arm in content["comparison"]["arms"]]
     return [*dict.fromkeys(names)]

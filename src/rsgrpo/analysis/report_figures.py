@@ -16,12 +16,17 @@ Record = Mapping[str, Any]
 
 COLUMNS = 3
 
+OF_THE_SPLIT = ("curves", "answers", "temperatures")
+"""Figures of the evaluation that is compared."""
+
 
 def draw_figures(content: Record, folder: Path) -> list[Path]:
     """Every figure that the report has data for, in `figures/`."""
     drawn = []
     for name, title in (
         ("curves", "pass@k"),
+        ("answers", "Distinct answers among k samples"),
+        ("temperatures", "Sampling temperatures"),
         ("training", "Over training"),
         ("costs", "Learning against its cost"),
     ):
@@ -36,7 +41,8 @@ def draw_figures(content: Record, folder: Path) -> list[Path]:
 
 def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, title: str) -> Path:
     """Panels side by side under one legend; one more place is left for it where the last row is not full."""
-    dress = colours(arms_of(content), BASE)
+    arms = arms_of(content, name)
+    dress = colours(arms, BASE)
     columns = min(COLUMNS, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     figure, axes = panels(rows, columns, max(7.0, 3.9 * columns + 0.3), (4.0 if len(drawn) == 1 else 3.0) * rows + 0.7)
@@ -48,7 +54,7 @@ def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, ti
     for place in axes.flat:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
             shown.setdefault(label, handle)
-    in_order = [arm for arm in arms_of(content) if arm in shown]
+    in_order = [arm for arm in arms if arm in shown]
     figure.legend(
         [shown[arm] for arm in in_order],
         in_order,
@@ -56,7 +62,7 @@ def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, ti
         ncols=min(len(in_order), 4),
         frameon=False,
         fontsize=9,
-        title=f"{title}, {content['comparison']['split']} split" if name == "curves" else title,
+        title=f"{title}, {content['comparison']['split']} split" if name in OF_THE_SPLIT else title,
     )
     return save(figure, folder, name)
 

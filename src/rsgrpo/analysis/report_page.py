@@ -23,7 +23,6 @@ TEMPLATE = "report.html"
 
 def write_page(content: Record, folder: Path) -> Path:
     """`report.html`."""
-    dress = colours(arms_of(content), BASE)
     environment = Environment(
         loader=PackageLoader("rsgrpo.analysis"),
         autoescape=True,
@@ -47,11 +46,9 @@ def write_page(content: Record, folder: Path) -> Path:
         rows=rows,
         said=verdicts(rows, compared["baseline"]),
         legend=[*legend(compared), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))],
-        dress=dress,
-        arms=arms_of(content),
         settings=_settings(compared["arms"]),
-        keys={name: _shown(content[name], arms_of(content)) for name in PANELS},
-        panels={name: [Markup(panel_svg(panel, dress)) for panel in content[name]] for name in PANELS},
+        keys={name: _shown(content, name) for name in PANELS},
+        panels={name: _drawn(content, name) for name in PANELS},
         bands=_bands(content["curves"]),
         bound=max((share for t in content["transitions"] for line in t["matrix"] for share in line), default=1.0),
         paper=_paper(content["paper"]),
@@ -65,7 +62,12 @@ def write_page(content: Record, folder: Path) -> Path:
     return file
 
 
-PANELS = ("curves", "training", "costs")
+PANELS = ("curves", "answers", "temperatures", "training", "costs")
+
+
+def _drawn(content: Record, name: str) -> list[Markup]:
+    dress = colours(arms_of(content, name), BASE) if content[name] else {}
+    return [Markup(panel_svg(panel, dress)) for panel in content[name]]
 
 
 def verdicts(rows: Sequence[Record], baseline: str) -> list[str]:
@@ -113,10 +115,12 @@ def _bands(curves: Sequence[Record]) -> str:
     return "; ".join(f"over {what} ({', '.join(arms)})" for what, arms in over.items())
 
 
-def _shown(panels: Sequence[Record], arms: Sequence[str]) -> list[str]:
-    """The arms that any panel has a line of."""
-    drawn = {line["arm"] for panel in panels for line in panel["lines"]}
-    return [arm for arm in arms if arm in drawn]
+def _shown(content: Record, name: str) -> dict[str, tuple[str, str]]:
+    """The arms that any panel has a line of, each with its colour and dashes."""
+    if not content[name]:
+        return {}
+    drawn = {line["arm"] for panel in content[name] for line in panel["lines"]}
+    return {arm: dressed for arm, dressed in colours(arms_of(content, name), BASE).items() if arm in drawn}
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -142,7 +142,9 @@ def _check_samples(
         run: min(int(at[name].n.min()) for at in of_run for name in benchmarks) for run, of_run in evaluations.items()
     }
     for measure in measures:
-        short = [run for run in evaluations if measure.by_problem is not None and fewest[run] < measure.k]
+        if measure.by_answers is not None:
+            _check_answers(evaluations, measure)
+        short = [run for run in evaluations if measure.metric is None and fewest[run] < measure.k]
         if short:
             run = short[0]
             raise UserError(
@@ -155,3 +157,20 @@ def _check_samples(
             f"unequal samples of a problem: {fewest[few]} in {few.folder}, {fewest[many]} in {many.folder}; pass@k is "
             "unbiased for any number, answers of more samples vary less"
         )
+
+
+def _check_answers(evaluations: Looked, measure: Measure) -> None:
+    for run, of_run in evaluations.items():
+        parts = [part for at in of_run for part in at.values()]
+        if any(part.samples is None for part in parts):
+            raise UserError(
+                f"measures: {measure.name} needs each sample, and a training run keeps counts; evaluate its policy "
+                f"first: task=evaluate model.path={run.folder}"
+                if run.trains
+                else f"measures: {measure.name} needs each sample, and {run.folder} has no file of them"
+            )
+        if not measure.name.startswith("max@") and not all(one.has_answers for part in parts for one in part.answered):
+            raise UserError(
+                f"measures: {measure.name} needs answers, and the reward of {run.folder} does not say which a "
+                "completion gives (docs/rewards.md: answer)"
+            )

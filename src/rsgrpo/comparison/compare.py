@@ -125,7 +125,7 @@ def _rows(
     at: Mapping[Run, int],
     level: float,
 ) -> list[Row]:
-    if measure.by_problem is None:
+    if measure.metric is not None:
         by_arm = {arm.label: {run: measure.logged(run, at[run]) for run in arm.runs} for arm in arms}
         numbers = {label: {r: v for r, v in values.items() if v is not None} for label, values in by_arm.items()}
         theirs = numbers.get(baseline, {})  # the base has logged nothing of training
@@ -194,10 +194,9 @@ def _mean(
     if len(values) == 1 and problems is not None:
         (run,) = values
         parts = list(measure.values(problems[0][run]).values())
-        return mean_interval(parts, weights=[1 / len(parts)] * len(parts), level=level)
-    bounds = (0.0, 1.0) if measure.is_share else (-math.inf, math.inf)
+        return mean_interval(parts, weights=[1 / len(parts)] * len(parts), bounds=measure.bounds, level=level)
     floor = 0.0 if problems is None else _sampling_error(measure, problems[0])
-    return runs_interval(list(values.values()), floor=floor, bounds=bounds, level=level)
+    return runs_interval(list(values.values()), floor=floor, bounds=measure.bounds, level=level)
 
 
 def _sampling_error(measure: Measure, arm: Tables) -> float:
@@ -214,6 +213,7 @@ def _over_problems(measure: Measure, problems: tuple[Tables, Tables], pair: tupl
         [first[name] for name in names],
         [second[name] for name in names],
         weights=[1 / len(names)] * len(names),
+        bounds=(-1.0, 1.0) if measure.is_share else measure.bounds,
         level=level,
     )
 

@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 
 from rsgrpo import run_folder
 from rsgrpo.comparison.compare import Comparison
-from rsgrpo.comparison.compared import by_arm, counts, pairs
+from rsgrpo.comparison.compared import Tables, by_arm, counts, pairs
 from rsgrpo.comparison.runs import Run
+
+Told = tuple[str | None, str | None]
+"""A right completion and a right answer of a problem, as far as they are known."""
 
 MOST_LISTED = 20
 """Problems of a list; their count is that of all."""
@@ -26,6 +29,8 @@ class Solved:
     """Samples of the other side, none of them right."""
     completion: str | None = None
     """A right one, where one was recorded."""
+    answer: str | None = None
+    """The right one, where answers were recorded."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +52,7 @@ class OnlySolved:
 def only_solved(comparison: Comparison) -> list[OnlySolved]:
     """In the evaluation: the baseline against every other arm."""
     tables = by_arm(comparison)
+    known = {label: _answered(table, comparison.benchmarks) for label, table in tables.items()}
     found = []
     for arm in comparison.arms:
         if arm.label == comparison.baseline:
@@ -60,7 +66,9 @@ def only_solved(comparison: Comparison) -> list[OnlySolved]:
                 right.update(dict(zip(names, correct.tolist(), strict=True)))
                 samples.update(dict(zip(names, n.tolist(), strict=True)))
         if evaluated:
-            found.append(_only((comparison.baseline, arm.label), len(evaluated), (first, second), asked, {}))
+            labels = comparison.baseline, arm.label
+            told = {(label, name): own for label in labels for name, own in known[label].items()}
+            found.append(_only(labels, len(evaluated), (first, second), asked, told))
     return found
 
 
@@ -86,7 +94,7 @@ def only_solved_in_training(comparison: Comparison) -> list[OnlySolved]:
         asked = [sum((visits[run][1] for run in side), Counter()) for side in sides]
         labels = (baseline.label, arm.label)
         completions = {
-            (label, name): text
+            (label, name): (text, None)
             for label, runs in zip(labels, sides, strict=True)
             for run in runs
             for name, text in recorded[run].items()
@@ -95,12 +103,24 @@ def only_solved_in_training(comparison: Comparison) -> list[OnlySolved]:
     return [one for one in found if one.problems]
 
 
+def _answered(tables: Tables, benchmarks: Sequence[str]) -> dict[tuple[str, str], Told]:
+    """By (benchmark, problem id), a right completion and a right answer, of the evaluations that have written them."""
+    found: dict[tuple[str, str], Told] = {}
+    for table in tables.values():
+        for benchmark in benchmarks:
+            part = table[benchmark]
+            for problem, one in zip(part.problems, part.answered if part.samples is not None else (), strict=False):
+                completion, answer = found.get((benchmark, problem), (None, None))
+                found[benchmark, problem] = completion or one.completion, answer or one.right_answer
+    return found
+
+
 def _only(
     names: tuple[str, str],
     pair_count: int,
     right: tuple[Counter, Counter],
     asked: tuple[Counter, Counter],
-    completions: Mapping[tuple[str, tuple[str, str]], str],
+    told: Mapping[tuple[str, tuple[str, str]], Told],
 ) -> OnlySolved:
     common = asked[0].keys() & asked[1].keys()
     lists = []
@@ -117,7 +137,8 @@ def _only(
                         correct=right[own][name],
                         n=asked[own][name],
                         n_other=asked[other][name],
-                        completion=completions.get((names[own], name)),
+                        completion=told.get((names[own], name), (None, None))[0],
+                        answer=told.get((names[own], name), (None, None))[1],
                     )
                     for name in only[:MOST_LISTED]
                 ],

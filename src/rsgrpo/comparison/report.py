@@ -6,16 +6,22 @@ from typing import Any
 from rsgrpo import run_folder
 from rsgrpo.comparison.changes import support_changes, transition_matrices
 from rsgrpo.comparison.compare import Comparison
-from rsgrpo.comparison.curves import pass_at_k_curves
+from rsgrpo.comparison.curves import pass_at_k_curves, unique_answer_curves
 from rsgrpo.comparison.panels import plain
 from rsgrpo.comparison.paper import beside_the_paper
 from rsgrpo.comparison.problems import only_solved, only_solved_in_training
 from rsgrpo.comparison.record import record
+from rsgrpo.comparison.temperatures import controls, temperature_panels
 from rsgrpo.comparison.training import against_cost, evaluated_curves, over_training
 
 NO_ANSWERS = (
-    "Not drawn: the share of unique answers (Fig. 7, left), and an answer to each problem that one arm alone solves. "
-    "task=evaluate writes down the answer of every sample, in eval/test.samples.jsonl.gz."
+    "Distinct answers (Fig. 7, left), and an answer to each problem that one arm alone solves, need every sample: "
+    "compare evaluations of task=evaluate, which writes them to eval/test.samples.jsonl.gz."
+)
+
+NO_TEMPERATURES = (
+    "Whether a gain in pass@k is more than a hotter sampler needs the policies at several temperatures: task=evaluate "
+    "model.path=[RUN,RUN] eval=temperatures, and a report of its folder."
 )
 
 
@@ -32,12 +38,21 @@ def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]
             "Curves of pass@k over training need evaluations during it: eval.test_every=10 (test), eval.every=10 "
             "(validation)."
         )
+    unique = unique_answer_curves(comparison, level)
+    if not unique:
+        missing.append(NO_ANSWERS)
+    temperatures = temperature_panels(comparison, level)
+    if not temperatures:
+        missing.append(NO_TEMPERATURES)
     if not matrices:
         missing.append("Transitions and support need a base or a baseline to start from, and two samples of a problem.")
     return plain(
         {
             "comparison": record(comparison, level),
             "curves": pass_at_k_curves(comparison, level),
+            "answers": unique,
+            "temperatures": temperatures,
+            "controls": controls(comparison, level),
             "training": over_training(comparison),
             "costs": costs,
             "transitions": matrices,
@@ -45,7 +60,7 @@ def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]
             "only": only_solved(comparison),
             "only_in_training": only_solved_in_training(comparison),
             "paper": beside_the_paper(comparison),
-            "missing": [*missing, NO_ANSWERS],
+            "missing": missing,
             "command": command,
             "runs": _runs(comparison),
         }

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from rsgrpo import run_folder
+from rsgrpo.comparison.answered import Answered, Samples
 from rsgrpo.errors import UserError
 from rsgrpo.measures.pass_at_k import Counts
 
@@ -30,6 +31,19 @@ class Evaluated:
     """Mean over all completions."""
     truncated: float
     """Share of all completions."""
+    samples: Samples | None = None
+    """Of `task=evaluate`, which writes down each of them."""
+
+    @property
+    def answered(self) -> list[Answered]:
+        """What was sampled of each problem; there have to be `samples`."""
+        assert self.samples is not None
+        return [self.samples[problem] for problem in self.problems]
+
+    @property
+    def entropy(self) -> float:
+        """-log p of a sampled token, in nats, mean over all: an unbiased estimate of the entropy of the sampler."""
+        return -sum(one.logprob for one in self.answered) / max(1, sum(one.tokens for one in self.answered))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -90,7 +104,9 @@ class Run:
         """By iteration and benchmark; a split of one dataset has the benchmark `""`. Read when it is asked for."""
         cached = self._evaluations.get(split)
         if cached is None:
-            cached = self._evaluations[split] = Evaluations(self.folder / FILES[split])
+            samples = self.folder / run_folder.SAMPLES.format(split=split)
+            known = Samples(samples) if not self.trains and samples.is_file() else None
+            cached = self._evaluations[split] = Evaluations(self.folder / FILES[split], known)
         return cached
 
     @cached_property
@@ -101,13 +117,13 @@ class Run:
 class Evaluations(Mapping[int, Mapping[str, Evaluated]]):
     """The evaluations of a file by iteration, in order; each is read once, when it is first asked for."""
 
-    def __init__(self, file: Path) -> None:
-        self._records = run_folder.ByIteration(file)
+    def __init__(self, file: Path, samples: Samples | None = None) -> None:
+        self._records, self._samples = run_folder.ByIteration(file), samples
         self._read: dict[int, Mapping[str, Evaluated]] = {}
 
     def __getitem__(self, iteration: int) -> Mapping[str, Evaluated]:
         if iteration not in self._read:
-            self._read[iteration] = _evaluation(self._records[iteration])
+            self._read[iteration] = _evaluation(self._records[iteration], self._samples)
         return self._read[iteration]
 
     def __iter__(self) -> Iterator[int]:
@@ -194,14 +210,14 @@ def _flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]
             yield f"{prefix}{name}", value
 
 
-def _evaluation(records: Sequence[Mapping[str, Any]]) -> Mapping[str, Evaluated]:
+def _evaluation(records: Sequence[Mapping[str, Any]], samples: Samples | None) -> Mapping[str, Evaluated]:
     rows: dict[str, list[Mapping[str, Any]]] = {}
     for record in records:
         rows.setdefault(str(record["facts"].get("dataset", "")), []).append(record)
-    return {benchmark: _evaluated(problems) for benchmark, problems in rows.items()}
+    return {benchmark: _evaluated(problems, samples) for benchmark, problems in rows.items()}
 
 
-def _evaluated(rows: Sequence[Mapping[str, Any]]) -> Evaluated:
+def _evaluated(rows: Sequence[Mapping[str, Any]], samples: Samples | None) -> Evaluated:
     n = np.array([row["n"] for row in rows])
     return Evaluated(
         problems=tuple(str(row.get("problem_id")) for row in rows),
@@ -209,4 +225,5 @@ def _evaluated(rows: Sequence[Mapping[str, Any]]) -> Evaluated:
         correct=np.array([row["correct"] for row in rows]),
         tokens=float(np.average([row["mean_tokens"] for row in rows], weights=n)),
         truncated=float(sum(row["truncated"] for row in rows) / n.sum()),
+        samples=samples,
     )

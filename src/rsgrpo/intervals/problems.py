@@ -89,7 +89,12 @@ def near_bound(estimate: float, problems: int, bounds: tuple[float, float]) -> s
 
 
 def difference_interval(
-    first: Sequence[Values], second: Sequence[Values], *, weights: Sequence[float] | None = None, level: float = LEVEL
+    first: Sequence[Values],
+    second: Sequence[Values],
+    *,
+    weights: Sequence[float] | None = None,
+    bounds: tuple[float, float] = (-1.0, 1.0),
+    level: float = LEVEL,
 ) -> Interval:
     """Interval of mean(second) - mean(first) over the same problems, by `mean_interval` of the paired differences.
 
@@ -99,7 +104,7 @@ def difference_interval(
         ValueError: when the two do not have the same numbers of problems.
     """
     differences = [b - a for a, b in zip(first, second, strict=True)]
-    interval = mean_interval(differences, weights=weights, bounds=(-1.0, 1.0), level=level)
+    interval = mean_interval(differences, weights=weights, bounds=bounds, level=level)
     different = sum(int((np.abs(d) > 1e-12).sum()) for d in differences)
     if different >= FEWEST_DIFFERENT or interval.flag is not None:
         return interval

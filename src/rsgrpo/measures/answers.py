@@ -10,6 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from rsgrpo.measures.pass_at_k import ladder
+
 Votes = Sequence[int]
 """Samples of each distinct answer of a problem, all at least 1."""
 
@@ -84,15 +86,33 @@ def _convolved(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.stack([np.convolve(x, y)[:length] for x, y in zip(a, b, strict=True)])
 
 
-def unique_ratio(votes: Votes, n: int) -> float:
-    """Distinct answers among the n samples of a problem, over n: the left half of the paper's Fig. 7.
+def unique_at_k(votes: Votes, n: int, k: int) -> float:
+    """unique@k = sum_j (1 - C(n - n_j, k) / C(n, k)) / k: the expected share of distinct answers among k samples.
 
-    Falls with n for any policy, so it compares policies at the same n only.
+    n_j of the n samples gave answer j, and the k are drawn without replacement, so it is unbiased for k fresh samples
+    and policies with other numbers of samples compare at the same k. At k = n it is the unique answers ratio of the
+    paper's Fig. 7.
 
-    >>> unique_ratio([3, 1], 4)
-    0.5
+    Raises:
+        ValueError: when k is not between 1 and n.
+
+    >>> unique_at_k([3, 1], 4, 4), unique_at_k([3, 1], 4, 1)
+    (0.5, 1.0)
     """
-    return len(votes) / n
+    return unique_ladder(votes, n, [k])[k]
+
+
+def unique_ladder(votes: Votes, n: int, ks: Sequence[int]) -> dict[int, float]:
+    """`unique_at_k` for each k.
+
+    Raises:
+        ValueError: as `unique_at_k`.
+    """
+    if not all(1 <= k <= n for k in ks):
+        raise ValueError(f"unique@k needs 1 <= k <= n={n}, got k={', '.join(map(str, ks))}")
+    sizes = np.array(votes, dtype=int)
+    seen = ladder(np.full(len(sizes), n), sizes, ks) if len(sizes) else {}  # answer j counts as the right one
+    return {k: float(seen[k].sum()) / k if seen else 0.0 for k in ks}
 
 
 def answer_entropy(votes: Votes) -> float:

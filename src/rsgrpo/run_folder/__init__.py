@@ -57,6 +57,7 @@ from rsgrpo.run_folder.reading import (
     read_visits,
     run_id,
 )
+from rsgrpo.run_folder.samples import Chunk, append_block, cut_to_whole_blocks, read_chunks
 
 __all__ = [
     "AUDIT",
@@ -92,10 +93,13 @@ __all__ = [
     "UNFINISHED",
     "VALIDATION",
     "ByIteration",
+    "Chunk",
     "append",
+    "append_block",
     "best",
     "checkpoint",
     "checkpoints",
+    "cut_to_whole_blocks",
     "disk_error",
     "exported_policy",
     "finished_iterations",
@@ -103,6 +107,7 @@ __all__ = [
     "is_sharded",
     "iteration_of",
     "read",
+    "read_chunks",
     "read_config",
     "read_json",
     "read_overrides",

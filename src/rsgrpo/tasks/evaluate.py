@@ -28,7 +28,7 @@ from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.batches import SplitBatch, blocks
-from rsgrpo.evaluation.samples import counted, cut_to_whole_blocks, read_chunks
+from rsgrpo.evaluation.samples import counted
 from rsgrpo.rewards.base import close
 from rsgrpo.training.datamodule import BlocksOfData
 from rsgrpo.types import Prompt
@@ -110,7 +110,7 @@ def _sample(cfg: DictConfig, assembled: Assembled, run: Path) -> None:
     files = {split: run / run_folder.SAMPLES.format(split=split) for split in cfg.task.splits}
     if ranks.is_first():
         for file in files.values():
-            cut_to_whole_blocks(file)
+            run_folder.cut_to_whole_blocks(file)
     ranks.barrier()
     plan = _plan(cfg, assembled, files)
     keep = SampleRecords(
@@ -139,7 +139,7 @@ def _plan(cfg: DictConfig, assembled: Assembled, files: dict[str, Path]) -> _Pla
     for split, file in files.items():
         prompts: Sequence[Prompt] = getattr(data, split)
         totals = [module.recipe.evaluation.completions_for(split, p.problem.facts.get("dataset")) for p in prompts]
-        known = counted(read_chunks(file), prompts)
+        known = counted(run_folder.read_chunks(file), prompts)
         done = {result.problem_id: result.n for result in known}
         if known:
             batches.append(SplitBatch(split, (), (), (), known))
