@@ -80,3 +80,46 @@ def write_run(
     ]
     run_folder.append(folder / run_folder.METRICS, metrics)
     return folder
+
+
+def write_samples(folder: Path, samples: Sequence[Sequence[tuple[str | None, bool]]], **columns: Any) -> None:
+    """(answer, correct) of every sample of each problem of `write_run`, in two chunks; other columns as given.
+
+    `logprob` is that of every sample's mean token; `texts` those of the first chunk of each problem.
+    """
+    chunks = []
+    for i, own in enumerate(samples):
+        for start, part in ((0, own[: len(own) // 2]), (len(own) // 2, own[len(own) // 2 :])):
+            texts = columns.get("texts", {}) if start == 0 else {}
+            chunks.append(
+                {
+                    "problem": f"problem {i}",
+                    "start": start,
+                    "answers": columns.get("answers", [answer for answer, _ in part]),
+                    "correct": [int(correct) for _, correct in part],
+                    "rewards": columns.get("rewards", {}).get((i, start), [float(correct) for _, correct in part]),
+                    "tokens": [10] * len(part),
+                    "finished": [1] * len(part),
+                    "logprobs": [columns.get("logprob", -0.5)] * len(part),
+                    "parts": {},
+                }
+                | ({"texts": texts} if texts else {})
+            )
+    run_folder.append_block(folder / run_folder.SAMPLES.format(split="test"), chunks)
+
+
+def write_evaluation(
+    folder: Path,
+    samples: Sequence[Sequence[tuple[str | None, bool]]],
+    *,
+    policy: str | None = None,
+    temperature: float = 1.0,
+    **columns: Any,
+) -> Path:
+    """An evaluation by `task=evaluate`, of the policy of a run or of the base, with all of its samples."""
+    config = changed(task={"_target_": "rsgrpo.tasks.evaluate.evaluate"}, model__path=policy)
+    config["eval"]["sampling"]["temperature"] = temperature
+    counts = [sum(correct for _, correct in own) for own in samples]
+    write_run(folder, config, {0: counts}, n=len(samples[0]))
+    write_samples(folder, samples, **columns)
+    return folder

@@ -201,11 +201,19 @@ def test_another_evaluation_does_not_go_on_there(
 @pytest.mark.slow
 def test_several_policies_at_several_temperatures(six_iterations: Path, random_policy: Path, tmp_path: Path) -> None:
     both = f"model.path=[{six_iterations},{random_policy}]"
-    done = evaluated(tmp_path / "run", random_policy, both, "eval.temperature=[0.5,1]")
+    engine = "rollout._target_=tests.tasks.counted_engine.CountedEngine"
+    counts = tmp_path / "engines.txt"
+    words = (both, "eval.temperature=[0.5,1]", engine)
+    done = evaluated(tmp_path / "run", random_policy, *words, ENGINES=str(counts))
     assert done.returncode == 0, done.stderr
+    assert counts.read_text().split() == ["starts", "ends"] * 2, "one for each policy, whatever the temperatures"
     names = sorted(folder.name for folder in (tmp_path / "run").iterdir())
     assert names == ["random_temperature0.5", "random_temperature1", "six_temperature0.5", "six_temperature1"]
     assert f"iteration 6 of {six_iterations}" in done.stderr
+    alone = evaluated(tmp_path / "alone", random_policy, f"model.path={six_iterations}", "eval.temperature=1")
+    assert alone.returncode == 0, alone.stderr
+    at_1 = samples(tmp_path / "run" / "six_temperature1").read_bytes()
+    assert at_1 == samples(tmp_path / "alone").read_bytes(), "an engine that served before draws the same"
     compared = call(tmp_path, "task=compare", "runs=run", "hydra.run.dir=compared")
     assert compared.returncode == 0, compared.stderr
     for arm in ("rs_grpo temperature=0.5", "rs_grpo temperature=1", "random temperature=0.5"):

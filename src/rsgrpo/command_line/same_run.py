@@ -22,11 +22,11 @@ different completions, and they are meant to be compared."""
 
 MAY_CHANGE = (
     *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
-    *("model.cache_dir", "data.cache_dir", "batching.row_tokens", "schedule.iterations"),
+    *("model.cache_dir", "data.cache_dir", "eval.cache_dir", "batching.row_tokens", "schedule.iterations"),
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
-NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_dir")
+NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_dir", "eval.cache_dir")
 """What the hash of a configuration leaves out: it changes no number of a run, or depends on the run folder."""
 
 UNREAD = "demonstrations"

@@ -44,8 +44,12 @@ class Assembled(NamedTuple):
     trainer: lightning.Trainer
 
 
-def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split, ...]) -> Assembled:
+def assemble(
+    cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split, ...], started: Assembled | None = None
+) -> Assembled:
     """Build everything, quickest first: a mistake is reported before weights and data are read.
+
+    `started` lends its policy and its engine, which runs already.
 
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
@@ -59,11 +63,11 @@ def assemble(cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split,
     trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
     check_alphabet(cfg, source, splits)
-    policy = load_policy(cfg, on_meta=is_sharded(cfg))
+    policy = load_policy(cfg, on_meta=is_sharded(cfg)) if started is None else started.module.policy
     data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
     if data.train:
         try_parts(recipe, trainer.callbacks, data.train)  # pyright: ignore[reportAttributeAccessIssue]
-    engine = _build_engine(cfg, make_engine, policy)
+    engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine
     module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)

@@ -55,6 +55,8 @@ class EvaluationPlan:
     """An upper limit for all of these, which leaves out the k above it; null: none."""
     base: bool = True
     """Whether a run evaluates the policy that it starts from."""
+    cache_dir: str | None = None
+    """Of the command line: where runs that share base and seed find what it was measured at; null: nowhere."""
     keep: Keep = "none"
     """Of `task=evaluate`: which completions are kept as text."""
     temperature: float | Sequence[float] | None = None

@@ -3,7 +3,9 @@
 import shlex
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -23,6 +25,7 @@ from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.composition.settings import EvaluateSettings
 from rsgrpo.composition.summary import say_what_runs
+from rsgrpo.composition.trainer import is_sharded
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
@@ -51,16 +54,24 @@ def evaluate(cfg: DictConfig) -> None:
     _check(cfg)
     run = Path(HydraConfig.get().runtime.output_dir)
     jobs = jobs_of(cfg)
-    for name, job in jobs:
-        folder = run / name if name else run
-        if job.logger.get("save_dir") == str(run):
-            OmegaConf.update(job, "logger.save_dir", str(folder))
-        if len(jobs) > 1:
-            say(f"evaluating {name}")
-        _evaluate(job, folder)
+    for _, of_policy in groupby(jobs, key=lambda job: job[1].model.path):
+        with ExitStack() as ends:
+            started = None
+            for name, job in of_policy:
+                folder = run / name if name else run
+                if job.logger.get("save_dir") == str(run):
+                    OmegaConf.update(job, "logger.save_dir", str(folder))
+                if len(jobs) > 1:
+                    say(f"evaluating {name}")
+                if is_sharded(job):  # its ranks end with its trainer
+                    with ExitStack() as own:
+                        _evaluate(job, folder, None, own)
+                else:
+                    started = _evaluate(job, folder, started, ends)
 
 
-def _evaluate(cfg: DictConfig, run: Path) -> None:
+def _evaluate(cfg: DictConfig, run: Path, started: Assembled | None, ends: ExitStack) -> Assembled:
+    """One policy at one temperature. `started` lends policy and engine; what is started here ends with `ends`."""
     policy, named = policy_named(cfg.model.path)
     OmegaConf.update(cfg, "model.path", policy)
     recipe = build_recipe(cfg)
@@ -68,7 +79,10 @@ def _evaluate(cfg: DictConfig, run: Path) -> None:
         goes_on = (run / run_folder.RUN).exists()
         if ranks.is_first():
             check_run_folder(run, resumes=goes_on)
-        assembled = assemble(cfg, recipe, run, splits=tuple(cfg.task.splits))
+        assembled = assemble(cfg, recipe, run, splits=tuple(cfg.task.splits), started=started)
+        if started is None:
+            ends.callback(leave_others, assembled.trainer.strategy.launcher)
+            ends.callback(assembled.module.engine.close)
         empty = [split for split in cfg.task.splits if not getattr(assembled.data, split)]
         if empty:
             raise UserError(f"task.splits: the {empty[0]} split is empty; name another, or set data.*")
@@ -89,6 +103,7 @@ def _evaluate(cfg: DictConfig, run: Path) -> None:
         close(recipe.reward)
     if ranks.is_first():
         print_evaluation(run, Console())
+    return assembled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,9 +142,6 @@ def _sample(cfg: DictConfig, assembled: Assembled, run: Path) -> None:
         words = shlex.join([*words_of_job(), f"hydra.run.dir={HydraConfig.get().runtime.output_dir}"])
         say(f"stopped: {keep.drawn:,} of {plan.total:,} completions are kept; go on with: {program.typed()} {words}")
         sys.exit(130)
-    finally:
-        module.engine.close()
-        leave_others(trainer.strategy.launcher)
 
 
 def _plan(cfg: DictConfig, assembled: Assembled, files: dict[str, Path]) -> _Plan:

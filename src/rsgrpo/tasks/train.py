@@ -24,6 +24,7 @@ from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.disk import check_disk, disk_use
+from rsgrpo.composition.known_base import file_of_base, read_base, write_base
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.composition.recipe import build_recipe
@@ -33,13 +34,14 @@ from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
+from rsgrpo.evaluation.batches import SplitBatch
 from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
 from rsgrpo.run_folder.spent import tokens
 from rsgrpo.training.clock import StageClock, cpu_seconds
-from rsgrpo.training.datamodule import PromptData
+from rsgrpo.training.datamodule import BlocksOfData, PromptData
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.lightning_trainer import failures_name_their_callback
 from rsgrpo.training.module import RLModule
@@ -86,7 +88,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
             if checkpoint is None:
                 with clock.stage("base_evaluation"):
                     if recipe.evaluation.base:
-                        _evaluate(trainer, module, data, validation=True)
+                        _evaluate_base(cfg, trainer, module, data, run)
             else:
                 _make_up_for_evaluations(trainer, module, data, run, checkpoint)
             with clock.stage("training"):
@@ -97,7 +99,7 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
                 _leave(run, module)
             with clock.stage("final_evaluation"):
                 if not checkpoints.evaluated(run, "test", module.iteration):
-                    _evaluate(trainer, module, data, validation=False)
+                    _evaluate(trainer, module, data, splits=("test",))
         with clock.stage("export"):
             save_policy(module.policy, run / run_folder.POLICY)
     except SystemExit:  # this is how Lightning leaves after a second Ctrl-C, or one that no handler takes
@@ -194,12 +196,27 @@ def _say_what_the_filter_takes(recipe: Recipe) -> None:
         )
 
 
-def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *, validation: bool) -> None:
-    """Sample the splits that exist."""
-    if validation and data.validation:
-        trainer.validate(module, datamodule=data, verbose=False)
-    if data.test:
-        trainer.test(module, datamodule=data, verbose=False)
+def _evaluate_base(cfg: DictConfig, trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path) -> None:
+    """Sample the policy before training, unless a run before this one has drawn the very same samples."""
+    splits = [split for split in ("validation", "test") if getattr(data, split)]
+    file = file_of_base(run, cfg) if ranks.is_first() else None
+    known = ranks.gather(read_base(file) if file is not None else None)[0]
+    if known is None:
+        _evaluate(trainer, module, data, splits=splits)
+        if file is not None:
+            write_base(file, run, splits)
+        return
+    say("test: base policy, as another run has measured it (same samples; eval.cache_dir=null draws them again)")
+    batches = [SplitBatch(split, (), (), (), known[split]) for split in splits]
+    trainer.test(module, datamodule=BlocksOfData(data, batches), verbose=False)
+
+
+def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *, splits: Sequence[str]) -> None:
+    """Sample those splits that exist."""
+    loops: dict[str, Any] = {"validation": trainer.validate, "test": trainer.test}
+    for split in splits:
+        if getattr(data, split):
+            loops[split](module, datamodule=data, verbose=False)
 
 
 def _checkpoint_to_resume(cfg: DictConfig) -> Path | None:

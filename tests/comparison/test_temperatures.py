@@ -1,0 +1,101 @@
+"""Is a gain more than a hotter sampler? Policies of known accuracy and entropy at a grid of temperatures."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from rsgrpo.comparison.compare import Comparison, compare
+from rsgrpo.comparison.measures import measure
+from rsgrpo.comparison.runs import read_run
+from rsgrpo.comparison.temperatures import controls, temperature_panels
+from tests.comparison.folders import GRPO, changed, write_evaluation, write_run
+
+PROBLEMS, N = 6, 8
+
+GRPO_AT = {0.5: (2, 0.2), 1.0: (3, 0.4), 2.0: (4, 0.8)}
+"""By temperature, right samples of each problem and entropy."""
+
+OURS_AT = {1.0: (6, 0.5)}
+
+
+def evaluate(
+    tmp_path: Path, name: str, policy: str | None, at: Mapping[float, tuple[int, float]], extra: int = 0
+) -> None:
+    for temperature, (right, entropy) in at.items():
+        samples = [[("1", i < right + extra) for i in range(N)] for _ in range(PROBLEMS)]
+        folder = tmp_path / "evaluations" / f"{name}_{temperature}"
+        write_evaluation(folder, samples, policy=policy, temperature=temperature, logprob=-entropy)
+
+
+def grid(tmp_path: Path, seeds: int = 1) -> Comparison:
+    """The s-th seed of both has s more right samples."""
+    for seed in range(seeds):
+        for name, sections, at in (("grpo", GRPO, GRPO_AT), ("ours", {}, OURS_AT)):
+            run = write_run(tmp_path / f"{name}{seed}", changed(seed=seed, **sections), {0: [0], 60: [0]})
+            evaluate(tmp_path, run.name, str(run / "policy"), at, extra=seed)
+    folders = sorted((tmp_path / "evaluations").iterdir())
+    return compare([read_run(folder) for folder in folders], [measure("pass@1"), measure("pass@2")])
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_the_gain_over_the_baseline_at_any_temperature(tmp_path: Path, seeds: int):
+    found = grid(tmp_path, seeds)
+    (control,) = controls(
+        compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    )
+    assert found.baseline.startswith("grpo temperature=")
+    assert (control.policy, control.baseline, control.pairs) == ("rs_grpo", "grpo", seeds)
+    assert control.gain.estimate == pytest.approx(3 / 8)
+    assert control.best_temperature == 2
+    assert control.over_best.estimate == pytest.approx(2 / 8)
+    assert control.entropy == pytest.approx(0.5)
+    # .5 lies a quarter of the way from .4 (temperature 1) to .8 (temperature 2)
+    assert control.matched_temperature == pytest.approx(1.25)
+    assert control.over_matched is not None
+    assert control.over_matched.estimate == pytest.approx((6 - 3.25) / 8)
+    assert control.over_matched.unit == ("pairs" if seeds > 1 else "problems")
+
+
+def test_an_entropy_outside_the_grid_has_no_match(tmp_path: Path):
+    run = write_run(tmp_path / "grpo", changed(**GRPO), {0: [0], 60: [0]})
+    evaluate(tmp_path, "grpo", str(run / "policy"), GRPO_AT)
+    run = write_run(tmp_path / "ours", changed(), {0: [0], 60: [0]})
+    evaluate(tmp_path, "ours", str(run / "policy"), {1.0: (6, 0.9)})
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    (control,) = controls(found)
+    assert control.over_matched is None
+    assert control.matched_temperature is None
+    assert control.gain.estimate == pytest.approx(3 / 8)
+
+
+def test_the_base_stands_beside_every_seed(tmp_path: Path):
+    for seed in range(3):
+        run = write_run(tmp_path / f"grpo{seed}", changed(seed=seed, **GRPO), {0: [0], 60: [0]})
+        evaluate(tmp_path, run.name, str(run / "policy"), GRPO_AT, extra=seed)
+    evaluate(tmp_path, "base", None, {1.0: (1, 0.8)})
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    (control,) = controls(found)
+    assert (control.policy, control.pairs) == ("base", 3)
+    assert control.gain.estimate == pytest.approx((1 - 4) / 8)
+    assert control.over_matched is not None
+    assert control.over_matched.estimate == pytest.approx((1 - 5) / 8)
+
+
+def test_lines_go_through_the_temperatures_in_order(tmp_path: Path):
+    by_temperature, by_entropy, by_pass_at_1 = temperature_panels(grid(tmp_path))
+    assert [panel.title for panel in (by_temperature, by_entropy, by_pass_at_1)] == [
+        *("pass@2 by temperature", "pass@2 by entropy of the sampler", "pass@2 by pass@1")
+    ]
+    (line,) = by_temperature.lines  # the other policy was evaluated at a single one
+    assert (line.arm, list(line.x)) == ("grpo", [0.5, 1, 2])
+    assert by_entropy.lines[0].x == pytest.approx([0.2, 0.4, 0.8])
+    assert by_pass_at_1.lines[0].x == pytest.approx([2 / 8, 3 / 8, 4 / 8])
+    assert line.y == pytest.approx([1 - (6 * 5) / (8 * 7), 1 - (5 * 4) / (8 * 7), 1 - (4 * 3) / (8 * 7)])
+
+
+def test_there_is_none_without_a_grid(tmp_path: Path):
+    run = write_run(tmp_path / "grpo", changed(**GRPO), {0: [0], 60: [0]})
+    evaluate(tmp_path, "grpo", str(run / "policy"), {1.0: (1, 0.5)})
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    assert controls(found) == temperature_panels(found) == []

@@ -1,0 +1,109 @@
+"""Runs that share base and seed sample the base once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import DictConfig, OmegaConf
+
+from rsgrpo import run_folder
+from rsgrpo.composition.known_base import file_of_base, read_base, write_base
+from rsgrpo.errors import UserError
+from tests.runs import RunPy, records, without_times
+
+SMALL = (
+    *("iterations=2", "batching.prompts_per_iteration=4", "batching.completions_per_prompt=4", "data.levels=[2]"),
+    *("batching.prompts_per_update=4", "sampling.max_new_tokens=12", "eval.test_every=null", "eval.k=[1,4]"),
+    *("eval.validation_prompts=4", "eval.validation_completions=4", "eval.test_completions=4"),
+)
+
+SETTINGS: dict[str, Any] = {
+    "seed": 0,
+    "objective": {"_target_": "rsgrpo.objectives.grpo.GRPO"},
+    "model": {"path": "base", "cache_dir": "/cache"},
+    "data": {"_target_": "rsgrpo.data.countdown.Countdown", "levels": [2]},
+    "reward": {"_target_": "rsgrpo.rewards.countdown.CountdownReward"},
+    "rollout": {"_target_": "rsgrpo.rollouts.hf.HFEngine"},
+    "trainer": {"threads": 1},
+    "callbacks": {"evaluation": {"_target_": "rsgrpo.callbacks.evaluation.PassAtK"}},
+    "eval": {"cache_dir": "/kept", "every": 10, "test_completions": 4, "sampling": {"temperature": 1.0}},
+}
+
+
+def named(tmp_path: Path, changes: dict[str, Any] | None = None, **described: Any) -> Path | None:
+    cfg = OmegaConf.create(SETTINGS)
+    for key, value in (changes or {}).items():
+        OmegaConf.update(cfg, key, value, force_add=True)
+    splits = {name: {"problems": 2, "blake2b": "ab"} for name in ("train", "validation", "test")}
+    run_folder.write_json(tmp_path / run_folder.RUN, {"base": "cd", "data": splits, **described})
+    assert isinstance(cfg, DictConfig)
+    return file_of_base(tmp_path, cfg)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"objective._target_": "rsgrpo.objectives.rs_grpo.RSGRPO"},
+        {"objective._target_": "my.Objective"},
+        {"model.path": "elsewhere"},
+        {"eval.every": 5},
+    ],
+)
+def test_what_changes_no_sample_of_the_base_shares_it(tmp_path: Path, changes: dict[str, Any]):
+    assert named(tmp_path, changes) == named(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"eval.sampling.temperature": 0.6},
+        {"eval.test_completions": 8},
+        {"rollout._target_": "rsgrpo.rollouts.vllm.VLLMEngine"},
+        {"reward.penalty": 0.5},
+        {"trainer.threads": 2},
+        {"data.levels": [1]},
+    ],
+)
+def test_what_may_change_a_sample_does_not(tmp_path: Path, changes: dict[str, Any]):
+    assert named(tmp_path, changes) not in (None, named(tmp_path))
+
+
+def test_other_weights_and_other_problems_do_not(tmp_path: Path):
+    files = {named(tmp_path), named(tmp_path, base="ef")}
+    splits = {name: {"problems": 2, "blake2b": name} for name in ("train", "validation", "test")}
+    assert len(files | {named(tmp_path, data=splits)}) == 3
+
+
+@pytest.mark.parametrize("key", ["reward._target_", "data._target_", "rollout._target_", "callbacks.own._target_"])
+def test_code_of_ones_own_may_see_samples_so_they_are_drawn(tmp_path: Path, key: str):
+    assert named(tmp_path, {key: "my_code.Part"}) is None
+    assert named(tmp_path, {"eval.cache_dir": None}) is None
+
+
+def test_results_are_read_back_and_damage_is_named(tmp_path: Path):
+    record = {"problem_id": "a", "n": 4, "correct": 1, "mean_tokens": 3.1, "truncated": 0, "facts": {}, "parts": {}}
+    run_folder.append(tmp_path / run_folder.TEST, [{"iteration": 0, **record}, {"iteration": 2, **record}])
+    file = tmp_path / "kept" / "x.json"
+    assert read_base(file) is None
+    write_base(file, tmp_path, ["test"])
+    found = read_base(file)
+    assert found is not None
+    assert [(result.problem_id, result.correct, result.mean_tokens) for result in found["test"]] == [("a", 1, 3.1)]
+    file.write_text(json.dumps({"test": [{"no": "result"}]}))
+    with pytest.raises(UserError, match=r"x\.json is damaged; remove it, or .*eval\.cache_dir=null"):
+        read_base(file)
+
+
+def test_the_second_run_of_a_base_and_seed_takes_the_results_of_the_first(run_py: RunPy, tmp_path: Path) -> None:
+    kept = f"eval.cache_dir={tmp_path / 'kept'}"
+    first = run_py(tmp_path / "first", kept, "objective=grpo", settings=SMALL)
+    second = run_py(tmp_path / "second", kept, "objective=rs_grpo", settings=SMALL)
+    assert "test: base policy, " in (first / "terminal.txt").read_text()
+    assert "test: base policy, as another run has measured it" in (second / "terminal.txt").read_text()
+    for name in ("eval/validation.jsonl", "eval/test.jsonl", "metrics.jsonl"):
+        own, theirs = (
+            [r for r in without_times(records(run / name)) if r["iteration"] == 0] for run in (first, second)
+        )
+        assert own == theirs != []
