@@ -130,7 +130,9 @@ def _check(spec: _Spec, value: Any, bounds: tuple[float, float] | None) -> None:
         problem = f"must be {whole}" if whole else "cannot be used here"
         if _is_infinite(value) and whole == "a number":
             problem = "must be a finite number"
-        raise FieldError(spec.name, value, problem, _cure_of_kind(value, options) or _cure(spec))
+        alone = isinstance(value, str) and any(_fits([value], option) for option in options)
+        listed = f"try {spec.name}={as_typed([value])}" if alone else ""
+        raise FieldError(spec.name, value, problem, _cure_of_kind(value, options) or listed or _cure(spec))
     if isinstance(value, bool) or not isinstance(value, int | float):
         return
     low, high = bounds or (-math.inf, math.inf)

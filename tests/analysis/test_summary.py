@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.summary import pass_table
+from rsgrpo.analysis.summary import dear_tests, pass_table
 
 
 def a_result(iteration: int, correct: int, **facts: Any) -> dict[str, Any]:
@@ -47,3 +47,13 @@ def test_one_dataset_or_none_has_the_line_of_all_problems_alone(tmp_path: Path):
     assert [row[0] for row in printed(tmp_path, [a_result(0, 1, dataset="aime24"), a_result(0, 2, level=1)])] == [
         "base"
     ]
+
+
+def test_tests_that_take_long_are_told_with_the_cure(tmp_path: Path):
+    """Three tests of 10 s in a run of 100 s: to be 15 % of it they may take 12.4 s beside the other 70."""
+    (tmp_path / run_folder.CONFIG).write_text("eval: {test_every: 10}\n")
+    run_folder.write_json(tmp_path / run_folder.DONE, {"iteration": 40, "seconds": {"total": 100.0}})
+    tests = [{"iteration": i, "time/eval_test_s": 10.0} for i in (10, 20, 30)]
+    said = dear_tests(tmp_path, [*tests, {"iteration": 40, "time/eval_test_s": 50.0}])
+    assert said == "tests during training took 30% of the run; eval.test_every=25 would make it 15%"
+    assert dear_tests(tmp_path, [*tests[:1], {"iteration": 40}]) is None

@@ -91,3 +91,13 @@ def test_a_group_is_swapped_without_a_plus(word: str) -> None:
 )
 def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
     assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, but the chosen one does not; remove it"
+
+
+@pytest.mark.parametrize(
+    ("key", "task", "meant"),
+    [("run", "compare", "runs"), ("runs", "inspect", "run"), ("evl.temperature", "evaluate", "eval.temperature")],
+)
+def test_a_key_that_another_task_spells_otherwise_names_this_one(key: str, task: str, meant: str):
+    said = unknown_key(key, CONF, [f"task={task}"])
+    assert said is not None
+    assert said.endswith(f"did you mean {meant}?")

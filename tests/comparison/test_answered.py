@@ -103,7 +103,7 @@ def test_measures_of_samples_are_refused_where_there_are_none(tmp_path: Path):
         compared(folders, "max@4")
     with pytest.raises(UserError, match="maj@9 needs 9 samples of each problem"):
         compared([folders[1]], "maj@9")
-    with pytest.raises(UserError, match="measures: maj@0 is not one"):
+    with pytest.raises(UserError, match="measures: maj@0 is of no samples; take a k of at least 1"):
         measure("maj@0")
 
 

@@ -186,7 +186,19 @@ def test_runs_are_matched_by_what_they_have_spent(tmp_path: Path):
     # 60 iterations of 10 tokens are 40 of 15
     assert by_tokens == {str(short): 60, str(long): 40}
     assert set(compared([short, long], match="seconds").iterations.values()) == {60}
+    assert not compared([short, long], match="tokens").notes
     assert set(compared([short, long], match="prompts").iterations.values()) == {60}
+
+
+def test_a_run_that_falls_back_to_its_base_is_named(tmp_path: Path):
+    """The cheap run has spent less at its end than the other one before its first evaluation."""
+    cheap = write_run(tmp_path / "cheap", changed(**GRPO), {0: BASE, 10: WORSE}, tokens=1)
+    dear = write_run(tmp_path / "dear", changed(), {0: BASE, 60: BETTER}, tokens=15)
+    found = compared([cheap, dear], match="tokens")
+    assert found.iterations == {str(cheap): 10, str(dear): 0}
+    assert found.notes == [
+        f"at its base, since no later evaluation is within the tokens that all runs have spent: {dear}"
+    ]
 
 
 def test_what_is_unequal_is_told(tmp_path: Path):

@@ -103,7 +103,7 @@ def test_a_folder_without_a_configuration(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "name", ["pass@", "cover@1.5", "g_pass@8:1.1", "pass@0", "accuracy", "cover@0", "pass@x", "", "g_pass@8"]
+    "name", ["pass@", "cover@1.5", "g_pass@8:1.1", "accuracy", "cover@0", "pass@x", "", "g_pass@8"]
 )
 def test_unknown_measures_list_the_forms(name: str):
     with pytest.raises(UserError, match="pass@K, pass"):

@@ -130,15 +130,15 @@ def _matrices(transitions: Sequence[Record], folder: Path) -> Path:
     figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.1)
     for place in axes.flat[2 * len(transitions) :]:
         place.set_axis_off()
+    top = max(share for change in transitions for line in change["matrix"] for share in line)
     for row, change in zip(axes.reshape(-1, 2), transitions, strict=False):
-        _matrix(row[0], change, "matrix", f"{change['first']} to {change['second']}", change["second"])
-        _matrix(row[1], change, "placebo", "placebo", f"{change['first']}, other samples")
+        _matrix(row[0], change, "matrix", f"{change['first']} to {change['second']}", change["second"], top)
+        _matrix(row[1], change, "placebo", "placebo", f"{change['first']}, other samples", top)
     return save(figure, folder, "transitions")
 
 
-def _matrix(place: "Axes", change: Record, kind: str, title: str, second: str) -> None:
-    """Shares of less than .05 % are left blank."""
-    top = max(max(line) for line in change["matrix"])
+def _matrix(place: "Axes", change: Record, kind: str, title: str, second: str, top: float) -> None:
+    """Shares of less than .05 % are left blank; `top` is the darkest, the same in all of a figure."""
     place.imshow(change[kind], cmap="Blues", vmin=0, vmax=top)
     for i, line in enumerate(change[kind]):
         for j, share in enumerate(line):

@@ -1,5 +1,6 @@
 """The tables at the end of a run, made from its run folder alone."""
 
+import math
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,9 @@ from rich.table import Table
 from rsgrpo import run_folder
 from rsgrpo.errors import UserError
 from rsgrpo.measures.pass_at_k import mean_pass_at_k
+
+DEAR = 0.15
+"""Share of a run that tests during training should not exceed."""
 
 OUTSIDE_A_STAGE = ("step", "sampled_tokens_per_s", "trained_tokens_per_s")
 
@@ -24,7 +28,10 @@ def print_summary(run: Path, console: Console, *, program: str | None = None) ->
     metrics = run_folder.read(run / run_folder.METRICS)
     begun = run_folder.read_json(run / run_folder.DONE).get("resumed_from", 0)
     console.print(pass_table(run, metrics))
-    console.print(time_table(run, [record for record in metrics if record["iteration"] > begun]))
+    recent = [record for record in metrics if record["iteration"] > begun]
+    console.print(time_table(run, recent))
+    if dear := dear_tests(run, recent):
+        console.print(dear, soft_wrap=True, highlight=False)
     console.print(f"run folder: {run}", soft_wrap=True)
     for line in verdict(run, _ks(run), program):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -108,7 +115,7 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
             if name.startswith("time/") and name.endswith("_s") and not name.endswith("_per_s"):
                 seconds[name.removeprefix("time/").removesuffix("_s")] += value
     evaluations = {name: seconds.pop(f"eval_{name}", 0.0) for name in ("validation", "test")}
-    evaluations["test"] -= _of_final_test(metrics)
+    evaluations["test"] = _tests_during_training(metrics)
     table = Table(title="where the time went", title_justify="left")
     for column in ("", "seconds", "share"):
         table.add_column(column, justify="left" if not column else "right")
@@ -134,10 +141,24 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
     return table
 
 
-def _of_final_test(metrics: list[dict[str, Any]]) -> float:
-    """Seconds of the test after the last iteration, which is no part of training."""
+def dear_tests(run: Path, metrics: list[dict[str, Any]]) -> str | None:
+    """A sentence with the cure, when tests during training took more than 15 % of the run."""
+    total = run_folder.read_json(run / run_folder.DONE).get("seconds", {}).get("total")
+    every = run_folder.read_config(run).get("eval", {}).get("test_every")
+    spent = _tests_during_training(metrics)
+    if not total or not every or spent <= DEAR * total:
+        return None
+    rest = total - spent
+    fewer = math.ceil(every * spent / (DEAR / (1 - DEAR) * rest))
+    after = spent * every / fewer
+    share = f"{after / (after + rest):.0%}"
+    return f"tests during training took {spent / total:.0%} of the run; eval.test_every={fewer} would make it {share}"
+
+
+def _tests_during_training(metrics: list[dict[str, Any]]) -> float:
+    """Seconds of all tests but the one after the last iteration."""
     last = max((record["iteration"] for record in metrics), default=0)
-    return sum(record.get("time/eval_test_s", 0.0) for record in metrics if record["iteration"] == last)
+    return sum(record.get("time/eval_test_s", 0.0) for record in metrics if record["iteration"] < last)
 
 
 def _throughput(metrics: list[dict[str, Any]]) -> str:

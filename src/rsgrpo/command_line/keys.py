@@ -129,7 +129,14 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
             "have workers already; leave it out"
         )
     if key in written_keys(conf):
+        near = difflib.get_close_matches(key, [known for known in present if "." not in known], n=1, cutoff=0.8)
+        if "." not in key and near:  # `run` where the task has `runs`
+            return f"{key}: no such key here; did you mean {near[0]}?"
         return f"{key}: {_whose(key, conf)}, but the chosen one does not; remove it"
+    if parent and parent not in present:  # a section that is spelt wrong
+        near = difflib.get_close_matches(key, sorted(present), n=1, cutoff=0.9)
+        if near and near[0].rpartition(".")[2] == leaf:
+            return f"{shown(key)}: no such key; did you mean {near[0]}?"
     siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
     # A word without its section may be a key of any section, but not of one within: those are rarely meant.
     elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}
@@ -160,7 +167,7 @@ def _whose(key: str, conf: Path) -> str:
     texts = {name: (conf / group / f"{name}.yaml").read_text(encoding="utf-8") for name in choices(group, conf)}
     having = [f"{group}={name}" for name, text in texts.items() if key in dotted(yaml.safe_load(text), group)]
     if not having:
-        return f"another choice of {group} has this key"
+        return f"another {'choice of ' + group if '.' in key else 'task'} has this key"
     return f"{having[0]} has it" if len(having) == 1 else f"{', '.join(having[:-1])} and {having[-1]} have it"
 
 

@@ -76,6 +76,9 @@ def compare(
     notes: list[str] = []
     kept = with_evaluations(runs, split, notes)
     at = moments(kept, split, match)
+    if untrained := [str(run.folder) for run in kept if run.trains and at[run] == 0]:
+        listed = ", ".join(untrained)
+        notes.append(f"at its base, since no later evaluation is within the {match} that all runs have spent: {listed}")
     found = checked(kept, split, at, measures, notes)
     arms = arms_of(found.runs)
     chosen = _baseline(arms, baseline, split)

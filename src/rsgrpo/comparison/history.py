@@ -122,6 +122,11 @@ def changed_most(run: Run) -> dict[str, tuple[list[Change], list[Change]]]:
         fell = sorted((c for c in changes if c.size < 0), key=lambda c: (c.size, c.problem))
         if changes:
             found[where] = (rose[:MOST_CHANGED], fell[:MOST_CHANGED])
+    if not found and not run.trains:
+        raise UserError(
+            f"{run.folder} is an evaluation, which asks each problem once; name a problem of it (problem=ID), or the "
+            "run that trained its policy"
+        )
     if not found:
         raise UserError(
             f"{run.folder} has asked no problem twice, so none has changed; let the run go on, or name one: problem=ID"

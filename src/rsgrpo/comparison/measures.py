@@ -112,19 +112,24 @@ def measure(name: str) -> Measure:
     for form, of_samples in OF_SAMPLES.items():
         if match := re.fullmatch(form, name):
             k, by_answers = of_samples(match)
-            if k < 1:
-                break
+            _check_k(name, k)
             return Measure(name=name, k=k, by_answers=by_answers)
     for form, make in FORMS.items():
         if match := re.fullmatch(form, name):
             k, by_problem = make(match)
             tau = float(match[match.lastindex or 1])
-            if k < 1 or not tau > 0 or (("cover@" in name or ":" in name) and tau > 1):
+            _check_k(name, k)
+            if not tau > 0 or (("cover@" in name or ":" in name) and tau > 1):
                 break
             return Measure(name=name, k=k, by_problem=by_problem)
     if re.fullmatch(r"\w+(/[\w@.^:-]+)+", name):
         return Measure(name=name, metric=name)
     raise UserError(f"measures: {name} is not one; choose from {KNOWN}")
+
+
+def _check_k(name: str, k: int) -> None:
+    if k < 1:
+        raise UserError(f"measures: {name} is of no samples; take a k of at least 1")
 
 
 def mean_over_benchmarks(values: Mapping[str, Values]) -> float:

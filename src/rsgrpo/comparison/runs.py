@@ -143,7 +143,11 @@ def read_run(folder: Path) -> Run:
         UserError: naming the folder, when it is none, or its files are missing or damaged.
     """
     if not (folder / run_folder.CONFIG).is_file() or not (folder / run_folder.RUN).is_file():
-        raise UserError(f"{folder} is not a run: it has no {run_folder.RUN}; name run folders, or a folder of them")
+        inside = next(_runs_in(folder), None)
+        cure = (
+            f"it holds runs: name one, such as {inside}" if inside else f"it has no {run_folder.RUN}; name a run folder"
+        )
+        raise UserError(f"{folder} is not a run: {cure}")
     settings = dict(_flat(run_folder.read_config(folder)))
     run = Run(folder=folder, settings=settings, described=run_folder.read_json(folder / run_folder.RUN))
     return run if run.trains else replace(run, trained_by=_run_of(settings.get("model.path")))
