@@ -246,7 +246,7 @@ def test_evaluations_at_several_temperatures_are_arms(tmp_path: Path):
         *("base temperature=0.6", "base temperature=1", "base temperature=1.4"),
         *("rs_grpo temperature=0.6", "rs_grpo temperature=1", "rs_grpo temperature=1.4"),
     ]
-    assert found.baseline == "base temperature=0.6"
+    assert found.baseline == "base temperature=1"
     hotter = row(found, "pass@1", "rs_grpo temperature=1.4").difference
     assert hotter is not None  # the base stands beside each seed that was trained from it
     assert hotter.estimate == pytest.approx((sum(BETTER) - sum(WORSE)) / 48)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from rsgrpo.comparison.changes import transition_matrices
 from rsgrpo.comparison.compare import Comparison, compare
 from rsgrpo.comparison.measures import measure
 from rsgrpo.comparison.runs import read_run
-from rsgrpo.comparison.temperatures import controls, temperature_panels
+from rsgrpo.comparison.temperatures import at_usual_temperature, controls, temperature_panels
 from tests.comparison.folders import GRPO, changed, write_evaluation, write_run
 
 PROBLEMS, N = 6, 8
@@ -99,3 +100,26 @@ def test_there_is_none_without_a_grid(tmp_path: Path):
     evaluate(tmp_path, "grpo", str(run / "policy"), {1.0: (1, 0.5)})
     found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
     assert controls(found) == temperature_panels(found) == []
+
+
+def test_the_rest_of_a_report_is_at_the_usual_temperature(tmp_path: Path):
+    for seed in range(3):
+        run = write_run(tmp_path / f"grpo{seed}", changed(seed=seed, **GRPO), {0: [0], 60: [0]})
+        evaluate(tmp_path, run.name, str(run / "policy"), GRPO_AT, extra=seed)
+    evaluate(tmp_path, "base", None, {0.5: (1, 0.1), 1.0: (1, 0.8)})
+    found = compare(
+        [read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())],
+        [measure("pass@1")],
+        baseline="base temperature=0.5",
+    )
+    assert found.notes == []  # the base has no seeds of its own
+    usual = at_usual_temperature(found)
+    assert (usual.baseline, [arm.label for arm in usual.arms]) == ("base", ["base", "grpo"])
+    (change,) = transition_matrices(usual)
+    assert (change.first, change.second, change.pairs) == ("base", "grpo", 3)
+
+
+def test_evaluations_at_one_temperature_stay_as_they_are(tmp_path: Path):
+    evaluate(tmp_path, "base", None, {1.0: (1, 0.8)})
+    found = compare([read_run(f) for f in (tmp_path / "evaluations").iterdir()], [measure("pass@1")])
+    assert at_usual_temperature(found) is found

@@ -29,10 +29,25 @@ def print_comparison(run: Path, console: Console) -> None:
         table.add_row(*_cells(row, remarks, alike=len(counts) == 1))
         before = row["measure"]
     whole_width(console, table)
+    for control in content.get("controls", ()):
+        console.print(control_in_words(control), soft_wrap=True, highlight=False, markup=False)
     for line in [*legend(content), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     for note in content["notes"]:
         console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
+
+
+def control_in_words(control: Record) -> str:
+    """What a policy gains over the baseline's at any temperature."""
+    found = [
+        f"{_shown(control['gain'], '+')} at the same temperature",
+        f"{_shown(control['over_best'], '+')} at its best one, {control['best_temperature']:g}",
+    ]
+    if control["over_matched"] is not None:
+        at = control["matched_temperature"]
+        found.append(f"{_shown(control['over_matched'], '+')} at the same entropy, temperature {at:.2f}")
+    policy = f"{control['measure']} of {control['policy']} at temperature {control['temperature']:g}"
+    return f"{policy}, minus {control['baseline']}: {'; '.join(found)}"
 
 
 def verdict(row: Record, remarks: list[str]) -> str:

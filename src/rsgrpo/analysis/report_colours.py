@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rsgrpo.comparison.arms import policy_of
+
 GREY = "#808080"
 """Of the base."""
 
@@ -12,10 +14,11 @@ DASHES = ("", "6 3", "2 2")
 """One for each round through the colours."""
 
 
-def arms_of(content: Mapping[str, Any], figure: str = "curves") -> list[str]:
+def arms_of(content: Mapping[str, Any], figure: str = "training") -> list[str]:
     """The arms of a figure in the order of the report's table, the base first; of temperatures, the policies."""
-    if figure == "temperatures":
-        return [line["arm"] for line in content[figure][0]["lines"]]
+    drawn_as = {"curves": "curves", "answers": "curves", "temperatures": "temperatures"}.get(figure)
+    if drawn_as is not None:
+        return [line["arm"] for line in content[drawn_as][0]["lines"]]
     names = [row["arm"] for row in content["comparison"]["rows"]]
     names += [arm["arm"] for arm in content["comparison"]["arms"]]
     return [*dict.fromkeys(names)]
@@ -23,6 +26,6 @@ def arms_of(content: Mapping[str, Any], figure: str = "curves") -> list[str]:
 
 def colours(arms: Sequence[str], base: str) -> dict[str, tuple[str, str]]:
     """(colour, dashes) of each arm."""
-    trained = [arm for arm in arms if arm != base]
+    trained = [arm for arm in arms if policy_of(arm) != base]
     found = {arm: (COLOURS[i % len(COLOURS)], DASHES[i // len(COLOURS) % len(DASHES)]) for i, arm in enumerate(trained)}
-    return {base: (GREY, "5 3"), **found}
+    return {arm: found.get(arm, (GREY, "5 3")) for arm in dict.fromkeys([base, *arms])}

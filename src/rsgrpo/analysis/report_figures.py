@@ -62,9 +62,16 @@ def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, ti
         ncols=min(len(in_order), 4),
         frameon=False,
         fontsize=9,
-        title=f"{title}, {content['comparison']['split']} split" if name in OF_THE_SPLIT else title,
+        title=_title(content, name, title),
     )
     return save(figure, folder, name)
+
+
+def _title(content: Record, name: str, title: str) -> str:
+    if name not in OF_THE_SPLIT:
+        return title
+    at = f", temperature {content['temperature']:g}" if content["temperature"] and name != "temperatures" else ""
+    return f"{title}, {content['comparison']['split']} split{at}"
 
 
 def _panel(place: "Axes", panel: Record, dress: Mapping[str, tuple[str, str]]) -> None:

@@ -1,5 +1,6 @@
 """What all tables share: their style, and how they are printed."""
 
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,6 +10,16 @@ from rich.table import Column, Table
 
 WIDEST = 1000
 """Columns that no table needs."""
+
+
+IN_A_PIPE = 120
+"""Columns of what goes to no terminal."""
+
+
+def wide_console() -> Console:
+    """For wide tables: as wide as the terminal or `COLUMNS`, and 120 columns where it goes to a file or a pipe."""
+    console = Console()
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=IN_A_PIPE)
 
 
 def plain_table(title: str, caption: str, **options: Any) -> Table:

@@ -17,6 +17,9 @@ POLICY = "model.path"
 TEMPERATURE = "eval.sampling.temperature"
 """Tells evaluations of the same policy apart: is a gain more than a hotter sampler?"""
 
+USUAL = 1.0
+"""The temperature that policies are compared at, or the one of a grid that is nearest."""
+
 SEEDS = ("seed", "model.pretrain.seed")
 """What tells the runs of an arm apart."""
 
@@ -77,11 +80,25 @@ def arms_of(runs: Sequence[Run]) -> list[Arm]:
     return arms
 
 
+def policy_of(label: str) -> str:
+    """The label of an arm without the temperature at which it was evaluated.
+
+    >>> policy_of("grpo temperature=0.6 lr=2")
+    'grpo lr=2'
+    """
+    return re.sub(r" temperature=\S+", "", label)
+
+
+def temperature_of(arm: Arm) -> float:
+    """The temperature at which its policies were evaluated."""
+    return float(arm.runs[0].settings.get(TEMPERATURE, USUAL))
+
+
 def _experiment(run: Run) -> dict[str, Any]:
     """The settings that make it the experiment that it is; of a policy that no known run has trained, its name."""
     settings = run.experiment
     sampler = {TEMPERATURE: _number(run.settings.get(TEMPERATURE))}
-    if not run.trains and run.trained_by is None:
+    if run.is_untrained:
         return {POLICY: settings.get("model.path") or BASE, **sampler}
     without = set(SEEDS)
     if str(settings.get("schedule._target_", "")).endswith(".Constant"):

@@ -142,7 +142,7 @@ Evaluations = tuple[Mapping[str, Evaluated], Mapping[str, Evaluated]]
 def _changes(comparison: Comparison, tables: Mapping[str, Tables]) -> list[tuple[str, str, list[Evaluations]]]:
     """(first arm, second arm, pairs of evaluations): the baseline to each other arm, then the base to each arm."""
     found = []
-    if comparison.baseline != BASE:
+    if comparison.baseline in [arm.label for arm in comparison.arms]:
         others = [arm.label for arm in comparison.arms if arm.label != comparison.baseline]
         found += [(comparison.baseline, other, pairs(tables[comparison.baseline], tables[other])) for other in others]
     for arm in comparison.arms:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from rsgrpo.comparison.arms import BASE, Arm, arms_of
+from rsgrpo.comparison.arms import BASE, USUAL, Arm, arms_of, policy_of, temperature_of
 from rsgrpo.comparison.checks import checked, with_evaluations
 from rsgrpo.comparison.measures import Measure, mean_over_benchmarks
 from rsgrpo.comparison.moments import Match, moments
@@ -109,7 +109,9 @@ def _baseline(arms: Sequence[Arm], asked: str | None, split: str) -> str:
     """
     labels = [arm.label for arm in arms]
     if asked is None:
-        usual = next((label for label in labels if label.split()[0] == "grpo"), labels[0])
+        policy = policy_of(next((label for label in labels if label.split()[0] == "grpo"), labels[0]))
+        alike = [arm for arm in arms if policy_of(arm.label) == policy]
+        usual = min(alike, key=lambda arm: abs(temperature_of(arm) - USUAL)).label
         return usual if len(labels) > 1 or not any(0 in run.evaluations(split) for run in arms[0].runs) else BASE
     if asked not in (*labels, BASE):
         raise UserError(f"task.baseline={asked} is none of the arms; choose from {', '.join([*labels, BASE])}")
@@ -183,7 +185,7 @@ def _row(
 
 def _by_pair(values: Mapping[Run, float], others: Mapping[Run, float]) -> dict[tuple[str, int], float]:
     """By (base, seed). A policy that was evaluated and not trained here stands beside every seed from it."""
-    pairs = {run.pair: value for run, value in values.items() if run.trains or run.trained_by is not None}
+    pairs = {run.pair: value for run, value in values.items() if not run.is_untrained}
     for run, value in values.items():
         if run.pair not in pairs:
             seeds = {other.pair for other in others if other.base == run.base} or {run.pair}
@@ -246,8 +248,10 @@ def _detectable(difference: Interval | None, level: float) -> float:
 
 
 def _unequal_seeds(arms: Sequence[Arm]) -> list[str]:
-    pairs = {arm.label: {run.pair for run in arm.runs} for arm in arms}
-    if len({frozenset(own) for own in pairs.values()}) == 1:
+    """A policy that no run here has trained stands beside every seed, so it has none of its own."""
+    known = [arm for arm in arms if not any(run.is_untrained for run in arm.runs)]
+    pairs = {arm.label: {run.pair for run in arm.runs} for arm in known}
+    if len({frozenset(own) for own in pairs.values()}) < 2:
         return []
     if not set.intersection(*pairs.values()) and len(pairs) == 2:
         return [f"{' and '.join(pairs)} have no base and seed in common, so no difference between them can be given"]

@@ -44,9 +44,8 @@ def by_arm(comparison: Comparison) -> dict[str, Tables]:
 
 
 def pairs(first: Tables, second: Tables) -> list[tuple[Mapping[str, Evaluated], Mapping[str, Evaluated]]]:
-    """The evaluations of two arms, paired by base and seed."""
-    a, b = ({run.pair: table for run, table in arm.items()} for arm in (first, second))
-    return [(a[pair], b[pair]) for pair in a if pair in b]
+    """The evaluations of two arms, paired by base and seed; a policy that was not trained stands beside every seed."""
+    return [(a, b) for run, a in first.items() for other, b in second.items() if run.is_beside(other)]
 
 
 def counts(table: Mapping[str, Evaluated], benchmarks: Sequence[str]) -> tuple[list[tuple[str, str]], Counts, Counts]:

@@ -4,6 +4,8 @@ import math
 from typing import Any
 
 from rsgrpo.comparison.compare import Comparison, Row
+from rsgrpo.comparison.panels import plain
+from rsgrpo.comparison.temperatures import controls
 from rsgrpo.intervals.base import Interval
 
 
@@ -33,6 +35,7 @@ def record(comparison: Comparison, level: float) -> dict[str, Any]:
             for arm in comparison.arms
         ],
         "rows": [_row(row, level) for row in comparison.rows],
+        "controls": plain(controls(comparison, level)),
         "notes": list(comparison.notes),
     }
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsgrpo import run_folder
+from rsgrpo.comparison.arms import temperature_of
 from rsgrpo.comparison.changes import support_changes, transition_matrices
 from rsgrpo.comparison.compare import Comparison
 from rsgrpo.comparison.curves import pass_at_k_curves, unique_answer_curves
@@ -11,7 +12,7 @@ from rsgrpo.comparison.panels import plain
 from rsgrpo.comparison.paper import beside_the_paper
 from rsgrpo.comparison.problems import only_solved, only_solved_in_training
 from rsgrpo.comparison.record import record
-from rsgrpo.comparison.temperatures import controls, temperature_panels
+from rsgrpo.comparison.temperatures import at_usual_temperature, temperature_panels
 from rsgrpo.comparison.training import against_cost, evaluated_curves, over_training
 
 NO_ANSWERS = (
@@ -32,13 +33,14 @@ def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]
     """
     missing: list[str] = []
     costs = against_cost(comparison, missing)
-    matrices = transition_matrices(comparison)
+    usual = at_usual_temperature(comparison)
+    matrices = transition_matrices(usual)
     if not evaluated_curves(comparison):
         missing.append(
             "Curves of pass@k over training need evaluations during it: eval.test_every=10 (test), eval.every=10 "
             "(validation)."
         )
-    unique = unique_answer_curves(comparison, level)
+    unique = unique_answer_curves(usual, level)
     if not unique:
         missing.append(NO_ANSWERS)
     temperatures = temperature_panels(comparison, level)
@@ -49,15 +51,15 @@ def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]
     return plain(
         {
             "comparison": record(comparison, level),
-            "curves": pass_at_k_curves(comparison, level),
+            "curves": pass_at_k_curves(usual, level),
             "answers": unique,
             "temperatures": temperatures,
-            "controls": controls(comparison, level),
+            "temperature": temperature_of(usual.arms[0]) if temperatures else None,
             "training": over_training(comparison),
             "costs": costs,
             "transitions": matrices,
-            "support": support_changes(comparison, level),
-            "only": only_solved(comparison),
+            "support": support_changes(usual, level),
+            "only": only_solved(usual),
             "only_in_training": only_solved_in_training(comparison),
             "paper": beside_the_paper(comparison),
             "missing": missing,

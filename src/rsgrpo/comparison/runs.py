@@ -64,6 +64,11 @@ class Run:
         return not str(self.settings.get("task._target_")).endswith(".evaluate")
 
     @property
+    def is_untrained(self) -> bool:
+        """Whether it is an evaluation of a policy that no run here has trained."""
+        return not self.trains and self.trained_by is None
+
+    @property
     def experiment(self) -> Mapping[str, Any]:
         """The settings that the policy was trained under."""
         return self.settings if self.trained_by is None else self.trained_by.experiment
@@ -86,6 +91,10 @@ class Run:
     def pair(self) -> tuple[str, int]:
         """(base, seed): the runs of two arms are paired by it."""
         return self.base, self.seed
+
+    def is_beside(self, other: "Run") -> bool:
+        """Whether the two are compared: of one base and seed, or of one base where a policy has no seed of training."""
+        return self.pair == other.pair or (self.base == other.base and (self.is_untrained or other.is_untrained))
 
     @cached_property
     def metrics(self) -> Mapping[int, Mapping[str, float]]:
@@ -185,7 +194,7 @@ def _runs_in(place: Path) -> Iterator[Path]:
     if (place / run_folder.RUN).is_file():
         yield place
     else:
-        yield from (run.parent for run in sorted(place.glob(f"*/{run_folder.RUN}"), key=_natural))
+        yield from sorted((file.parent for file in place.glob(f"*/{run_folder.RUN}")), key=_natural)
 
 
 def _why_not(places: Sequence[Path]) -> str:

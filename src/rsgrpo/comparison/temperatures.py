@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rsgrpo.comparison.arms import TEMPERATURE, Arm
+from rsgrpo.comparison.arms import USUAL, Arm, policy_of, temperature_of
 from rsgrpo.comparison.compare import Comparison
 from rsgrpo.comparison.compared import trained
 from rsgrpo.comparison.measures import Measure, Values, mean_over_benchmarks, measure
@@ -15,9 +15,6 @@ from rsgrpo.comparison.runs import Evaluated, Run
 from rsgrpo.intervals.base import LEVEL, Interval
 from rsgrpo.intervals.problems import difference_interval, mean_interval
 from rsgrpo.intervals.seeds import paired_interval, runs_interval
-
-USUAL = 1.0
-"""The temperature that policies are compared at, or the one of the grid that is nearest."""
 
 Table = Mapping[str, Evaluated]
 Pair = tuple[str, int | None]
@@ -55,7 +52,7 @@ class Control:
 
 def controls(comparison: Comparison, level: float = LEVEL) -> list[Control]:
     """Each policy that was evaluated at the usual temperature, against the baseline's, which needs two or more."""
-    grids, chosen = _grids(comparison), _policy_of(comparison.baseline)
+    grids, chosen = _grids(comparison), policy_of(comparison.baseline)
     theirs = grids.get(chosen)
     if theirs is None or len(_temperatures(theirs)) < 2:
         return []
@@ -93,26 +90,32 @@ def temperature_panels(comparison: Comparison, level: float = LEVEL) -> list[Pan
     return panels
 
 
+def at_usual_temperature(comparison: Comparison) -> Comparison:
+    """Its arms at the usual temperature alone, named without it, where policies were evaluated at several."""
+    grids = _grids(comparison)
+    if not any(len(_temperatures(grid)) > 1 for grid in grids.values()):
+        return comparison
+
+    nearest: dict[str, Arm] = {}
+    for arm in sorted(comparison.arms, key=lambda arm: abs(temperature_of(arm) - USUAL)):
+        nearest.setdefault(policy_of(arm.label), arm)
+    arms = [replace(arm, label=policy) for policy, arm in nearest.items()]
+    order = [policy_of(arm.label) for arm in comparison.arms]
+    arms.sort(key=lambda arm: order.index(arm.label))
+    return replace(comparison, arms=arms, baseline=policy_of(comparison.baseline))
+
+
 def _grids(comparison: Comparison) -> dict[str, Grid]:
     """By policy, in the order of the arms."""
     found: dict[str, dict[Pair, dict[float, tuple[Run, Table]]]] = {}
     for arm in comparison.arms:
         if any(run.trains for run in arm.runs):
             continue
-        grid = found.setdefault(_policy_of(arm.label), {})
+        grid = found.setdefault(policy_of(arm.label), {})
         for run, table in trained(comparison, arm).items():
             pair = run.base, None if run.trained_by is None else run.seed
-            grid.setdefault(pair, {})[_temperature(arm, run)] = run, table
+            grid.setdefault(pair, {})[temperature_of(arm)] = run, table
     return dict(found)
-
-
-def _policy_of(label: str) -> str:
-    """The label of an arm without its temperature."""
-    return re.sub(r" temperature=\S+", "", label)
-
-
-def _temperature(arm: Arm, run: Run) -> float:
-    return float(arm.settings.get(TEMPERATURE) or run.settings[TEMPERATURE])
 
 
 def _temperatures(grid: Grid) -> list[float]:

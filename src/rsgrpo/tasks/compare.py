@@ -5,10 +5,10 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.console import Console
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.compare_table import print_comparison
+from rsgrpo.analysis.tables import wide_console
 from rsgrpo.comparison import compare as comparing
 from rsgrpo.comparison.compare import Comparison
 from rsgrpo.comparison.measures import measure
@@ -32,14 +32,14 @@ def compare(cfg: DictConfig) -> None:
     check_run_folder(run, resumes=False)
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
     run_folder.write_json(run / run_folder.COMPARE, record(found, level))
-    console = Console()
+    console = wide_console()
     print_comparison(run, console)
     console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
 
 
 def compare_sweep(folder: Path) -> None:
     """The comparison of all runs of a sweep, shown and left in its folder, or why there is none."""
-    console = Console()
+    console = wide_console()
     try:
         found, level = _compared([str(folder)], CompareSettings())
     except UserError as error:

@@ -5,13 +5,13 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.compare_table import print_comparison
 from rsgrpo.analysis.report_figures import draw_figures
 from rsgrpo.analysis.report_page import write_page
 from rsgrpo.analysis.report_tables import write_tables
+from rsgrpo.analysis.tables import wide_console
 from rsgrpo.comparison.record import record
 from rsgrpo.comparison.report import report as everything
 from rsgrpo.composition.machine import check_run_folder
@@ -33,7 +33,7 @@ def report(cfg: DictConfig) -> None:
     draw_figures(content, folder)
     write_tables(content, folder)
     page = write_page(content, folder)
-    console = Console()
+    console = wide_console()
     print_comparison(folder, console)
     console.print(f"open {page}", soft_wrap=True, highlight=False, markup=False)
 
