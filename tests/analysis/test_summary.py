@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from rsgrpo import run_folder
@@ -53,7 +54,10 @@ def test_tests_that_take_long_are_told_with_the_cure(tmp_path: Path):
     """Three tests of 10 s in a run of 100 s: to be 15 % of it they may take 12.4 s beside the other 70."""
     (tmp_path / run_folder.CONFIG).write_text("eval: {test_every: 10}\n")
     run_folder.write_json(tmp_path / run_folder.DONE, {"iteration": 40, "seconds": {"total": 100.0}})
-    tests = [{"iteration": i, "time/eval_test_s": 10.0} for i in (10, 20, 30)]
-    said = dear_tests(tmp_path, [*tests, {"iteration": 40, "time/eval_test_s": 50.0}])
-    assert said == "tests during training took 30% of the run; eval.test_every=25 would make it 15%"
-    assert dear_tests(tmp_path, [*tests[:1], {"iteration": 40}]) is None
+    tests = [{"iteration": i, "time/eval_test_s": 10.0} for i in (0, 10, 20, 30)]
+    run_folder.append(tmp_path / run_folder.METRICS, [*tests, {"iteration": 40, "time/eval_test_s": 50.0}])
+    assert dear_tests(tmp_path) == pytest.approx((0.3, 25, 12 / 82))
+    run_folder.write_json(
+        tmp_path / run_folder.DONE, {"iteration": 40, "resumed_from": 20, "seconds": {"total": 100.0}}
+    )
+    assert dear_tests(tmp_path) is None, "of this process, 10 s"

@@ -28,10 +28,7 @@ def print_summary(run: Path, console: Console, *, program: str | None = None) ->
     metrics = run_folder.read(run / run_folder.METRICS)
     begun = run_folder.read_json(run / run_folder.DONE).get("resumed_from", 0)
     console.print(pass_table(run, metrics))
-    recent = [record for record in metrics if record["iteration"] > begun]
-    console.print(time_table(run, recent))
-    if dear := dear_tests(run, recent):
-        console.print(dear, soft_wrap=True, highlight=False)
+    console.print(time_table(run, [record for record in metrics if record["iteration"] > begun]))
     console.print(f"run folder: {run}", soft_wrap=True)
     for line in verdict(run, _ks(run), program):
         console.print(line, soft_wrap=True, highlight=False, markup=False)
@@ -141,18 +138,20 @@ def time_table(run: Path, metrics: list[dict[str, Any]]) -> Table:
     return table
 
 
-def dear_tests(run: Path, metrics: list[dict[str, Any]]) -> str | None:
-    """A sentence with the cure, when tests during training took more than 15 % of the run."""
-    total = run_folder.read_json(run / run_folder.DONE).get("seconds", {}).get("total")
-    every = run_folder.read_config(run).get("eval", {}).get("test_every")
+def dear_tests(run: Path) -> tuple[float, int, float] | None:
+    """(share, n, other share) when tests during training took more than 15 % of this process: every n-th iteration they
+    would take the other share. None when they took less.
+    """
+    done = run_folder.read_json(run / run_folder.DONE)
+    total, every = done.get("seconds", {}).get("total"), run_folder.read_config(run).get("eval", {}).get("test_every")
+    metrics = [r for r in run_folder.read(run / run_folder.METRICS) if r["iteration"] > done.get("resumed_from", 0)]
     spent = _tests_during_training(metrics)
     if not total or not every or spent <= DEAR * total:
         return None
     rest = total - spent
     fewer = math.ceil(every * spent / (DEAR / (1 - DEAR) * rest))
     after = spent * every / fewer
-    share = f"{after / (after + rest):.0%}"
-    return f"tests during training took {spent / total:.0%} of the run; eval.test_every={fewer} would make it {share}"
+    return spent / total, fewer, after / (after + rest)
 
 
 def _tests_during_training(metrics: list[dict[str, Any]]) -> float:

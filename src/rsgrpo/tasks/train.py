@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from rsgrpo import checkpoints, run_folder
-from rsgrpo.analysis.summary import print_summary
+from rsgrpo.analysis.summary import dear_tests, print_summary
 from rsgrpo.batching.filters import DropEqualRewards
 from rsgrpo.checkpoints.unpickling import check_weights_only, load_weights_only
 from rsgrpo.command_line import program
@@ -122,6 +122,11 @@ def _train(cfg: DictConfig, recipe: Recipe) -> None:
         spent = {"cpu_seconds": max(0.0, cpu_seconds() - cpu), "tokens": tokens(run)}
         run_folder.write_json(run / run_folder.DONE, done | spent)
         print_summary(run, Console(), program=None if is_sweep() else program.typed())
+        if dear := dear_tests(run):
+            share, every, after = dear
+            say(
+                f"tests during training took {share:.0%} of this run; eval.test_every={every} would make it {after:.0%}"
+            )
 
 
 def _set_up(cfg: DictConfig, recipe: Recipe, run: Path, checkpoint: Path | None) -> Assembled:
