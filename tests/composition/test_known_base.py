@@ -96,10 +96,15 @@ def test_results_are_read_back_and_damage_is_named(tmp_path: Path):
         read_base(file)
 
 
-def test_the_second_run_of_a_base_and_seed_takes_the_results_of_the_first(run_py: RunPy, tmp_path: Path) -> None:
-    kept = f"eval.cache_dir={tmp_path / 'kept'}"
-    first = run_py(tmp_path / "first", kept, "objective=grpo", settings=SMALL)
-    second = run_py(tmp_path / "second", kept, "objective=rs_grpo", settings=SMALL)
+@pytest.mark.parametrize(
+    "trainer", [(), pytest.param(("trainer=fsdp2", "trainer.devices=2"), marks=pytest.mark.slow)], ids=["one", "two"]
+)
+def test_the_second_run_of_a_base_and_seed_takes_the_results_of_the_first(
+    run_py: RunPy, tmp_path: Path, trainer: tuple[str, ...]
+) -> None:
+    shared = (f"eval.cache_dir={tmp_path / 'kept'}", *trainer)
+    first = run_py(tmp_path / "first", *shared, "objective=grpo", settings=SMALL)
+    second = run_py(tmp_path / "second", *shared, "objective=rs_grpo", settings=SMALL)
     assert "test: base policy, " in (first / "terminal.txt").read_text()
     assert "test: base policy, as another run has measured it" in (second / "terminal.txt").read_text()
     for name in ("eval/validation.jsonl", "eval/test.jsonl", "metrics.jsonl"):

@@ -34,14 +34,13 @@ from rsgrpo.distributed import ranks
 from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
-from rsgrpo.evaluation.batches import SplitBatch
 from rsgrpo.loggers.followers import follow_records
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
 from rsgrpo.run_folder.spent import tokens
 from rsgrpo.training.clock import StageClock, cpu_seconds
-from rsgrpo.training.datamodule import BlocksOfData, PromptData
+from rsgrpo.training.datamodule import MeasuredData, PromptData
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.lightning_trainer import failures_name_their_callback
 from rsgrpo.training.module import RLModule
@@ -205,15 +204,12 @@ def _evaluate_base(cfg: DictConfig, trainer: lightning.Trainer, module: RLModule
     """Sample the policy before training, unless a run before this one has drawn the very same samples."""
     splits = [split for split in ("validation", "test") if getattr(data, split)]
     file = file_of_base(run, cfg) if ranks.is_first() else None
-    known = ranks.gather(read_base(file) if file is not None else None)[0]
-    if known is None:
-        _evaluate(trainer, module, data, splits=splits)
-        if file is not None:
-            write_base(file, run, splits)
-        return
-    say("test: base policy, as another run has measured it (same samples; eval.cache_dir=null draws them again)")
-    batches = [SplitBatch(split, (), (), (), known[split]) for split in splits]
-    trainer.test(module, datamodule=BlocksOfData(data, batches), verbose=False)
+    known = None if file is None else read_base(file)
+    if known is not None:
+        say("test: base policy, as another run has measured it (same samples; eval.cache_dir=null draws them again)")
+    _evaluate(trainer, module, MeasuredData(data, known), splits=splits)
+    if file is not None and known is None:
+        write_base(file, run, splits)
 
 
 def _evaluate(trainer: lightning.Trainer, module: RLModule, data: PromptData, *, splits: Sequence[str]) -> None:

@@ -1,6 +1,6 @@
 """Prompts for Lightning's loops: an endless train stream and evaluation splits, each one batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import lightning
@@ -13,6 +13,7 @@ from rsgrpo.data.source import digest
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.batches import SplitBatch
+from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.training.module import RLModule
 from rsgrpo.types import Prompt
 
@@ -76,6 +77,24 @@ class BlocksOfData(PromptData):
 
     def test_dataloader(self) -> DataLoader[SplitBatch] | list[Any]:
         return _loader(self.blocks)
+
+
+class MeasuredData(PromptData):
+    """Splits whose results rank 0 may know already, for `trainer.validate` and `trainer.test`; others are sampled."""
+
+    def __init__(self, data: PromptData, known: Mapping[str, Sequence[ProblemResult]] | None) -> None:
+        super().__init__(data.train, data.validation, data.test)
+        self.known = known
+
+    def val_dataloader(self) -> DataLoader[SplitBatch] | list[Any]:
+        return self._of("validation", self.validation)
+
+    def test_dataloader(self) -> DataLoader[SplitBatch] | list[Any]:
+        return self._of("test", self.test)
+
+    def _of(self, split: str, prompts: Sequence[Prompt]) -> DataLoader[SplitBatch] | list[Any]:
+        known = ranks.gather(self.known)[0]  # here the ranks have met
+        return _batches(**{split: prompts}) if known is None else _loader([SplitBatch(split, (), (), (), known[split])])
 
 
 def _batches(**splits: Sequence[Prompt]) -> DataLoader[SplitBatch] | list[Any]:
