@@ -21,7 +21,11 @@ def a_result(iteration: int, problem: int, correct: int, n: int = 4, **facts: An
     return {"iteration": iteration, "problem_id": str(problem), "facts": facts, **counts}
 
 
-def said_of(run: Path, results: list[dict[str, Any]], *, program: str | None = None) -> list[str]:
+def said_of(
+    run: Path, results: list[dict[str, Any]], *, program: str | None = None, model: str | None = "folder"
+) -> list[str]:
+    config = {"model": {"path": model, "pretrain": {"seed": 0}}}
+    (run / run_folder.CONFIG).write_text(yaml.safe_dump(config))
     (run / run_folder.OVERRIDES).write_text(yaml.safe_dump(WORDS))
     (run / run_folder.TEST).parent.mkdir()
     run_folder.append(run / run_folder.TEST, results)
@@ -93,6 +97,11 @@ def test_the_commands_that_decide_have_the_words_of_the_run_and_other_seeds(tmp_
         *("python", "run.py", "-m", "objective.beta=4", "eval.k=[1,4]", "data.suffix='a b'", "seed=0,1,2")
     ]
     assert shlex.split(compare)[:3] == ["python", "run.py", "task=compare"]
+    (tmp_path / "pretrained").mkdir()
+    *_, sweep, _ = said_of(
+        tmp_path / "pretrained", of_counts([0, 1] * 10, [1, 2] * 10), program="python run.py", model=None
+    )
+    assert shlex.split(sweep)[-2:] == ["seed=0,1,2", "model.pretrain.seed=${seed}"]
 
 
 def test_a_run_without_both_evaluations_concludes_nothing(tmp_path: Path) -> None:

@@ -15,6 +15,9 @@ from rsgrpo.measures.pass_at_k import ladder
 
 SEEDS = "seed=0,1,2"
 
+BASES = "model.pretrain.seed"
+"""Each seed begins with a base of its own where the base is one of `model.pretrain`."""
+
 Results = Mapping[tuple[str, str], Mapping[str, Any]]
 """By benchmark and problem."""
 
@@ -81,7 +84,10 @@ def _by_benchmark(k: int, results: Results, problems: list[tuple[str, str]]) -> 
 
 def _what_decides(run: Path, program: str) -> Iterator[str]:
     """One policy against its base says nothing of the objective: other seeds do, beside those of another objective."""
-    words = [word for word in run_folder.read_overrides(run) if word.split("=")[0].lstrip("+") not in ("ckpt", "seed")]
+    model = run_folder.read_config(run).get("model", {})
+    varied = [SEEDS, f"{BASES}=${{seed}}"] if model.get("path") is None and "pretrain" in model else [SEEDS]
+    fixed = ("ckpt", *(word.split("=")[0] for word in varied))
+    words = [word for word in run_folder.read_overrides(run) if word.split("=")[0].lstrip("+") not in fixed]
     yield "This judges one policy. Its objective is judged by several seeds, beside those of another objective:"
-    yield f"  {program} -m {shlex.join([*words, SEEDS])}"
+    yield f"  {program} -m {shlex.join([*words, *varied])}"
     yield f"  {program} task=compare runs=[outputs/SWEEP,outputs/OTHER_SWEEP]"
