@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from rsgrpo import run_folder
+from rsgrpo.analysis.compare_table import control_in_words
 from rsgrpo.analysis.report_figures import draw_figures
 from rsgrpo.analysis.report_page import write_page
 from rsgrpo.analysis.report_tables import write_tables
 from rsgrpo.comparison.paper import BENCHMARKS
 from rsgrpo.comparison.report import report
-from tests.comparison.folders import GRPO, changed, write_run
+from tests.comparison.folders import GRPO, changed, write_evaluation, write_run
 from tests.comparison.reports import compared, write_arms, write_visits
 
 VOID = {"meta", "br", "path", "circle", "text", "i"}
@@ -58,6 +59,32 @@ def test_every_figure_is_there_twice(content: dict[str, Any], tmp_path: Path):
     for path in drawn:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert "<svg" in path.with_suffix(".svg").read_text()
+
+
+def test_a_grid_of_temperatures_has_its_figures_table_and_sentences(tmp_path: Path):
+    for name, sections, at in (("grpo", GRPO, {0.5: 2, 1.0: 3}), ("ours", {}, {0.5: 5, 1.0: 6})):
+        run = write_run(tmp_path / name, changed(**sections), {0: [0], 60: [0]})
+        for temperature, right in at.items():
+            samples = [[("1", i < right) if i < 6 else (None, False) for i in range(8)] for _ in range(6)]
+            place = tmp_path / "grid" / f"{name}_{temperature}"
+            entropy = temperature * (1 + 0.1 * (name == "ours"))
+            write_evaluation(place, samples, policy=str(run / "policy"), temperature=temperature, logprob=-entropy)
+    found = compared(sorted((tmp_path / "grid").iterdir()))
+    content = report(found, 0.95, "python run.py task=report")
+    drawn = draw_figures(content, tmp_path)
+    assert [path.stem for path in drawn] == ["curves", "answers", "temperatures", "transitions", "support"]
+    text = write_page(content, tmp_path).read_text()
+    assert Page(text).open == []
+    assert "Is the gain more than a hotter sampler?" in text
+    assert "From here on at temperature 1, but" in text
+    assert "+.375" in text  # (6 - 3) / 8 at the same temperature
+    assert "outside the grid" in text  # 1.1 nats are above those of the baseline
+    assert "<title>rs_grpo, k 1: .750" in text  # at the usual temperature, named without it
+    (control,) = content["comparison"]["controls"]
+    said = control_in_words(control)
+    assert said.startswith("pass@4 of rs_grpo at temperature 1, minus grpo: +")
+    assert "at its best one, 1" in said
+    assert "entropy" not in said
 
 
 def test_the_page_needs_nothing_else_and_is_whole(content: dict[str, Any], tmp_path: Path):
