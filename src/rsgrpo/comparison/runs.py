@@ -171,8 +171,10 @@ def _run_of(policy: Any) -> Run | None:
     return None if folder is None else read_run(folder)
 
 
-def find_runs(names: Sequence[str]) -> list[Path]:
+def find_runs(names: Sequence[str], *, key: str = "runs") -> list[Path]:
     """The run folders that names stand for: a run, a folder of runs such as a sweep, or a pattern of either.
+
+    `key` is what a message says that they were named by.
 
     Each folder once, in the order of the names; within a folder or pattern by number, so that job 10 follows job 9.
 
@@ -185,7 +187,7 @@ def find_runs(names: Sequence[str]) -> list[Path]:
         places = sorted(map(Path, glob.glob(expanded)), key=_natural) if glob.has_magic(expanded) else [Path(expanded)]
         runs = [run for place in places if place.is_dir() for run in _runs_in(place)]
         if not runs:
-            raise UserError(f"runs: {name} {_why_not(places)}; name run folders, a folder of them, or a pattern")
+            raise UserError(f"{key}: {name} {_why_not(places)}; name run folders, a folder of them, or a pattern")
         found |= dict.fromkeys(run.resolve() for run in runs)
     return [_as_named(run) for run in found]
 

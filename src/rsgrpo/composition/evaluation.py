@@ -1,6 +1,7 @@
 """`task=evaluate`: which policies are sampled at which temperatures, and what makes it the evaluation that it is."""
 
 import copy
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.command_line.names import plain
 from rsgrpo.command_line.same_run import flat, is_at, may_change
+from rsgrpo.comparison.runs import find_runs
 from rsgrpo.errors import UserError
 
 MAY_GROW = ("eval.completions", "eval.test_completions", "eval.test_completions_of", "eval.validation_completions")
@@ -46,7 +48,8 @@ def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
     Raises:
         UserError: for a policy or temperature of the wrong kind.
     """
-    policies = _several(cfg.model.path, "model.path", (str, type(None)), "a folder or a name, or a list of them")
+    named = _several(cfg.model.path, "model.path", (str, type(None)), "a folder or a name, or a list of them")
+    policies = list(dict.fromkeys(policy for name in named for policy in _policies_of(name)))
     temperatures = _several(
         cfg.eval.temperature,
         "eval.temperature",
@@ -68,6 +71,25 @@ def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
     if len(set(names)) < len(names):
         jobs = [(f"{i}_{name}", job) for i, (name, job) in enumerate(jobs)]
     return jobs
+
+
+def _policies_of(name: str | None) -> list[str | None]:
+    """What a pattern, or a folder of runs such as a sweep, stands for: all runs, or all policies, that it holds."""
+    if name is None:
+        return [None]
+    if glob.has_magic(name):
+        matches = sorted(map(Path, glob.glob(str(Path(name).expanduser()))))
+        if policies := [str(place) for place in matches if _is_policy(place)]:
+            return [*policies]
+        return [str(run) for run in find_runs([name], key="model.path")]
+    folder = Path(name).expanduser()
+    if _is_policy(folder) or (folder / run_folder.RUN).is_file() or not any(folder.glob(f"*/{run_folder.RUN}")):
+        return [name]
+    return [str(run) for run in find_runs([name], key="model.path")]
+
+
+def _is_policy(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
 
 
 def _several(value: Any, key: str, kinds: tuple[type, ...], meaning: str) -> list[Any]:
