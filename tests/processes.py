@@ -1,0 +1,116 @@
+"""`python WORDS...` as a user types it, with or without the seconds that each new process spends on its imports.
+
+Most of a small run are imports. `python` hands a command line to a process that has done them and forks a child for
+each. The child has the streams, the environment and the working directory of a process of its own and ends as one; of
+the test process it has nothing, neither the checks of types nor what a test has patched.
+
+What a fork cannot show is how a program starts and what it imports. `new_process` is for whole runs of each kind, and
+`subprocess` itself where a test sends signals or looks at processes.
+"""
+
+import atexit
+import functools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+ROOT = Path(__file__).parents[1]
+SERVER = Path(__file__).with_name("fork_server.py")
+
+READ_LATE = {
+    *("COLUMNS", "PYTHONPATH", "PYTEST_CURRENT_TEST", "RSGRPO_CACHE", "RSGRPO_TRACEBACK"),
+    *("DIES_AT_CALL", "DIES_BY", "ENGINE_FAILS"),  # of parts that the tests bring
+}
+"""Variables that nothing reads while it is imported."""
+
+
+class Python(Protocol):
+    """Runs `python WORDS...`, where the first of the words are a file, or `-m` and a module."""
+
+    def __call__(
+        self, *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
+    ) -> subprocess.CompletedProcess[str]: ...
+
+
+def new_process(
+    *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """`python WORDS...` in `cwd`, with `variables` beside those of this process."""
+    return _finished([sys.executable, *words], cwd, _environment(variables), timeout)
+
+
+def python(
+    *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
+) -> subprocess.CompletedProcess[str]:
+    """The same in a fork, wherever that is what a new process would be."""
+    environment = _environment(variables)
+    start = [sys.executable]
+    if is_forked(words, cwd, environment):
+        start = [sys.executable, "-ISE", str(SERVER), "ask", str(_server().address)]
+    return _finished([*start, *words], cwd, environment, timeout)
+
+
+def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str]) -> bool:
+    """Whether a fork of the server is what a new process would be.
+
+    It is not where a variable differs that a library may read while it is imported; where a folder that Python
+    searches first holds another module of a name that the server has imported; and on a machine with a GPU, as CUDA
+    survives no fork.
+    """
+    if shutil.which("nvidia-smi") or _read_early(environment) != _server().environment:
+        return False
+    first = cwd if words[0] == "-m" else (cwd / words[0]).parent
+    searched = [first, *(cwd / folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder)]
+    names = {path.stem for folder in searched if folder.is_dir() for path in folder.iterdir()}
+    return not names & _server().imported
+
+
+def _environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    return os.environ | {"HF_HUB_OFFLINE": "1"} | dict(variables or {})
+
+
+def _read_early(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name not in READ_LATE}
+
+
+def _finished(
+    command: list[str], cwd: Path, environment: dict[str, str], timeout: float
+) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout)
+
+
+class _Server:
+    """The process that forks, one for each test process."""
+
+    def __init__(self) -> None:
+        self._folder = tempfile.TemporaryDirectory(prefix="forks-")
+        self.address = Path(self._folder.name) / "s"
+        self.environment = _read_early(_environment())
+        self._process = subprocess.Popen(
+            [sys.executable, str(SERVER), "serve", str(self.address)],
+            env=self.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,  # Ctrl-C is for the tests, with which it ends
+        )
+        assert self._process.stdout is not None
+        self.imported = set(json.loads(self._process.stdout.readline()))
+
+    def close(self) -> None:
+        """End the server, and wait for it."""
+        self._process.communicate()
+        self._folder.cleanup()
+
+
+@functools.cache
+def _server() -> _Server:
+    server = _Server()
+    atexit.register(server.close)
+    return server
