@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import types
 from contextlib import suppress
 from typing import Any
 
@@ -129,15 +130,19 @@ def become(request: dict[str, Any], streams: list[int], set_by_imports: dict[str
 
 def start(words: list[str]) -> None:
     """What `python WORDS...` does."""
-    is_module = words[0] == "-m"
-    sys.argv = words[is_module:]
+    kind = words[0] if words[0] in ("-m", "-c") else "file"
+    sys.argv = words[1:] if kind == "-m" else words
     sys.orig_argv = [sys.executable, *words]
-    first = os.getcwd() if is_module else os.path.dirname(os.path.abspath(words[0]))
+    first = os.path.dirname(os.path.abspath(words[0])) if kind == "file" else os.getcwd()
     sys.path[:0] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    if is_module:
+    if kind == "file":
+        runpy.run_path(words[0], run_name="__main__")
+    elif kind == "-m":
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
     else:
-        runpy.run_path(words[0], run_name="__main__")
+        sys.argv = ["-c", *words[2:]]
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(words[1], main.__dict__)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ READ_LATE = {
 
 
 class Python(Protocol):
-    """Runs `python WORDS...`, where the first of the words are a file, or `-m` and a module."""
+    """Runs `python WORDS...`, where the first of the words are a file, `-m` and a module, or `-c` and code."""
 
     def __call__(
         self, *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
@@ -65,7 +65,7 @@ def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str])
     """
     if shutil.which("nvidia-smi") or _read_early(environment) != _server().environment:
         return False
-    first = cwd if words[0] == "-m" else (cwd / words[0]).parent
+    first = cwd if words[0] in ("-m", "-c") else (cwd / words[0]).parent
     searched = [first, *(cwd / folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder)]
     names = {path.stem for folder in searched if folder.is_dir() for path in folder.iterdir()}
     return not names & _server().imported

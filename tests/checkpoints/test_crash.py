@@ -153,14 +153,8 @@ def test_a_full_disk_ends_the_run_with_a_sentence(random_policy: Path, tmp_path:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
         "runpy.run_path('run.py', run_name='__main__')"
     )
-    finished = subprocess.run(
-        [sys.executable, "-c", limited, *command(run, random_policy, "iterations=3")[1:]],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        timeout=600,
-        capture_output=True,
-        text=True,
-    )
+    words = command(run, random_policy, "iterations=3")[1:]
+    finished = python("-c", limited, *words, variables={"PYTHONPATH": str(ROOT)})
     assert finished.returncode == 2, finished.stderr
     assert f"error: {run_folder.checkpoint(run, 1)} cannot be written" in finished.stderr
     assert "Traceback" not in finished.stderr
