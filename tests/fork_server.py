@@ -17,6 +17,7 @@ import signal
 import socket
 import struct
 import sys
+import tokenize
 import types
 from contextlib import suppress
 from typing import Any
@@ -131,18 +132,24 @@ def become(request: dict[str, Any], streams: list[int], set_by_imports: dict[str
 def start(words: list[str]) -> None:
     """What `python WORDS...` does."""
     kind = words[0] if words[0] in ("-m", "-c") else "file"
-    sys.argv = words[1:] if kind == "-m" else words
+    file = os.path.abspath(words[0])
     sys.orig_argv = [sys.executable, *words]
-    first = os.path.dirname(os.path.abspath(words[0])) if kind == "file" else os.getcwd()
-    sys.path[:0] = [first, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
-    if kind == "file":
-        runpy.run_path(words[0], run_name="__main__")
-    elif kind == "-m":
+    first = {"file": os.path.dirname(file), "-m": os.getcwd(), "-c": ""}[kind]
+    searched = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    sys.path[:0] = [first, *map(os.path.abspath, searched)]
+    if kind == "-m":
+        sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
+        return
+    sys.argv = words if kind == "file" else ["-c", *words[2:]]
+    main = sys.modules["__main__"] = types.ModuleType("__main__")
+    if kind == "file":
+        main.__file__ = file
+        with tokenize.open(file) as script:
+            code = script.read()
     else:
-        sys.argv = ["-c", *words[2:]]
-        main = sys.modules["__main__"] = types.ModuleType("__main__")
-        exec(words[1], main.__dict__)
+        code = words[1]
+    exec(compile(code, file if kind == "file" else "<string>", "exec"), main.__dict__)
 
 
 if __name__ == "__main__":

@@ -42,14 +42,14 @@ def new_process(
     *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """`python WORDS...` in `cwd`, with `variables` beside those of this process."""
-    return _finished([sys.executable, *words], cwd, _environment(variables), timeout)
+    return _finished([sys.executable, *words], cwd, environment_of(variables), timeout)
 
 
 def python(
     *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
     """The same in a fork, wherever that is what a new process would be."""
-    environment = _environment(variables)
+    environment = environment_of(variables)
     start = [sys.executable]
     if is_forked(words, cwd, environment):
         start = [sys.executable, "-ISE", str(SERVER), "ask", str(_server().address)]
@@ -71,7 +71,8 @@ def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str])
     return not names & _server().imported
 
 
-def _environment(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment_of(variables: Mapping[str, str] | None = None) -> dict[str, str]:
+    """That of a process with `variables` beside those of this one. No test asks a hub unless it says so."""
     return os.environ | {"HF_HUB_OFFLINE": "1"} | dict(variables or {})
 
 
@@ -91,7 +92,7 @@ class _Server:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="forks-")
         self.address = Path(self._folder.name) / "s"
-        self.environment = _read_early(_environment())
+        self.environment = _read_early(environment_of())
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), "serve", str(self.address)],
             env=self.environment,

@@ -17,7 +17,7 @@ from rsgrpo import run_folder
 from rsgrpo.composition.machine import claim_run_folder
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.errors import UserError
-from tests.processes import ROOT, new_process, python
+from tests.processes import ROOT, new_process
 from tests.runs import SETTINGS, RunPy, records, without_times
 
 
@@ -182,7 +182,7 @@ def test_an_iteration_whose_groups_are_all_dropped_is_reported_and_survived(
 
 def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(random_policy: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("mine\n")
-    finished = python("run.py", f"hydra.run.dir={tmp_path}", f"model.path={random_policy}")
+    finished = new_process("run.py", f"hydra.run.dir={tmp_path}", f"model.path={random_policy}")
     assert finished.returncode == 2
     assert "is not empty" in finished.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]
