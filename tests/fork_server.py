@@ -17,9 +17,9 @@ import signal
 import socket
 import struct
 import sys
-import tokenize
 import types
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 HEAD = struct.Struct("!I")
@@ -141,15 +141,15 @@ def start(words: list[str]) -> None:
         sys.argv = words[1:]
         runpy.run_module(words[1], run_name="__main__", alter_sys=True)
         return
-    sys.argv = words if kind == "file" else ["-c", *words[2:]]
     main = sys.modules["__main__"] = types.ModuleType("__main__")
-    if kind == "file":
-        main.__file__ = file
-        with tokenize.open(file) as script:
-            code = script.read()
+    if kind == "-c":
+        sys.argv = ["-c", *words[2:]]
+        code = compile(words[1], "<string>", "exec")
     else:
-        code = words[1]
-    exec(compile(code, file if kind == "file" else "<string>", "exec"), main.__dict__)
+        sys.argv = words
+        main.__file__ = file
+        code = compile(Path(file).read_bytes(), file, "exec")
+    exec(code, main.__dict__)
 
 
 if __name__ == "__main__":

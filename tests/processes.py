@@ -4,8 +4,9 @@ Most of a small run are imports. `python` hands a command line to a process that
 each. The child has the streams, the environment and the working directory of a process of its own and ends as one; of
 the test process it has nothing, neither the checks of types nor what a test has patched.
 
-What a fork cannot show is how a program starts and what it imports. `new_process` is for whole runs of each kind, and
-`subprocess` itself where a test sends signals or looks at processes.
+What a fork cannot show is how a program starts, what it imports, and whether the order of a set matters, since all
+forks of a server have its hash seed. `new_process` is for whole runs of each kind, among them those that others are
+compared with, and `subprocess` itself for tests that send signals or look at processes.
 """
 
 import atexit
@@ -16,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
@@ -63,7 +65,7 @@ def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str])
     searches first holds another module of a name that the server has imported; and on a machine with a GPU, as CUDA
     survives no fork.
     """
-    if shutil.which("nvidia-smi") or _read_early(environment) != _server().environment:
+    if shutil.which("nvidia-smi") or _read_early(environment) != BEGINNING:
         return False
     first = cwd if words[0] in ("-m", "-c") else (cwd / words[0]).parent
     searched = [first, *(cwd / folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder)]
@@ -80,6 +82,12 @@ def _read_early(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in READ_LATE}
 
 
+BEGINNING = _read_early(environment_of())
+"""What the server's libraries read while it imports them."""
+
+LOCK = threading.Lock()
+
+
 def _finished(
     command: list[str], cwd: Path, environment: dict[str, str], timeout: float
 ) -> subprocess.CompletedProcess[str]:
@@ -92,10 +100,9 @@ class _Server:
     def __init__(self) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="forks-")
         self.address = Path(self._folder.name) / "s"
-        self.environment = _read_early(environment_of())
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), "serve", str(self.address)],
-            env=self.environment,
+            env=BEGINNING,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -111,7 +118,12 @@ class _Server:
 
 
 @functools.cache
-def _server() -> _Server:
+def _only_server() -> _Server:
     server = _Server()
     atexit.register(server.close)
     return server
+
+
+def _server() -> _Server:
+    with LOCK:  # or two threads would each start one
+        return _only_server()
