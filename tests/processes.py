@@ -24,9 +24,11 @@ from typing import Protocol
 
 ROOT = Path(__file__).parents[1]
 SERVER = Path(__file__).with_name("fork_server.py")
+BEGINNING = os.environ | {"HF_HUB_OFFLINE": "1"}  # no test asks a hub unless it says so
+LOCK = threading.Lock()
 
 READ_LATE = {
-    *("COLUMNS", "PYTHONPATH", "PYTEST_CURRENT_TEST", "RSGRPO_CACHE", "RSGRPO_TRACEBACK"),
+    *("COLUMNS", "PYTHONPATH", "RSGRPO_CACHE", "RSGRPO_TRACEBACK"),
     *("DIES_AT_CALL", "DIES_BY", "ENGINE_FAILS"),  # of parts that the tests bring
 }
 """Variables that nothing reads while it is imported."""
@@ -43,7 +45,7 @@ class Python(Protocol):
 def new_process(
     *words: str, cwd: Path = ROOT, variables: Mapping[str, str] | None = None, timeout: float = 600
 ) -> subprocess.CompletedProcess[str]:
-    """`python WORDS...` in `cwd`, with `variables` beside those of this process."""
+    """`python WORDS...` in `cwd`, with `variables` beside those that the tests began with."""
     return _finished([sys.executable, *words], cwd, environment_of(variables), timeout)
 
 
@@ -65,7 +67,7 @@ def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str])
     searches first holds another module of a name that the server has imported; and on a machine with a GPU, as CUDA
     survives no fork.
     """
-    if shutil.which("nvidia-smi") or _read_early(environment) != BEGINNING:
+    if shutil.which("nvidia-smi") or _read_early(environment) != _read_early(BEGINNING):
         return False
     first = cwd if words[0] in ("-m", "-c") else (cwd / words[0]).parent
     searched = [first, *(cwd / folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder)]
@@ -74,18 +76,12 @@ def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str])
 
 
 def environment_of(variables: Mapping[str, str] | None = None) -> dict[str, str]:
-    """That of a process with `variables` beside those of this one. No test asks a hub unless it says so."""
-    return os.environ | {"HF_HUB_OFFLINE": "1"} | dict(variables or {})
+    """That of the tests when they began, before libraries and other tests added to it, and `variables`."""
+    return BEGINNING | dict(variables or {})
 
 
 def _read_early(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environment.items() if name not in READ_LATE}
-
-
-BEGINNING = _read_early(environment_of())
-"""What the server's libraries read while it imports them."""
-
-LOCK = threading.Lock()
 
 
 def _finished(
@@ -102,7 +98,7 @@ class _Server:
         self.address = Path(self._folder.name) / "s"
         self._process = subprocess.Popen(
             [sys.executable, str(SERVER), "serve", str(self.address)],
-            env=BEGINNING,
+            env=_read_early(BEGINNING),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -15,7 +15,7 @@ sys.path.append(os.getcwd())
 print(json.dumps({
     "name": __name__, "main": getattr(sys.modules["__main__"], "__file__", None), "argv": sys.argv,
     "orig_argv": sys.orig_argv, "path": sys.path, "flags": str(sys.flags), "cwd": os.getcwd(), "umask": os.umask(0),
-    "environment": {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}, "input": sys.stdin.read(),
+    "environment": dict(os.environ), "input": sys.stdin.read(),
     "streams": [[s.encoding, s.errors, s.line_buffering, s.isatty()] for s in (sys.stdin, sys.stdout, sys.stderr)],
     "signals": [str(signal.getsignal(s)) for s in (signal.SIGINT, signal.SIGTERM, signal.SIGPIPE, signal.SIGCHLD)],
     "files": sorted(os.listdir("/proc/self/fd")), "threads": threading.active_count(),
@@ -39,8 +39,8 @@ def test_a_fork_is_in_the_state_of_a_new_process(kind: str, tmp_path: Path) -> N
     assert mine == theirs
 
 
-SET_BY_IMPORTS = {"PYTORCH_NVML_BASED_CUDA_CHECK"}
-"""What Lightning adds to the environment of a run. A fork has it from the start."""
+SET_BY_IMPORTS = {"PYTORCH_NVML_BASED_CUDA_CHECK", "TORCHINDUCTOR_CACHE_DIR"}
+"""What Lightning and PyTorch add to the environment as they are imported. A fork has it from the start."""
 
 
 THREAD = "import sys, threading, time as t; threading.Thread(target=lambda: (t.sleep(0.2), print(4, file=sys.stderr)))"
@@ -97,3 +97,9 @@ def test_a_module_that_hides_one_of_the_servers_needs_a_new_process(tmp_path: Pa
     assert not is_forked(("mine/run.py",), tmp_path, given)
     assert is_forked(("-m", "rsgrpo"), tmp_path, given)
     assert not is_forked(("-m", "rsgrpo"), tmp_path / "mine", given)
+
+
+def test_what_a_test_sets_reaches_no_other_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    for start in (new_process, python):
+        assert start("-c", "import os; print(os.environ.get('HYDRA_FULL_ERROR'))").stdout == "None\n"
