@@ -13,6 +13,7 @@ import atexit
 import functools
 import json
 import os
+import pkgutil
 import shutil
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def is_forked(words: tuple[str, ...], cwd: Path, environment: Mapping[str, str])
         return False
     first = cwd if words[0] in ("-m", "-c") else (cwd / words[0]).parent
     searched = [first, *(cwd / folder for folder in environment.get("PYTHONPATH", "").split(os.pathsep) if folder)]
-    names = {path.stem for folder in searched if folder.is_dir() for path in folder.iterdir()}
+    names = {module.name for module in pkgutil.iter_modules(map(str, searched))}
     return not names & _server().imported
 
 

@@ -74,7 +74,8 @@ def test_a_fork_that_takes_too_long_ends_with_what_it_has_started(tmp_path: Path
 
 
 def test_a_fork_knows_nothing_of_the_test_process() -> None:
-    said = python("-c", "import sys; print('pytest' in sys.modules, 'rsgrpo' in sys.modules, 'tests' in sys.modules)")
+    code = "import sys; print('pytest' in sys.modules, 'rsgrpo' in sys.modules, 'tests' in sys.modules)"
+    said = python("-c", code, variables={"PYTHONPATH": ""})
     assert said.stdout == "False True False\n"
 
 
