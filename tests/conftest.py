@@ -9,6 +9,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 import jaxtyping
 from jaxtyping import install_import_hook
 
+import tests.processes  # it keeps the environment as it is before the other imports add to it
 import tests.typechecker  # noqa: F401  (the hook imports the package only)
 
 install_import_hook("rsgrpo", "tests.typechecker.check")

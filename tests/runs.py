@@ -1,9 +1,6 @@
 """Real runs of the command line on a policy with random weights, which needs no pretraining."""
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,8 +10,8 @@ import pytest
 from rsgrpo import run_folder
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
+from tests.processes import ROOT, Python, new_process, python
 
-ROOT = Path(__file__).parents[1]
 RunPy = Callable[..., Path]
 
 SETTINGS = (
@@ -53,13 +50,12 @@ def random_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run_py(random_policy: Path) -> RunPy:
     """`run_py(folder, *overrides)`: a run of `run.py` in `folder`, small settings first; returns the folder."""
 
-    def run(folder: Path, *overrides: str, settings: tuple[str, ...] = SETTINGS) -> Path:
-        start = () if any(o.startswith("ckpt=") for o in overrides) else (f"hydra.run.dir={folder}",)
+    def run(folder: Path, *overrides: str, settings: tuple[str, ...] = SETTINGS, start: Python = python) -> Path:
+        named = () if any(o.startswith("ckpt=") for o in overrides) else (f"hydra.run.dir={folder}",)
         base = () if any(o.startswith("ckpt=") for o in overrides) else (f"model.path={random_policy}", *settings)
-        trusted = [word for word in run_folder.read_overrides(folder) if "_target_" in word] if not start else []
-        command = [sys.executable, "run.py", *start, *base, *trusted, *overrides]
-        environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-        finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+        trusted = [word for word in run_folder.read_overrides(folder) if "_target_" in word] if not named else []
+        words = ("run.py", *named, *base, *trusted, *overrides)
+        finished = start(*words, variables={"PYTHONPATH": str(ROOT)})
         assert finished.returncode == 0, finished.stdout + finished.stderr
         (folder / "terminal.txt").write_text(finished.stdout + finished.stderr)
         return folder
@@ -69,8 +65,8 @@ def run_py(random_policy: Path) -> RunPy:
 
 @pytest.fixture(scope="session")
 def six_iterations(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One uninterrupted run of six iterations, two updates each."""
-    return run_py(tmp_path_factory.mktemp("runs") / "six")
+    """One uninterrupted run of six iterations, two updates each, in a process of its own."""
+    return run_py(tmp_path_factory.mktemp("runs") / "six", start=new_process)
 
 
 def records(file: Path) -> list[dict[str, Any]]:

@@ -14,9 +14,8 @@ from torch.utils.data import DataLoader
 
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.checkpoints import saving
+from tests.processes import ROOT, python
 from tests.run_folders import flip_a_byte
-
-ROOT = Path(__file__).parents[2]
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Lightning's, about a trainer as small as these
 
@@ -153,13 +152,7 @@ def two_processes(run: Path, what: str) -> tuple[int, str]:
     """Exit code and output of two processes that save what they share."""
     run.mkdir()
     (run / run_folder.RUN).write_text("{}")
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/checkpoints/sharded_saves.py"), str(run), what],
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    done = python("tests/checkpoints/sharded_saves.py", str(run), what, variables={"PYTHONPATH": str(ROOT)})
     return done.returncode, done.stdout + done.stderr
 
 

@@ -12,7 +12,8 @@ import pytest
 
 from rsgrpo import checkpoints, run_folder
 from tests.checkpoints.dies_while_saving import DIES_AT
-from tests.runs import ROOT, SETTINGS, RunPy, records, without_times
+from tests.processes import ROOT, python
+from tests.runs import SETTINGS, RunPy, records, without_times
 from tests.training.test_run import assert_same_weights
 
 pytestmark = pytest.mark.slow
@@ -100,21 +101,12 @@ def test_a_kill_at_any_step_of_writing_a_checkpoint_leaves_the_last_whole_one(
 ) -> None:
     run = tmp_path / "run"
     words = command(run, random_policy, "iterations=3")
-    killed = subprocess.run(
-        [sys.executable, "-m", "tests.checkpoints.dies_while_saving", step, *words[1:]],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        timeout=600,
-        capture_output=True,
-        text=True,
-    )
+    killed = python("-m", "tests.checkpoints.dies_while_saving", step, *words[1:], variables={"PYTHONPATH": str(ROOT)})
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     saved = last_iteration(run)
     assert saved == (2 if step == "after it has its name" else 1)
     assert checkpoints.damage(run_folder.checkpoint(run, saved)) is None
-    finished = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=ENVIRONMENT, timeout=600, capture_output=True, text=True
-    )
+    finished = python(*words, variables={"PYTHONPATH": str(ROOT)})
     assert finished.returncode == 0, finished.stderr
     assert f"resuming {run} from iteration_{saved:06d}" in finished.stderr
     assert_same_records(run, three_iterations)
@@ -161,14 +153,8 @@ def test_a_full_disk_ends_the_run_with_a_sentence(random_policy: Path, tmp_path:
         "resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000)); "
         "runpy.run_path('run.py', run_name='__main__')"
     )
-    finished = subprocess.run(
-        [sys.executable, "-c", limited, *command(run, random_policy, "iterations=3")[1:]],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        timeout=600,
-        capture_output=True,
-        text=True,
-    )
+    words = command(run, random_policy, "iterations=3")[1:]
+    finished = python("-c", limited, *words, variables={"PYTHONPATH": str(ROOT)})
     assert finished.returncode == 2, finished.stderr
     assert f"error: {run_folder.checkpoint(run, 1)} cannot be written" in finished.stderr
     assert "Traceback" not in finished.stderr

@@ -1,12 +1,9 @@
 """A mistake on the command line costs seconds: exit code 2, one line that names the key and a cure, nothing is left.
 
-Every case is a real `python run.py`, started in an empty folder of its own, two at a time.
+Every case is a `python run.py`, started in an empty folder of its own, two at a time.
 """
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ import pytest
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from tests.models.folders import POINTER
+from tests.processes import python
 
 RUN = Path(__file__).parents[2] / "run.py"
 ONLINE = {"HF_HUB_OFFLINE": "0", "TRANSFORMERS_OFFLINE": "", "HF_ENDPOINT": "http://127.0.0.1:9"}
@@ -484,15 +482,7 @@ def _run(chosen: Case, model: Path, tmp: Path) -> Outcome:
         (tmp / name).write_text(content)
     words = f"{chosen.arguments} {chosen.where}".format(tmp=tmp, model=model).split()
     before = _names(tmp)
-    done = subprocess.run(
-        [sys.executable, str(RUN), *words],
-        cwd=tmp,
-        env=os.environ | {"RSGRPO_CACHE": str(tmp / "cache")} | chosen.environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = python(str(RUN), *words, cwd=tmp, variables={"RSGRPO_CACHE": str(tmp / "cache")} | chosen.environment)
     out, err = (text.replace(str(tmp), "{tmp}") for text in (done.stdout, done.stderr))
     return Outcome(done.returncode, out, err, before, _names(tmp))
 

@@ -1,14 +1,13 @@
 """Sweeps through `run.py`: a job that fails costs the others nothing, and `ckpt=auto` does what is left."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from rsgrpo import checkpoints, run_folder
-from tests.runs import ROOT, SETTINGS
+from tests.processes import ROOT, python
+from tests.runs import SETTINGS
 
 OURS = ("objective.beta", "iterations", "eval.every")
 SHORT = (
@@ -19,9 +18,8 @@ SHORT = (
 
 def run_py(where: Path, policy: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """`python run.py` with `where` as the working directory."""
-    command = [sys.executable, str(ROOT / "run.py"), *words, f"model.path={policy}", *SHORT]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600)
+    given = (*words, f"model.path={policy}", *SHORT)
+    return python(str(ROOT / "run.py"), *given, cwd=where, variables={"PYTHONPATH": str(ROOT)})
 
 
 @pytest.mark.slow

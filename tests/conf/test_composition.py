@@ -1,6 +1,8 @@
 """Every choice of every group composes and builds its object, the models carry the paper's numbers, and a yaml and its
 class cannot drift apart."""
 
+import copy
+import functools
 import inspect
 import json
 from collections.abc import Iterator
@@ -77,10 +79,15 @@ PAPER_MODELS = [
 ]
 
 
+@functools.cache
+def _composed(*overrides: str) -> DictConfig:
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        return compose("config", [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+
+
 def composed(*overrides: str) -> DictConfig:
     """The configuration of a command line, with a run folder for those that interpolate it."""
-    with initialize_config_dir(str(CONF), version_base="1.3"):
-        cfg = compose("config", [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
+    cfg = copy.deepcopy(_composed(*overrides))
     HydraConfig.instance().set_config(cfg)
     OmegaConf.set_struct(cfg, False)
     del cfg["hydra"]

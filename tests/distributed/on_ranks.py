@@ -1,16 +1,18 @@
-"""Runs a function of `rank_bodies.py` on real gloo processes: `python -m tests.distributed.on_ranks NAME FOLDER`."""
+"""Runs a function of `rank_bodies.py` on real gloo processes.
 
-import os
+python -m tests.distributed.on_ranks NAME FOLDER PORT RANK RANKS
+"""
+
 import socket
-import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
 from rsgrpo.distributed import ranks
-from tests.runs import ROOT
+from tests.processes import ROOT, python
 
 
 def on_ranks(body: str, folder: Path, ranks: int = 2) -> None:
@@ -18,34 +20,24 @@ def on_ranks(body: str, folder: Path, ranks: int = 2) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    command = [sys.executable, "-m", "tests.distributed.on_ranks", body, str(folder)]
-    processes = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=environment | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(ranks)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        for rank in range(ranks)
-    ]
-    try:
-        said = [process.communicate(timeout=600)[0] for process in processes]
-    finally:
-        for process in processes:
-            process.kill()
-    failed = [rank for rank, process in enumerate(processes) if process.returncode]
-    assert not failed, "\n".join(f"rank {rank}:\n{said[rank]}" for rank in failed)
+    words = ("-m", "tests.distributed.on_ranks", body, str(folder), str(port))
+    with ThreadPoolExecutor(ranks) as pool:
+        started = [
+            pool.submit(python, *words, str(rank), str(ranks), variables={"PYTHONPATH": str(ROOT)})
+            for rank in range(ranks)
+        ]
+    ended = [process.result() for process in started]
+    failed = [rank for rank, process in enumerate(ended) if process.returncode]
+    assert not failed, "\n".join(f"rank {rank}:\n{ended[rank].stdout}{ended[rank].stderr}" for rank in failed)
 
 
 def _run() -> int:
     from tests.distributed import rank_bodies
 
+    body, folder, port, rank, count = sys.argv[1:]
     torch.set_num_threads(1)
-    dist.init_process_group("gloo")
-    getattr(rank_bodies, sys.argv[1])(Path(sys.argv[2]))
+    dist.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=int(rank), world_size=int(count))
+    getattr(rank_bodies, body)(Path(folder))
     ranks.leave()
     return 0
 

@@ -15,7 +15,8 @@ import torch
 from safetensors.torch import load_file
 
 from rsgrpo import checkpoints, run_folder
-from tests.runs import ROOT, SETTINGS, RunPy, records
+from tests.processes import ROOT, new_process, python
+from tests.runs import SETTINGS, RunPy, records
 from tests.training.test_run import (
     assert_same_metrics_but_of_the_test_at_the_first_end,
     assert_same_weights,
@@ -34,7 +35,8 @@ RECORDS = ("prompts.jsonl", "rollouts.jsonl", "eval/validation.jsonl", "eval/tes
 @pytest.fixture(scope="module")
 def on_two_ranks(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The uninterrupted run of `six_iterations` on two ranks."""
-    return run_py(tmp_path_factory.mktemp("runs") / "two", *TWO_RANKS, "callbacks.export.every=3")
+    folder = tmp_path_factory.mktemp("runs") / "two"
+    return run_py(folder, *TWO_RANKS, "callbacks.export.every=3", start=new_process)
 
 
 def assert_nearly_same_weights(a: Path, b: Path) -> None:
@@ -121,8 +123,7 @@ def test_one_rank_of_fsdp2_is_the_plain_trainer(run_py: RunPy, six_iterations: P
 @pytest.mark.slow
 def test_a_sharded_checkpoint_is_refused_elsewhere_with_the_cure(on_two_ranks: Path) -> None:
     trusted = [word for word in SETTINGS if "_target_" in word]
-    command = [sys.executable, "run.py", f"ckpt={on_two_ranks}", "iterations=8", "trainer=cpu", *trusted]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    finished = python("run.py", f"ckpt={on_two_ranks}", "iterations=8", "trainer=cpu", *trusted)
     assert finished.returncode == 2
     assert finished.stderr.endswith("resume it with trainer=fsdp2 trainer.devices=1\n")
 
@@ -278,11 +279,9 @@ def test_two_nodes_of_slurm_do_the_same_run(random_policy: Path, on_two_ranks: P
 
 @pytest.mark.slow
 def test_each_job_of_a_sweep_gets_its_two_ranks(random_policy: Path, on_two_ranks: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "run.py", "-m", f"model.path={random_policy}", *SETTINGS, *TWO_RANKS]
-    command += [f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=${hydra.job.num}", "seed=0,1"]
-    finished = subprocess.run(
-        command, cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=300
-    )
+    words = ("run.py", "-m", f"model.path={random_policy}", *SETTINGS, *TWO_RANKS)
+    words += (f"hydra.sweep.dir={tmp_path}", "hydra.sweep.subdir=${hydra.job.num}", "seed=0,1")
+    finished = new_process(*words, variables={"PYTHONPATH": str(ROOT)})
     assert finished.returncode == 0, finished.stderr
     assert_same_weights(tmp_path / "0", on_two_ranks)
     assert any(not torch.equal(tensor, weights(tmp_path / "1")[name]) for name, tensor in weights(on_two_ranks).items())
@@ -290,10 +289,9 @@ def test_each_job_of_a_sweep_gets_its_two_ranks(random_policy: Path, on_two_rank
 
 def test_ranks_that_others_started_need_the_name_of_their_folder(random_policy: Path, tmp_path: Path) -> None:
     """Each of them would make a folder of its own, with the second in which it was started in its name."""
-    command = [sys.executable, str(ROOT / "run.py"), f"model.path={random_policy}", *SETTINGS, *TWO_RANKS]
+    words = (str(ROOT / "run.py"), f"model.path={random_policy}", *SETTINGS, *TWO_RANKS)
     torchrun = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | torchrun
-    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    finished = python(*words, cwd=tmp_path, variables={"PYTHONPATH": str(ROOT)} | torchrun)
     assert finished.returncode == 2
     assert finished.stderr.startswith("error: hydra.run.dir is not set")
     assert list(tmp_path.iterdir()) == []

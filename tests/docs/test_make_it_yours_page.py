@@ -1,15 +1,13 @@
 """docs/make_it_yours.md: each of its parts is as short as its table says, and trains together with the others."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT, records
+from tests.processes import ROOT, python
+from tests.runs import records
 
 PAGE = (ROOT / "docs" / "make_it_yours.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
@@ -32,10 +30,8 @@ def train(folder: Path, *overrides: str, files: dict[str, str] = FILES) -> tuple
     """The last record of an iteration, and what was printed."""
     for name, text in files.items():
         (folder / name).write_text(text, encoding="utf-8")
-    command = [sys.executable, str(ROOT / "run.py"), f"hydra.run.dir={folder}/run", *SMALL, *overrides]
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PYTHONPATH": str(folder)}, capture_output=True, text=True, timeout=600
-    )
+    given = (f"hydra.run.dir={folder}/run", *SMALL, *overrides)
+    done = python(str(ROOT / "run.py"), *given, cwd=folder, variables={"PYTHONPATH": str(folder)})
     assert done.returncode == 0, done.stdout + done.stderr
     metrics = [record for record in records(folder / "run" / "metrics.jsonl") if "train/loss" in record]
     return metrics[-1], done.stdout

@@ -1,17 +1,15 @@
 """docs/objectives.md: every objective and schedule has its place, and its example does what the page says."""
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.processes import ROOT, python
 from tests.runs import SETTINGS
 
-ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "objectives.md").read_text(encoding="utf-8")
 OBJECTIVES = sorted(file.stem for file in (ROOT / "conf" / "objective").glob("*.yaml") if file.stem != "custom")
 SCHEDULES = sorted(file.stem for file in (ROOT / "conf" / "schedule").glob("*.yaml") if file.stem != "custom")
@@ -28,9 +26,7 @@ def own_class() -> str:
 def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     """The command of the page, in an empty folder, with the user's file on PYTHONPATH."""
     (folder / "my_objective.py").write_text(own_class(), encoding="utf-8")
-    environment = os.environ | {"PYTHONPATH": str(folder), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, str(ROOT / "run.py"), *words]
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=600)
+    return python(str(ROOT / "run.py"), *words, cwd=folder, variables={"PYTHONPATH": str(folder)})
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

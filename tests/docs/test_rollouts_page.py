@@ -1,15 +1,14 @@
 """docs/rollouts.md: its engine of one's own does what the page says."""
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from tests.runs import ROOT, SETTINGS, records
+from tests.processes import ROOT, python
+from tests.runs import SETTINGS, records
 
 PAGE = (ROOT / "docs" / "rollouts.md").read_text(encoding="utf-8")
 
@@ -22,10 +21,8 @@ def run(folder: Path, policy: Path, change: tuple[str, str] = ("", "")) -> subpr
     assert command
     assert change[0] in shown[1]
     (folder / "my_engine.py").write_text(shown[1].replace(*change), encoding="utf-8")
-    words = [sys.executable, *shlex.split(command[1])]
     small = [f"hydra.run.dir={folder}/run", f"model.path={policy}", *(s for s in SETTINGS if "iterations=" not in s)]
-    environment = os.environ | {"PYTHONPATH": f"{folder}:{ROOT}", "HF_HUB_OFFLINE": "1"}
-    return subprocess.run([*words, *small], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    return python(*shlex.split(command[1]), *small, variables={"PYTHONPATH": f"{folder}:{ROOT}"})
 
 
 @pytest.mark.slow

@@ -1,15 +1,13 @@
 """docs/tutorial.md: what it shows is what happens, in an empty folder."""
 
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, python
+
 PAGE = (ROOT / "docs" / "tutorial.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
 COMMANDS = re.findall(r"^    ((?:python|tensorboard) .*)$", re.sub(r" \\\n *", " ", PAGE), re.MULTILINE)
@@ -32,9 +30,8 @@ def run(folder: Path, command: str) -> str:
     program, *words = shlex.split(command)
     words = [re.sub(r"^~", str(folder), word).replace("run.py", str(ROOT / "run.py")) for word in words]
     # TensorBoard itself would serve until it is stopped.
-    start = [sys.executable, *(["-m", "tensorboard.main", "--inspect"] if program == "tensorboard" else [])]
-    environment = os.environ | {"PYTHONPATH": str(folder / "mine"), "HF_HUB_OFFLINE": "1"}
-    done = subprocess.run([*start, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    start = ["-m", "tensorboard.main", "--inspect"] if program == "tensorboard" else []
+    done = python(*start, *words, cwd=folder, variables={"PYTHONPATH": str(folder / "mine")}, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -22,7 +22,8 @@ from rsgrpo.loggers.tensorboard import TensorBoard
 from rsgrpo.loggers.wandb import Wandb
 from rsgrpo.metrics.rollouts import Rollouts
 from tests.checkpoints.same_folder import events, table
-from tests.runs import ROOT, SETTINGS
+from tests.processes import ROOT, python
+from tests.runs import SETTINGS
 
 
 def metrics(iteration: int) -> dict[str, float]:
@@ -285,14 +286,7 @@ def test_a_disk_that_is_full_when_a_log_is_opened_is_a_sentence(
 ) -> None:
     run = tmp_path / "run"
     words = [f"hydra.run.dir={run}", f"model.path={random_policy}", *SETTINGS, f"logger={logger}"]
-    finished = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, word, str(allowed), *words],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    finished = python("-c", FULL_DISK, word, str(allowed), *words, variables={"PYTHONPATH": str(ROOT)})
     assert finished.returncode == 2, finished.stderr
     assert "cannot be written (No space left on device" in finished.stderr.splitlines()[-1]
     assert "Traceback" not in finished.stderr

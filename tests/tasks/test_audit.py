@@ -1,10 +1,8 @@
 """`python run.py task=audit` as a user runs it, in a folder of the user's; a class of one's own, trained as well."""
 
 import json
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from rsgrpo import run_folder
-from tests.runs import ROOT, SETTINGS, records
+from tests.processes import ROOT, python
+from tests.runs import SETTINGS, records
 
 OWN = """\
 from dataclasses import dataclass
@@ -35,14 +34,8 @@ CHOICES = sorted(file.stem for file in (ROOT / "conf" / "objective").glob("*.yam
 
 def run_py(folder: Path, *words: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
     """`python run.py` in `folder`, with `path` on PYTHONPATH."""
-    environment = os.environ | {"HF_HUB_OFFLINE": "1", "COLUMNS": "200"}
-    environment.pop("PYTHONPATH", None)
-    if path is not None:
-        environment["PYTHONPATH"] = str(path)
-    command = [sys.executable, str(ROOT / "run.py"), *words]
-    return subprocess.run(
-        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
-    )
+    variables = {"COLUMNS": "200", "PYTHONPATH": "" if path is None else str(path)}
+    return python(str(ROOT / "run.py"), *words, cwd=folder, variables=variables)
 
 
 def audited(folder: Path, *words: str, path: Path | None = None) -> tuple[Path, dict[str, Any], str]:

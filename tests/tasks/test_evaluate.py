@@ -1,12 +1,10 @@
 """`python run.py task=evaluate` as a user runs it."""
 
 import json
-import os
 import re
 import shutil
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm.process import missing
 from rsgrpo.run_folder import read_chunks
 from tests.distributed.test_fsdp2 import TWO_RANKS
-from tests.runs import ROOT, RunPy, records
+from tests.processes import ROOT, python
+from tests.runs import RunPy, records
 from tests.tasks.test_audit import run_py as call
 
 
@@ -104,12 +103,10 @@ SMALL = ("task=evaluate", "reward=custom", "reward._target_=tests.tasks.dying_re
 MORE = ("data.levels=[2]", "sampling.max_new_tokens=12", "eval.k=[1,4]", "eval.test_completions=8")
 
 
-def evaluated(folder: Path, policy: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def evaluated(folder: Path, policy: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """`task=evaluate` of 41 problems in blocks of 40 completions, in its own folder."""
     given = (*SMALL, *MORE, f"model.path={policy}", f"hydra.run.dir={folder}", *words)
-    variables = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"} | environment
-    command = [sys.executable, "run.py", *given]
-    return subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, timeout=300)
+    return python("run.py", *given, variables={"PYTHONPATH": str(ROOT), **variables})
 
 
 def samples(folder: Path) -> Path:

@@ -1,17 +1,13 @@
 """`task=explain`: key, value and source of the run that the other words would start."""
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.processes import ROOT, python
 
 
 def explained(where: Path, *words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "run.py"), "task=explain", *words]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, cwd=where, env=environment, capture_output=True, text=True, timeout=600)
+    return python(str(ROOT / "run.py"), "task=explain", *words, cwd=where)
 
 
 def test_a_run_that_could_not_start_here_is_explained_and_leaves_nothing(tmp_path: Path) -> None:

@@ -1,8 +1,5 @@
 """The built-in experiment, whole: GRPO and RS-GRPO from the base model that comes with the package."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from statistics import mean
 
@@ -10,14 +7,14 @@ import pytest
 
 from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.rollouts.vllm.process import missing
-from tests.runs import ROOT, records
+from tests.processes import new_process
+from tests.runs import records
 
 
 def run(folder: Path, *overrides: str) -> None:
     """`python run.py` with nothing but `overrides`, on a machine that has no base in its cache."""
-    command = [sys.executable, "run.py", f"hydra.run.dir={folder}", *overrides]
-    environment = os.environ | {"RSGRPO_CACHE": str(folder.with_name("cache")), "HF_HUB_OFFLINE": "1"}
-    finished = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=1800)
+    cache = {"RSGRPO_CACHE": str(folder.with_name("cache"))}
+    finished = new_process("run.py", f"hydra.run.dir={folder}", *overrides, variables=cache, timeout=1800)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     assert "pretraining" not in finished.stdout + finished.stderr
 

@@ -1,16 +1,15 @@
 """An engine that fails ends the run on all ranks, after what was finished is saved; the run goes on from there."""
 
-import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from rsgrpo import run_folder
 from rsgrpo.rollouts.vllm.process import missing
-from tests.runs import ROOT, SETTINGS, RunPy, records
+from tests.processes import ROOT, python
+from tests.runs import SETTINGS, RunPy, records
 from tests.training.failing_engine import FAILS
 from tests.training.test_run import assert_same_weights, without_times
 
@@ -23,14 +22,7 @@ def fail(
 ) -> subprocess.CompletedProcess[str]:
     """A run whose engine fails at `moment`, and that saves nothing before its last iteration."""
     given = [f"hydra.run.dir={run}", f"model.path={policy}", *SETTINGS, "callbacks.checkpoint.every=100", *engine]
-    return subprocess.run(
-        [sys.executable, "run.py", *given, *overrides],
-        cwd=ROOT,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1", FAILS: moment},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    return python("run.py", *given, *overrides, variables={"PYTHONPATH": str(ROOT), FAILS: moment})
 
 
 def assert_goes_on(run_py: RunPy, run: Path, uninterrupted: Path) -> None:

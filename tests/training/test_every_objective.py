@@ -1,9 +1,6 @@
 """A real run of three iterations with every objective, and with every schedule of a beta and of a k."""
 
 import math
-import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +10,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from tests.runs import ROOT, records
+from tests.processes import ROOT, python
+from tests.runs import records
 
 pytestmark = pytest.mark.slow
 
@@ -50,12 +48,9 @@ def wants_no_filter(objective: str) -> bool:
 
 def sweep(folder: Path, policy: Path, *overrides: str) -> None:
     """One process that runs every combination, each in a folder named after its choices."""
-    command = [sys.executable, "run.py", "-m", f"hydra.sweep.dir={folder}", f"model.path={policy}"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
+    words = ("run.py", "-m", f"hydra.sweep.dir={folder}", f"model.path={policy}")
     named = "hydra.sweep.subdir=${hydra:runtime.choices.schedule}_${hydra:runtime.choices.objective}"
-    finished = subprocess.run(
-        [*command, named, *SETTINGS, *overrides], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600
-    )
+    finished = python(*words, named, *SETTINGS, *overrides, variables={"PYTHONPATH": str(ROOT)})
     assert finished.returncode == 0, finished.stdout[-4000:] + finished.stderr[-4000:]
 
 

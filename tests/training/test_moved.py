@@ -1,10 +1,8 @@
 """A run goes on wherever its data and its base model lie by then, as long as they are those that it began with."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,7 +10,8 @@ import pytest
 from rsgrpo import run_folder
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
-from tests.runs import ROOT, records
+from tests.processes import ROOT, python
+from tests.runs import records
 
 SETTINGS = (
     *("data=local", "reward=arithmetic", "data.suffix=''", "data.columns={problem:problem,answer:answer}"),
@@ -22,9 +21,7 @@ SETTINGS = (
 
 
 def run_py(*words: str) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "run.py", *words]
-    return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    return python("run.py", *words, variables={"PYTHONPATH": str(ROOT)})
 
 
 @pytest.mark.slow

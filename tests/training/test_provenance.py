@@ -1,16 +1,14 @@
 """A run says what it was: its code, machine, starting weights and cost, and how to run it again."""
 
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 from importlib.metadata import version
 from pathlib import Path
 
 from rsgrpo import run_folder
 from tests.checkpoints.same_folder import differences
-from tests.runs import ROOT, RunPy, records
+from tests.processes import ROOT, new_process
+from tests.runs import RunPy, records
 
 
 def test_a_run_says_what_it_was(six_iterations: Path) -> None:
@@ -50,9 +48,8 @@ def test_the_words_of_a_folder_run_it_again(six_iterations: Path, tmp_path: Path
     """As docs/run_folder.md has it, with the copies of the user's own code and nothing of the checkout."""
     python, file, *words = shlex.split(run_folder.read_json(six_iterations / run_folder.RUN)["rerun"])
     assert (python, file) == ("python", "run.py")
-    environment = os.environ | {"PYTHONPATH": str(six_iterations / "own_code"), "HF_HUB_OFFLINE": "1"}
-    command = [sys.executable, "-m", "rsgrpo", *words, f"hydra.run.dir={tmp_path / 'again'}"]
-    finished = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    path = {"PYTHONPATH": str(six_iterations / "own_code")}
+    finished = new_process("-m", "rsgrpo", *words, f"hydra.run.dir={tmp_path / 'again'}", cwd=tmp_path, variables=path)
     assert finished.returncode == 0, finished.stderr
     without = tmp_path / "first"
     shutil.copytree(six_iterations, without, ignore=shutil.ignore_patterns("terminal.txt"))

@@ -17,7 +17,8 @@ from rsgrpo import run_folder
 from rsgrpo.composition.machine import claim_run_folder
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.errors import UserError
-from tests.runs import ROOT, SETTINGS, RunPy, records, without_times
+from tests.processes import ROOT, new_process
+from tests.runs import SETTINGS, RunPy, records, without_times
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -42,7 +43,7 @@ def assert_same_metrics_but_of_the_test_at_the_first_end(run: Path, uninterrupte
 def test_three_and_three_iterations_equal_six(run_py: RunPy, six_iterations: Path, tmp_path: Path) -> None:
     run = run_py(tmp_path / "run", "iterations=3")
     assert records(run / "metrics.jsonl")[-1]["iteration"] == 3
-    run_py(run, f"ckpt={run}", "iterations=6")
+    run_py(run, f"ckpt={run}", "iterations=6", start=new_process)
     assert_same_weights(run, six_iterations)
     assert records(run / "prompts.jsonl") == records(six_iterations / "prompts.jsonl")
     for name in ("rollouts.jsonl", "eval/validation.jsonl"):
@@ -181,8 +182,7 @@ def test_an_iteration_whose_groups_are_all_dropped_is_reported_and_survived(
 
 def test_a_folder_that_holds_something_is_refused_and_left_as_it_is(random_policy: Path, tmp_path: Path) -> None:
     (tmp_path / "metrics.jsonl").write_text("mine\n")
-    command = [sys.executable, "run.py", f"hydra.run.dir={tmp_path}", f"model.path={random_policy}"]
-    finished = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    finished = new_process("run.py", f"hydra.run.dir={tmp_path}", f"model.path={random_policy}")
     assert finished.returncode == 2
     assert "is not empty" in finished.stderr
     assert [file.name for file in tmp_path.iterdir()] == ["metrics.jsonl"]

@@ -7,6 +7,7 @@ import pytest
 from rsgrpo.rollouts.vllm.process import missing
 from rsgrpo.rollouts.vllm.weights import BOUNDS
 from tests.distributed.test_fsdp2 import TWO_RANKS, assert_same_run
+from tests.processes import new_process
 from tests.runs import RunPy, records
 from tests.training.test_run import assert_same_weights, without_times
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.skipif(missing() is not None, reason=str(missing()))
 @pytest.fixture(scope="module")
 def on_vllm(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`six_iterations`, sampled by vLLM: with validations and checkpoints in between."""
-    return run_py(tmp_path_factory.mktemp("runs") / "vllm", *VLLM)
+    return run_py(tmp_path_factory.mktemp("runs") / "vllm", *VLLM, start=new_process)
 
 
 def assert_sampled_from_what_is_trained(run: Path, iterations: int) -> None:
