@@ -139,11 +139,16 @@ def _check(spec: _Spec, value: Any, bounds: tuple[float, float] | None) -> None:
     most = LARGEST if isinstance(value, int) else LARGEST_FLOAT
     low, high = max(low, -most), min(high, most)
     if not low <= value <= high:
-        open_end = f"at least {low:g}" if value < low else f"at most {high:g}"
-        span = open_end if most in (-low, high) else f"between {low:g} and {high:g}"
+        open_end = f"at least {_plain(low)}" if value < low else f"at most {_plain(high)}"
+        span = open_end if most in (-low, high) else f"between {_plain(low)} and {_plain(high)}"
         raise FieldError(
             spec.name, value, f"must be {span}", _cure(spec, low, high, nearest=low if value < low else high)
         )
+
+
+def _plain(bound: float) -> str:
+    """1048576, not 1.04858e+06; 1e+30."""
+    return f"{bound:.0f}" if float(bound).is_integer() and abs(bound) < 1e15 else f"{bound:g}"
 
 
 def _check_items(spec: _Spec, value: Any, options: Sequence[Any]) -> None:

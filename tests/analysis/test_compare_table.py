@@ -51,7 +51,7 @@ def test_a_decided_difference_and_its_interval_stand_in_one_line(tmp_path: Path)
 def test_what_is_undecided_says_what_would_have_been_shown(tmp_path: Path):
     text = shown(tmp_path, runs(tmp_path, 3, lambda s: [2] * 15 + [s] * 5, lambda s: [2] * 15 + [3 - s] * 5), "pass@1")
     assert "undecided" in text
-    assert "pass@1: with 3 pairs, a true difference of ." in text
+    assert "pass@1, where undecided: with 3 pairs, a true difference of ." in text
 
 
 def test_single_runs_are_said_to_be_of_these_policies(tmp_path: Path):

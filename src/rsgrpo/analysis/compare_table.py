@@ -81,16 +81,17 @@ def number(value: float, sign: str = "") -> str:
 
 def title_of(content: Record) -> str:
     """What is compared, in a line."""
-    iterations = sorted({run["iteration"] for arm in content["arms"] for run in arm["runs"]})
-    at = str(iterations[0]) if len(iterations) == 1 else f"{iterations[0]} to {iterations[-1]}"
+    iterations = sorted({run["iteration"] for arm in content["arms"] for run in arm["runs"]} - {None})
+    at = "".join(
+        f", iteration {end}" if i == 0 else f" to {end}"
+        for i, end in enumerate([*iterations[:1], *iterations[1:][-1:]])
+    )
     names = [name for name in content["benchmarks"] if name]
     of = f" of {len(names)} benchmarks, which weigh the same" if len(names) > 1 else ""
     matched = "" if content["match"] == "iterations" else f", matched by {content['match']}"
     counts = sorted({len(row["values"]) for row in content["rows"]})
     runs = f"{counts[0]} to {counts[-1]} runs" if len(counts) > 1 else f"{counts[0]} run{'s' * (counts[0] > 1)}"
-    return (
-        f"{content['split']} split, iteration {at}{matched}: {content['problems']:,} problems{of}, {runs} of each arm"
-    )
+    return f"{content['split']} split{at}{matched}: {content['problems']:,} problems{of}, {runs} of each arm"
 
 
 def legend(content: Record) -> list[str]:
@@ -98,7 +99,7 @@ def legend(content: Record) -> list[str]:
     units = {row["mean"]["unit"] for row in content["rows"]}
     lines = [
         f"[ , ]: intervals of {content['level']:.0%}, each by itself. The verdict follows p, which is two-sided and "
-        "Holm-corrected over the arms under a measure."
+        "Holm-corrected over the arms under a measure (and at a temperature)."
     ]
     if "problems" in units:
         lines.append(
@@ -114,8 +115,8 @@ def legend(content: Record) -> list[str]:
             undecided[row["measure"]] = max(undecided.get(row["measure"], size), size)
     for measure, (size, pairs) in undecided.items():
         lines.append(
-            f"{short(measure)}: with {pairs} pairs, a true difference of {number(size)} would be detected with a "
-            "chance of 80 %, a smaller one less often."
+            f"{short(measure)}, where undecided: with {pairs} pairs, a true difference of {number(size)} would be "
+            "detected with a chance of 80 %, a smaller one less often."
         )
     return lines
 

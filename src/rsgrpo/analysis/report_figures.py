@@ -46,6 +46,7 @@ def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, ti
     columns = min(COLUMNS, len(drawn))
     rows = math.ceil(len(drawn) / columns)
     figure, axes = panels(rows, columns, max(7.0, 3.9 * columns + 0.3), (4.0 if len(drawn) == 1 else 3.0) * rows + 0.7)
+    figure.set_layout_engine("constrained", w_pad=0.12)
     for place, panel in zip(axes.flat, drawn, strict=False):
         _panel(place, panel, dress)
     for place in axes.flat[len(drawn) :]:

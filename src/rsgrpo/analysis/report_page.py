@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.compare_table import legend, number, short, title_of, verdict
+from rsgrpo.analysis.compare_table import control_in_words, legend, number, short, title_of, verdict
 from rsgrpo.analysis.report_colours import arms_of, colours
 from rsgrpo.analysis.report_svg import panel_svg
 from rsgrpo.analysis.report_tables import NAMES, pair_of
@@ -44,7 +44,7 @@ def write_page(content: Record, folder: Path) -> Path:
         title=_listed([arm["arm"] for arm in compared["arms"]]),
         subtitle=title_of(compared),
         rows=rows,
-        said=verdicts(rows, compared["baseline"]),
+        said=[*controlled(compared["controls"]), *verdicts(rows, compared["baseline"])],
         legend=[*legend(compared), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))],
         settings=_settings(compared["arms"]),
         keys={name: _shown(content, name) for name in PANELS},
@@ -68,6 +68,11 @@ PANELS = ("curves", "answers", "temperatures", "training", "costs")
 def _drawn(content: Record, name: str) -> list[Markup]:
     dress = colours(arms_of(content, name), BASE) if content[name] else {}
     return [Markup(panel_svg(panel, dress)) for panel in content[name]]
+
+
+def controlled(controls: Sequence[Record]) -> list[str]:
+    """Whether gains are more than a hotter sampler, policy by policy."""
+    return [f"{control_in_words(control)}." for control in controls]
 
 
 def verdicts(rows: Sequence[Record], baseline: str) -> list[str]:

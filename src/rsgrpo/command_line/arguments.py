@@ -18,6 +18,7 @@ from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
+from rsgrpo import run_folder
 from rsgrpo.command_line.flags import configuration, long_forms, own_folder, read_flags
 from rsgrpo.command_line.keys import PLACED, SECTIONS, choices, groups_of, shown, unknown_choice, unknown_key
 from rsgrpo.errors import UserError
@@ -82,7 +83,7 @@ def read_command_line(arguments: Sequence[str], conf: Path) -> CommandLine:
 def words_of_job() -> list[str]:
     """The overrides of the job that is running as they were typed: Hydra's own list would follow their references."""
     words = OmegaConf.to_container(HydraConfig.get().overrides.task, resolve=False)
-    return [str(word) for word in cast(list[str], words)]
+    return [run_folder.as_typed(word) for word in cast(list[str], words)]
 
 
 def line_of_job() -> CommandLine:

@@ -133,7 +133,7 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
         if "." not in key and near:  # `run` where the task has `runs`
             return f"{key}: no such key here; did you mean {near[0]}?"
         return f"{key}: {_whose(key, conf)}, but the chosen one does not; remove it"
-    if parent and parent not in present:  # a section that is spelt wrong
+    if parent and key.partition(".")[0] not in present:  # a section that is spelt wrong
         near = difflib.get_close_matches(key, sorted(present), n=1, cutoff=0.9)
         if near and near[0].rpartition(".")[2] == leaf:
             return f"{shown(key)}: no such key; did you mean {near[0]}?"

@@ -135,7 +135,7 @@ def _rows(
         numbers = {label: {r: v for r, v in values.items() if v is not None} for label, values in by_arm.items()}
         theirs = numbers.get(baseline, {})  # the base has logged nothing of training
         rows = [_row(measure, label, values, theirs, None, level) for label, values in numbers.items() if values]
-        return _with_holm(rows, level)
+        return _with_holm(rows, arms, level)
     means = {arm.label: {run: mean_over_benchmarks(measure.values(tables[run])) for run in arm.runs} for arm in arms}
     own: dict[str, Tables] = {arm.label: {run: tables[run] for run in arm.runs} for arm in arms}
     if bases:
@@ -145,7 +145,7 @@ def _rows(
         _row(measure, label, means[label], means.get(baseline, {}), (own[label], own.get(baseline, {})), level)
         for label in means
     ]
-    return _with_holm(rows, level)
+    return _with_holm(rows, arms, level)
 
 
 def _once_each(bases: Tables) -> Tables:
@@ -230,15 +230,22 @@ def _of_pair(arm: Tables, pair: tuple[str, int]) -> Mapping[str, Evaluated]:
     )
 
 
-def _with_holm(rows: Sequence[Row], level: float) -> list[Row]:
-    """Adjusted over the arms that are compared with the baseline under one measure, what is detectable too."""
-    adjusted = holm([float("nan") if row.difference is None else row.difference.p for row in rows])
-    compared = max(1, sum(p == p for p in adjusted))
-    corrected = 1 - (1 - level) / compared
-    return [
-        replace(row, adjusted=p, detectable=_detectable(row.difference, corrected))
-        for row, p in zip(rows, adjusted, strict=True)
-    ]
+def _with_holm(rows: Sequence[Row], arms: Sequence[Arm], level: float) -> list[Row]:
+    """Adjusted over the arms that are compared with the baseline under one measure, what is detectable too.
+
+    Each temperature of a grid is a family of its own: a finer grid makes no policy less sure.
+    """
+    temperatures = {arm.label: temperature_of(arm) for arm in arms}
+    families = [temperatures.get(row.arm, USUAL) for row in rows]
+    found: dict[int, Row] = {}
+    for family in set(families):
+        members = [i for i, other in enumerate(families) if other == family]
+        p_values = [math.nan if (own := rows[i].difference) is None else own.p for i in members]
+        adjusted = holm(p_values)
+        corrected = 1 - (1 - level) / max(1, sum(p == p for p in adjusted))
+        for i, p in zip(members, adjusted, strict=True):
+            found[i] = replace(rows[i], adjusted=p, detectable=_detectable(rows[i].difference, corrected))
+    return [found[i] for i in range(len(rows))]
 
 
 def _detectable(difference: Interval | None, level: float) -> float:

@@ -27,7 +27,7 @@ def record(comparison: Comparison, level: float) -> dict[str, Any]:
                         "folder": str(run.folder),
                         "base": run.base,
                         "seed": run.seed,
-                        "iteration": comparison.iterations[str(run.folder)],
+                        "iteration": comparison.iterations[str(run.folder)] if run.trains else None,
                     }
                     for run in arm.runs
                 ],

@@ -22,7 +22,7 @@ NO_ANSWERS = (
 
 NO_TEMPERATURES = (
     "Whether a gain in pass@k is more than a hotter sampler needs the policies at several temperatures: task=evaluate "
-    "model.path=[RUN,RUN] eval=temperatures, and a report of its folder."
+    "model.path=[null,RUN,RUN] eval=temperatures, and a report of its folder."
 )
 
 
@@ -77,7 +77,7 @@ def _runs(comparison: Comparison) -> list[Mapping[str, Any]]:
             "folder": str(run.folder),
             "seed": run.seed,
             "base": run.base,
-            "iteration": comparison.iterations[str(run.folder)],
+            "iteration": comparison.iterations[str(run.folder)] if run.trains else None,
             "words": _words(run_folder.read_overrides(run.folder)),
         }
         for arm in comparison.arms

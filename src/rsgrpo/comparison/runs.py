@@ -202,8 +202,10 @@ def _runs_in(place: Path) -> Iterator[Path]:
 def _why_not(places: Sequence[Path]) -> str:
     if not places:
         return "matches nothing"
-    if not [place for place in places if place.exists()]:
+    if not [place for place in places if place.is_dir()]:
         return "is not a folder"
+    if any(True for place in places for _ in place.glob(f"*/*/{run_folder.RUN}")):
+        return f"holds folders of runs: name them, '{places[0]}/*'"
     return f"holds no run: there is no {run_folder.RUN} in it, nor in a folder below it"
 
 

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.command_line.names import plain
 from rsgrpo.command_line.same_run import flat, is_at, may_change
-from rsgrpo.comparison.runs import find_runs
+from rsgrpo.comparison.runs import find_runs, read_run
 from rsgrpo.errors import UserError
 
 MAY_GROW = ("eval.completions", "eval.test_completions", "eval.test_completions_of", "eval.validation_completions")
@@ -120,6 +120,8 @@ def policy_named(path: str | None) -> tuple[str | None, str]:
     if not (run / run_folder.RUN).is_file():
         return path, path
     if folder == run:
+        if not (run / run_folder.POLICY).is_dir() and not read_run(run).trains:
+            raise UserError(f"model.path={path} is an evaluation; name the policy that it evaluated, or the run of it")
         if not (run / run_folder.POLICY).is_dir():
             raise UserError(
                 f"model.path={path} is a run that has exported no policy yet; finish it with ckpt={path}, or name one "

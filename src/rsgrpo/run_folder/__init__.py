@@ -48,6 +48,7 @@ from rsgrpo.run_folder.names import (
 )
 from rsgrpo.run_folder.reading import (
     ByIteration,
+    as_typed,
     best,
     finished_iterations,
     read,
@@ -96,6 +97,7 @@ __all__ = [
     "Chunk",
     "append",
     "append_block",
+    "as_typed",
     "best",
     "checkpoint",
     "checkpoints",

@@ -52,7 +52,16 @@ def read_overrides(run: Path) -> list[str]:
     Raises:
         UserError: when they are missing, damaged or of another shape.
     """
-    return _read(run / OVERRIDES, _yaml)
+    return [as_typed(word) for word in _read(run / OVERRIDES, _yaml)]
+
+
+def as_typed(word: object) -> str:
+    r"""A word of a job of a sweep as it was typed: Hydra escapes its references.
+
+    >>> print(as_typed(r"model.pretrain.seed=$\{seed\}"))
+    model.pretrain.seed=${seed}
+    """
+    return re.sub(r"\$\\\{(.*?)\\\}", r"${\1}", str(word))
 
 
 def finished_iterations(run: Path) -> int | None:

@@ -61,7 +61,7 @@ def compared(cfg: DictConfig) -> tuple[Comparison, float]:
 
 def _compared(names: Sequence[str], settings: CompareSettings) -> tuple[Comparison, float]:
     runs = [read_run(folder) for folder in find_runs(names)]
-    measures = usual_measures(runs) if settings.measures is None else settings.measures
+    measures = usual_measures(runs, settings.split) if settings.measures is None else settings.measures
     found = comparing.compare(
         runs,
         [measure(name) for name in measures],
@@ -73,10 +73,15 @@ def _compared(names: Sequence[str], settings: CompareSettings) -> tuple[Comparis
     return found, settings.level
 
 
-def usual_measures(runs: Sequence[Run]) -> list[str]:
-    """pass@k for each k that every run was evaluated with, and the cumulative solve rate if one has logged it."""
+def usual_measures(runs: Sequence[Run], split: str) -> list[str]:
+    """pass@k for each k that every run was evaluated with, and the cumulative solve rate if one has logged it.
+
+    Those k that the samples of a run do not allow are left out.
+    """
     ks = [set(run.settings.get("eval.k") or [1]) for run in runs]
-    common = sorted(set.intersection(*ks)) or [1]
+    last = [found[max(found)] for run in runs if (found := run.evaluations(split))]
+    fewest = min((int(part.n.min()) for evaluated in last for part in evaluated.values()), default=1)
+    common = sorted(k for k in set.intersection(*ks) if k <= fewest) or [1]
     solved = [SOLVED] if any(SOLVED in at for run in runs for at in run.metrics.values()) else []
     return [*(f"pass@{k}" for k in common), *solved]
 

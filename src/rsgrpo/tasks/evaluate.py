@@ -68,6 +68,8 @@ def evaluate(cfg: DictConfig) -> None:
                         _evaluate(job, folder, None, own)
                 else:
                     started = _evaluate(job, folder, started, ends)
+    if len(jobs) > 1 and ranks.is_first():
+        say(f"all in {run}; put them side by side: {program.typed()} task=compare runs={run}, or task=report")
 
 
 def _evaluate(cfg: DictConfig, run: Path, started: Assembled | None, ends: ExitStack) -> Assembled:
