@@ -123,3 +123,13 @@ def test_evaluations_at_one_temperature_stay_as_they_are(tmp_path: Path):
     evaluate(tmp_path, "base", None, {1.0: (1, 0.8)})
     found = compare([read_run(f) for f in (tmp_path / "evaluations").iterdir()], [measure("pass@1")])
     assert at_usual_temperature(found) is found
+
+
+def test_a_finer_grid_makes_no_policy_less_sure(tmp_path: Path):
+    """Holm's correction is over the policies of a temperature: here a single one beside the baseline's."""
+    found = grid(tmp_path, 3)
+    rows = {row.arm: row for row in found.rows if row.measure == "pass@1"}
+    for arm in ("rs_grpo temperature=1", "grpo temperature=0.5", "grpo temperature=2"):
+        row = rows[arm]
+        assert row.difference is not None
+        assert row.adjusted == pytest.approx(row.difference.p)

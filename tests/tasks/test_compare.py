@@ -6,7 +6,10 @@ import pytest
 from _pytest.mark import ParameterSet
 
 from rsgrpo import run_folder
+from rsgrpo.comparison.runs import read_run
+from rsgrpo.tasks.compare import usual_measures
 from tests.comparison.folders import GRPO, changed, write_run
+from tests.comparison.reports import write_arms
 from tests.tasks.test_audit import run_py
 
 
@@ -58,3 +61,12 @@ def test_a_sweep_ends_with_the_comparison_of_its_runs(tmp_path: Path):
     assert "task=compare runs=sweep" in done.stdout
     content = run_folder.read_json(tmp_path / "sweep" / run_folder.COMPARE)
     assert [(arm["arm"], len(arm["runs"])) for arm in content["arms"]] == [("grpo", 2), ("rs_grpo", 2)]
+
+
+def test_a_k_that_the_samples_do_not_allow_is_left_out(tmp_path: Path):
+    """`eval.k` may ask for more than `eval.test_completions` draws."""
+    runs = [read_run(folder) for folder in write_arms(tmp_path)]  # 8 samples
+    for run in runs:
+        assert isinstance(run.settings, dict)
+        run.settings["eval.k"] = [1, 4, 32]
+    assert usual_measures(runs, "test") == ["pass@1", "pass@4"]
