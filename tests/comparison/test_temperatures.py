@@ -127,9 +127,12 @@ def test_evaluations_at_one_temperature_stay_as_they_are(tmp_path: Path):
 
 def test_a_finer_grid_makes_no_policy_less_sure(tmp_path: Path):
     """Holm's correction is over the policies of a temperature: here a single one beside the baseline's."""
-    found = grid(tmp_path, 3)
-    rows = {row.arm: row for row in found.rows if row.measure == "pass@1"}
-    for arm in ("rs_grpo temperature=1", "grpo temperature=0.5", "grpo temperature=2"):
-        row = rows[arm]
-        assert row.difference is not None
-        assert row.adjusted == pytest.approx(row.difference.p)
+    for seed in range(3):
+        for name, sections, at, extra in (("grpo", GRPO, GRPO_AT, seed), ("ours", {}, {1.0: (4, 0.5)}, 2 * seed)):
+            run = write_run(tmp_path / f"{name}{seed}", changed(seed=seed, **sections), {0: [0], 60: [0]})
+            evaluate(tmp_path, run.name, str(run / "policy"), at, extra=extra)
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    (row,) = [row for row in found.rows if row.arm == "rs_grpo temperature=1"]
+    assert row.difference is not None
+    assert 0 < row.difference.p < 1
+    assert row.adjusted == pytest.approx(row.difference.p)
