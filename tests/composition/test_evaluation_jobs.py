@@ -58,3 +58,11 @@ def test_each_policy_has_a_folder_for_each_temperature(outputs: Path):
     assert names == [
         *("9_rs_grpo_temperature0.6", "9_rs_grpo_temperature1", "10_grpo_temperature0.6", "10_grpo_temperature1")
     ]
+
+
+@pytest.mark.parametrize("temperature", [-1, 0, [1, 1000]])
+def test_a_temperature_out_of_range_is_refused_under_the_key_that_was_typed(temperature: object):
+    with pytest.raises(
+        UserError, match=r"^eval\.temperature=\S+ must be between 0\.001 and 100; try eval\.temperature=1"
+    ):
+        policies(None, temperature)

@@ -12,7 +12,8 @@ from rsgrpo import run_folder
 from rsgrpo.command_line.names import plain
 from rsgrpo.command_line.same_run import flat, is_at, may_change
 from rsgrpo.comparison.runs import find_runs, read_run
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, field_errors_name_their_key
+from rsgrpo.types import Sampling
 
 MAY_GROW = ("eval.completions", "eval.test_completions", "eval.test_completions_of", "eval.validation_completions")
 """More samples extend an evaluation."""
@@ -56,6 +57,9 @@ def jobs_of(cfg: DictConfig) -> list[tuple[str, DictConfig]]:
         (int, float, type(None)),
         "a number, or a list of numbers such as [.6,1]",
     )
+    with field_errors_name_their_key("eval"):
+        for temperature in temperatures:
+            Sampling(max_new_tokens=1, temperature=1.0 if temperature is None else float(temperature))
     jobs = []
     for policy in policies:
         for temperature in temperatures:

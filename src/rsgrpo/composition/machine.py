@@ -59,7 +59,8 @@ def check_run_folder(run: Path, *, resumes: bool) -> None:
     except OSError as error:
         raise UserError(f"run folder {run} cannot be written ({error.strerror}); {_ANOTHER_FOLDER}") from None
     if not resumes and any(run.iterdir()):
-        raise UserError(f"run folder {run} is not empty; {_ANOTHER_FOLDER}, or resume the run in it with ckpt={run}")
+        resume = f", or resume the run in it with ckpt={run}" if run_folder.checkpoints(run) else ""
+        raise UserError(f"run folder {run} is not empty; {_ANOTHER_FOLDER}{resume}")
 
 
 def claim_run_folder(run: Path) -> None:
