@@ -135,7 +135,8 @@ def _readme() -> list[list[str]]:
 
 VALID = [
     *_readme(),
-    *([f"{group}={choice}"] for group in GROUPS for choice in choices(group, CONF) if choice != "custom"),
+    *([f"{group}={c}"] for group in GROUPS for c in choices(group, CONF) if c not in ("custom", "temperatures")),
+    ["task=evaluate", "eval=temperatures"],
     *([f"task={task}", "objective.beta=4"] for task in ("train", "audit", "bandit", "evaluate")),
     ["task=lemmas", "task.arms=5", "task.points=10"],
     ["task=bandit", "bandit=seeds", "bandit.pulls=1600", "bandit.window=160"],
