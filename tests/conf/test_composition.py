@@ -59,6 +59,7 @@ NEEDS = {
 """What a choice asks the user for."""
 
 OWN_VALUE = {
+    ("rsgrpo.evaluation.evaluate.EvaluationPlan", "cache_dir"): "a run from Python keeps nothing outside its folder",
     ("rsgrpo.data.local.Local", "suffix"): "the class appends nothing, the yaml the paper's instruction",
     **{
         (f"rsgrpo.schedules.{name}.{name.title()}", "iterations"): "the class is told nothing, the yaml the run's own"
