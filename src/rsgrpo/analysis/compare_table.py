@@ -82,10 +82,8 @@ def number(value: float, sign: str = "") -> str:
 def title_of(content: Record) -> str:
     """What is compared, in a line."""
     iterations = sorted({run["iteration"] for arm in content["arms"] for run in arm["runs"]} - {None})
-    at = "".join(
-        f", iteration {end}" if i == 0 else f" to {end}"
-        for i, end in enumerate([*iterations[:1], *iterations[1:][-1:]])
-    )
+    ends = dict.fromkeys([*iterations[:1], *iterations[-1:]])
+    at = f", iteration {' to '.join(map(str, ends))}" if ends else ""
     names = [name for name in content["benchmarks"] if name]
     of = f" of {len(names)} benchmarks, which weigh the same" if len(names) > 1 else ""
     matched = "" if content["match"] == "iterations" else f", matched by {content['match']}"

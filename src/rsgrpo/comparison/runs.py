@@ -42,7 +42,7 @@ class Evaluated:
 
     @property
     def entropy(self) -> float:
-        """-log p of a sampled token, in nats, mean over all: an unbiased estimate of the entropy of the sampler."""
+        """-log p of a sampled token, in nats, mean over all: an estimate of the entropy of the sampler."""
         return -sum(one.logprob for one in self.answered) / max(1, sum(one.tokens for one in self.answered))
 
 
@@ -205,7 +205,7 @@ def _why_not(places: Sequence[Path]) -> str:
     if not [place for place in places if place.is_dir()]:
         return "is not a folder"
     if any(True for place in places for _ in place.glob(f"*/*/{run_folder.RUN}")):
-        return f"holds folders of runs: name them, '{places[0]}/*'"
+        return f"holds folders of runs ('{places[0]}/*')"
     return f"holds no run: there is no {run_folder.RUN} in it, nor in a folder below it"
 
 

@@ -68,8 +68,8 @@ def controls(comparison: Comparison, level: float = LEVEL) -> list[Control]:
 def temperature_panels(comparison: Comparison, level: float = LEVEL) -> list[Panel]:
     """The largest pass@k of each policy against temperature, entropy of the sampler, and pass@1; none without a grid.
 
-    A line goes through the temperatures in order. Where one policy's line lies above another's at the same entropy, or
-    at the same pass@1, no temperature of the other does as well.
+    A line goes through the temperatures in order. Where one policy's line lies above another's, it finds more with a
+    sampler of the same entropy, or at the same pass@1.
     """
     grids = {policy: grid for policy, grid in _grids(comparison).items() if len(_temperatures(grid)) > 1}
     if not grids:
