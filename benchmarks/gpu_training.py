@@ -20,12 +20,12 @@ from typing import Any, NamedTuple
 import torch
 from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config, Qwen3Config
 
-from rsgrpo.batching.packing import pack
+from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.attention import PackedLayout, packed_attention
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import EOS, PAD, build_tokenizer
-from rsgrpo.types import PackedRow, TrainingSequence
+from rsgrpo.types import PackedRow
 
 GIB = 2**30
 

@@ -20,7 +20,7 @@ LEVELS = (
     ("types",),
     ("seeds", "run_folder", "workers", "measures"),
     ("verification", "metrics", "losses", "intervals"),
-    ("objectives",),
+    ("objectives", "terms", "corrections"),
     ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts", "distributed"),
     ("evaluation", "checkpoints", "loggers", "comparison"),

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rsgrpo.batching import packing
-from rsgrpo.batching.packing import pack
-from rsgrpo.types import PackedRow, TrainingSequence
+from rsgrpo.batching.packing import TrainingSequence, pack
+from rsgrpo.types import PackedRow
 
 CPU = torch.device("cpu")
 SHAPES = st.lists(st.tuples(st.integers(1, 6), st.integers(1, 8)), max_size=12)

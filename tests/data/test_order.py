@@ -1,12 +1,11 @@
-"""The order of prompts is a function of the seed and the iteration."""
+"""The order of prompts is a function of the seed and of how many were drawn."""
 
 import itertools
 from collections import Counter
 
 import pytest
 
-from rsgrpo.data.order import PromptOrder
-from rsgrpo.errors import UserError
+from rsgrpo.data.order import Uniform
 from rsgrpo.types import Problem, Prompt
 
 
@@ -15,9 +14,10 @@ def prompts(count: int) -> list[Prompt]:
 
 
 def stream(count: int, size: int, *, seed: int = 0, start: int = 0, batches: int) -> list[list[str]]:
-    """The prompt ids of the first `batches` batches."""
-    order = PromptOrder(prompts(count), prompts_per_iteration=size, seed=seed, start=start)
-    return [[prompt.id for prompt in batch] for batch in itertools.islice(order, batches)]
+    """The prompt ids of `batches` batches from the `start`-th on."""
+    ids = [prompt.id for prompt in prompts(count)]
+    drawn = range(start * size, (start + batches) * size, size)
+    return [[ids[place] for place in Uniform().places(ids, drawn=d, count=size, seed=seed)] for d in drawn]
 
 
 @pytest.mark.parametrize("size", [1, 3, 4, 12])
@@ -51,15 +51,13 @@ def test_a_later_start_continues_the_very_stream(start):
     assert stream(7, 3, start=start, batches=10) == stream(7, 3, batches=start + 10)[start:]
 
 
-def test_a_batch_may_be_asked_for_in_any_order():
-    order = PromptOrder(prompts(7), prompts_per_iteration=3, seed=0)
-    backwards = [[p.id for p in order.batch(i)] for i in reversed(range(9))]
-    assert backwards[::-1] == stream(7, 3, batches=9)
-
-
-def test_iterating_twice_starts_over():
-    order = PromptOrder(prompts(7), prompts_per_iteration=3, seed=0)
-    assert list(itertools.islice(order, 4)) == list(itertools.islice(order, 4))
+def test_what_comes_next_does_not_depend_on_how_it_was_cut_before():
+    ids = [prompt.id for prompt in prompts(7)]
+    order = Uniform()
+    whole = order.places(ids, drawn=0, count=40, seed=3)
+    cuts = [0, 3, 4, 11, 40]
+    parts = [order.places(ids, drawn=a, count=b - a, seed=3) for a, b in itertools.pairwise(cuts)]
+    assert list(itertools.chain(*parts)) == whole
 
 
 def test_seeds_and_epochs_differ_in_order():
@@ -69,29 +67,3 @@ def test_seeds_and_epochs_differ_in_order():
     assert first != second
     assert first != other
     assert first != [str(i) for i in range(30)]
-
-
-@pytest.mark.parametrize(("size", "ranks"), [(4, 1), (4, 2), (4, 4), (12, 3), (6, 6)])
-def test_the_ranks_are_dealt_the_batch_of_one_rank_prompt_by_prompt(size: int, ranks: int):
-    # 7 prompts: batches straddle epochs and are larger than the data.
-    whole = stream(7, size, batches=20)
-    shares = [
-        PromptOrder(prompts(7), prompts_per_iteration=size, seed=0, rank=rank, ranks=ranks) for rank in range(ranks)
-    ]
-    for iteration, batch in enumerate(whole):
-        parts = [[prompt.id for prompt in share.batch(iteration)] for share in shares]
-        assert {len(part) for part in parts} == {size // ranks}
-        assert [name for turn in zip(*parts, strict=True) for name in turn] == batch
-
-
-def test_a_rank_starts_late_where_it_would_have_been():
-    settings = {"prompts_per_iteration": 6, "seed": 1, "rank": 1, "ranks": 3}
-    early = itertools.islice(PromptOrder(prompts(10), **settings), 8)
-    late = itertools.islice(PromptOrder(prompts(10), start=3, **settings), 5)
-    assert list(early)[3:] == list(late)
-
-
-@pytest.mark.parametrize(("size", "ranks", "right"), [(10, 4, 12), (3, 8, 8), (1, 2, 2)])
-def test_unequal_shares_are_refused(size: int, ranks: int, right: int):
-    with pytest.raises(UserError, match=rf"prompts_per_iteration={size} .* by {ranks} ranks; try .*={right}$"):
-        PromptOrder(prompts(7), prompts_per_iteration=size, seed=0, ranks=ranks)

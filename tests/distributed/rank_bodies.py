@@ -8,14 +8,14 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
-from rsgrpo.batching.packing import empty_row, pack
+from rsgrpo.batching.packing import TrainingSequence, empty_row, pack
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding, full_tensor, full_tensors
 from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.training.export import save_policy
-from rsgrpo.types import PackedRow, Problem, Prompt, Sampling, TrainingSequence
+from rsgrpo.types import PackedRow, Problem, Prompt, Sampling
 
 CPU = torch.device("cpu")
 

@@ -8,17 +8,17 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsgrpo.batching.packing import pack
+from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.losses.aggregation import Aggregation, token_weight
 from rsgrpo.losses.clip import ClipLoss
-from rsgrpo.types import TokenStatistics, TrainingSequence
+from rsgrpo.types import TokenStatistics
 
 LENGTHS = st.lists(st.integers(1, 40), min_size=1, max_size=12)
 
 
 def weights_of(lengths, aggregation, max_new_tokens):
     """The weights of all tokens of each sequence."""
-    weight = token_weight(lengths, aggregation, max_new_tokens=max_new_tokens)
+    weight = token_weight(lengths, aggregation, max_new_tokens=max_new_tokens, sequences=5)
     return [[weight(length)] * length for length in lengths]
 
 
@@ -28,6 +28,7 @@ def weights_of(lengths, aggregation, max_new_tokens):
         ("token_mean", [1 / 4, 1 / 4]),  # 4 loss tokens in all
         ("sequence_mean", [1 / 2, 1 / 6]),  # 1 / (2 sequences x own length)
         ("sequence_sum", [1 / 16, 1 / 16]),  # 1 / (2 sequences x 8)
+        ("constant_sum", [1 / 40, 1 / 40]),  # 1 / (5 sequences of a full update x 8)
     ],
 )
 def test_weights_by_hand(aggregation, weights):
@@ -61,7 +62,7 @@ def test_sequence_sum_does_not_depend_on_the_other_lengths(lengths):
 
 def test_an_update_without_sequences_has_a_weight_for_none():
     for aggregation in get_args(Aggregation):
-        assert callable(token_weight([], aggregation, max_new_tokens=8))
+        assert callable(token_weight([], aggregation, max_new_tokens=8, sequences=2))
 
 
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))
@@ -72,7 +73,7 @@ def test_the_loss_of_many_rows_is_the_loss_of_one_row(aggregation, row_tokens):
     logits = torch.tensor([0.2, -0.4, 1.0, 0.0, 0.6], requires_grad=True)
     completions, prompts = [(1,), (2, 0, 4, 4), (3, 2)], [(0, 1), (3,), (4, 4, 4)]
     old = torch.full((5,), 0.2).log()
-    weight = token_weight([len(c) for c in completions], aggregation, max_new_tokens=6)
+    weight = token_weight([len(c) for c in completions], aggregation, max_new_tokens=6, sequences=7)
     sequences = [
         TrainingSequence(
             prompt_ids=p, completion_ids=c, advantage=a, weight=weight(len(c)), sampler_logprobs=old[list(c)]

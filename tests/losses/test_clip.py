@@ -51,8 +51,8 @@ def clipped(
 def surrogate(ratio: float, advantage: float) -> tuple[float, bool, float]:
     """(loss, clipped, derivative of the loss by the log-prob) of one token whose ratio is `ratio`."""
     logprob = torch.tensor([math.log(ratio)], dtype=torch.float64, requires_grad=True)
-    zero = torch.zeros(1, dtype=torch.float64)
-    loss, cut = clipped_surrogate(logprob, zero, zero + advantage, clip_low=LOW, clip_high=HIGH)
+    advantages = torch.full((1,), advantage, dtype=torch.float64)
+    loss, cut, _ = clipped_surrogate(logprob.exp(), advantages, clip_low=LOW, clip_high=HIGH)
     loss.sum().backward()
     assert logprob.grad is not None
     return loss.item(), bool(cut), logprob.grad.item()

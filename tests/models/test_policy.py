@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedConfig, Qwen2Config, Qwen3Config
 
-from rsgrpo.batching.packing import pack
+from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
-from rsgrpo.types import PackedRow, TrainingSequence
+from rsgrpo.types import PackedRow
 
 TOKENIZER = build_tokenizer()
 VOCABULARY = len(TOKENIZER)

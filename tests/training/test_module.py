@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import lightning
 import pytest
@@ -16,6 +16,7 @@ from rsgrpo.data.countdown import Countdown
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.loggers.metrics_file import MetricsFile
+from rsgrpo.losses.aggregation import Aggregation
 from rsgrpo.losses.base import Loss, LossOutput
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.metrics.entropy import entropy
@@ -98,7 +99,7 @@ def gradients(module: RLModule) -> dict[str, torch.Tensor]:
     return {name: p.grad for name, p in module.policy.named_parameters() if p.grad is not None}
 
 
-@pytest.mark.parametrize("aggregation", ["token_mean", "sequence_mean", "sequence_sum"])
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
 def test_many_micro_batches_give_the_gradient_of_one_big_batch(tmp_path: Path, aggregation: Any) -> None:
     recipe = replace(RECIPE, loss=ClipLoss(aggregation=aggregation))
     whole, [report] = train(tmp_path, recipe)

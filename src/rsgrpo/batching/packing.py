@@ -17,10 +17,25 @@ The token at a position is predicted one position before it, so the loss tokens 
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
-from rsgrpo.types import Group, PackedRow, TrainingSequence
+from rsgrpo.types import Group, PackedRow
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingSequence:
+    """One prompt and completion with its advantage: what the packer packs."""
+
+    prompt_ids: tuple[int, ...]
+    completion_ids: tuple[int, ...]
+    advantage: float
+    weight: float
+    """Share of each of its completion tokens in the loss of the whole update, see `losses/aggregation.py`."""
+    sampler_logprobs: Float[Tensor, " T"]
 
 
 def sequences_of(group: Group, advantages: Sequence[float], weight: Callable[[int], float]) -> list[TrainingSequence]:

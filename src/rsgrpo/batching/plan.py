@@ -34,10 +34,12 @@ class BatchPlan:
     """Passes over the rollouts of an iteration."""
     row_tokens: int = 4096
     """Tokens of a packed row, the micro-batch: bounds memory, never the result."""
+    max_refills: int = 0
+    """How often an iteration samples other prompts for groups that the filter has dropped, until P are kept."""
 
     def __post_init__(self) -> None:
         at_least_one = ("prompts_per_iteration", "prompts_per_update", "epochs", "row_tokens")
-        check_fields(self, **{name: (1, math.inf) for name in at_least_one})
+        check_fields(self, **{name: (1, math.inf) for name in at_least_one}, max_refills=(0, 1000))
         self._check_completions()
         self._check_updates()
 
@@ -76,6 +78,11 @@ class BatchPlan:
                 f"does not divide prompts_per_iteration={self.prompts_per_iteration}",
                 f"try prompts_per_update={math.gcd(self.prompts_per_iteration, self.prompts_per_update)}",
             )
+
+    @property
+    def completions_per_update(self) -> int:
+        """Of an update from which no group was dropped."""
+        return self.prompts_per_update * self.completions_per_prompt
 
     @property
     def updates_per_epoch(self) -> int:

@@ -26,6 +26,9 @@ from rsgrpo.errors import UserError
 FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
 """What may be set of Hydra itself: where runs lie, and how the jobs of a sweep are started."""
 
+OPTIONAL = ("term/kl", "term/entropy")
+"""Groups of which a run has no choice by default."""
+
 MOST_JOBS = 1000
 """Jobs of a sweep: all of them are composed before the first one begins."""
 
@@ -68,7 +71,7 @@ def read_command_line(arguments: Sequence[str], conf: Path) -> CommandLine:
     given = read_flags(arguments, conf)
     conf = configuration(given, conf)
     own = None if given.config_dir is None else own_folder(given.config_dir)
-    overrides = tuple(_last_of_each([_override(word) for word in given.overrides]))
+    overrides = tuple(_last_of_each([_override(_without_plus(word, conf)) for word in given.overrides]))
     line = CommandLine(flags=long_forms(given), overrides=overrides, conf=conf, own=own)
     for override in overrides:
         _check_group(override, line)
@@ -103,6 +106,12 @@ def _override(word: str) -> Override:
     if not override.key_or_group:
         raise UserError(f"{shown(word)}: names no key; write key=value")
     return override
+
+
+def _without_plus(word: str, conf: Path) -> str:
+    """`+term/kl=k3` as `term/kl=k3`: of these groups a run has none unless it is told, so both are natural."""
+    group = word.lstrip("+").partition("=")[0]
+    return word.lstrip("+") if group in OPTIONAL and group in groups_of(conf) else word
 
 
 def _unreadable(word: str) -> str:

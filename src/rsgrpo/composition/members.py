@@ -8,6 +8,8 @@ from omegaconf import DictConfig
 
 from rsgrpo.batching.filters import GroupFilter
 from rsgrpo.batching.plan import BatchPlan
+from rsgrpo.corrections.base import Correction
+from rsgrpo.data.order import Order
 from rsgrpo.data.source import DataSource
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import EvaluationPlan
@@ -21,7 +23,9 @@ from rsgrpo.types import Sampling
 MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
     "schedule": (Schedule, ("check", "in_force", "observe", "state_dict", "load_state_dict")),
     "loss": (Loss, ("__call__", "aggregation")),
+    "correction": (Correction, ("__call__", "for_engine")),
     "filter": (GroupFilter, ("__call__",)),
+    "order": (Order, ("places", "observe", "state_dict", "load_state_dict")),
     "reward": (Reward, ("__call__",)),
     "data": (DataSource, ("max_prompt_tokens", "split", "removed")),
     "rollout": (RolloutEngine, ("generate", "load_policy", "parity", "make_room", "close")),

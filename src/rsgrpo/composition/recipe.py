@@ -8,9 +8,13 @@ from rsgrpo.composition.build import build, build_callable
 from rsgrpo.composition.members import check_members
 from rsgrpo.composition.reward import build_reward
 from rsgrpo.errors import UserError, failures_name_their_place, field_errors_name_their_key
+from rsgrpo.terms.base import Term
 from rsgrpo.training.recipe import Recipe
 
-RECIPE_GROUPS = ("objective", "schedule", "loss", "filter", "batching", "sampling", "optimizer")
+RECIPE_GROUPS = (
+    *("objective", "schedule", "loss", "correction", "filter", "order"),
+    *("batching", "sampling", "optimizer"),
+)
 
 
 def build_recipe(cfg: DictConfig) -> Recipe:
@@ -29,7 +33,25 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     reward, evaluation = build_reward(cfg), build(cfg, "eval")
     for group, made in {**parts, "eval": evaluation}.items():
         check_members(cfg, group, made)
+    parts["terms"] = build_terms(cfg)
     with failures_name_their_place("schedule", parts["schedule"], "check"):
         parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt, parts["loss"])
     with field_errors_name_their_key(""):
         return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
+
+
+def build_terms(cfg: DictConfig) -> dict[str, Term]:
+    """The terms of `term`, by name.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    terms: dict[str, Term] = {}
+    for name in cfg.get("term") or {}:
+        term = build(cfg.term, str(name))
+        if not isinstance(term, Term):
+            raise UserError(
+                f"term.{name}._target_={cfg.term[name]._target_} is not a term; inherit from rsgrpo.terms.base.Term"
+            )
+        terms[str(name)] = term
+    return terms

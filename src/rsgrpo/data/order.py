@@ -1,65 +1,59 @@
-"""In which order prompts are visited: a pure function of the seed and the iteration, cut into shares of the ranks."""
+"""Which prompts are visited next."""
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
-from rsgrpo.errors import UserError
 from rsgrpo.seeds import derive_seed
-from rsgrpo.types import Prompt
+from rsgrpo.types import Outcome
 
 
-class PromptOrder:
-    """An endless stream of batches: one permutation of the train set per epoch, laid end to end.
+class Order(ABC):
+    """Base of all orders. A subclass is final, and its constructor is its configuration.
 
-    The batch of an iteration depends on (seed, iteration) alone, so a resumed or extended run neither replays nor
-    skips a prompt. A batch that straddles two epochs may hold a prompt twice; each of its groups has a seed of its own.
-
-    Rank r of R gets every R-th prompt of a batch, from the r-th on: dealt this way, the ranks share each mini-batch
-    of an iteration too.
-
-    Raises:
-        UserError: when the ranks cannot have equal shares.
+    Whatever the order, an iteration visits the same number of prompts: runs with different orders have spent the same.
+    Every rank asks it, and has to get the same answer.
     """
 
-    def __init__(
-        self,
-        prompts: Sequence[Prompt],
-        *,
-        prompts_per_iteration: int,
-        seed: int,
-        start: int = 0,
-        rank: int = 0,
-        ranks: int = 1,
-    ) -> None:
-        assert 0 <= rank < ranks, f"rank {rank} of {ranks}"
-        if prompts_per_iteration % ranks:
-            right = ranks * (prompts_per_iteration // ranks + 1)
-            raise UserError(
-                f"prompts_per_iteration={prompts_per_iteration} cannot be shared equally by {ranks} ranks; "
-                f"try prompts_per_iteration={right}",
-                prompts_per_iteration="batching",
-            )
-        self.prompts, self.size, self.seed, self.start = prompts, prompts_per_iteration, seed, start
-        self.rank, self.ranks = rank, ranks
+    @abstractmethod
+    def places(self, prompt_ids: Sequence[str], *, drawn: int, count: int, seed: int) -> Sequence[int]:
+        """The places in the train set of the next `count` prompts.
 
-    def __iter__(self) -> Iterator[list[Prompt]]:
-        iteration = self.start
-        while True:
-            yield self.batch(iteration)
-            iteration += 1
+        Args:
+            prompt_ids: of the whole train set.
+            drawn: how many prompts the run has visited before, each visit counted.
+            count: how many are wanted.
+            seed: of the run.
+        """
 
-    def batch(self, iteration: int) -> list[Prompt]:
-        """This rank's prompts of `iteration`, counted from 0."""
-        first = iteration * self.size
-        return [self._at(first + place) for place in range(self.rank, self.size, self.ranks)]
+    def observe(self, outcomes: Sequence[Outcome]) -> None:  # noqa: B027
+        """Learn from the groups of an iteration, those included that a filter has dropped."""
 
-    def _at(self, position: int) -> Prompt:
-        epoch, place = divmod(position, len(self.prompts))
-        return self.prompts[self._permutation(epoch)[place]]
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint has to keep."""
+        return {}
 
-    def _permutation(self, epoch: int) -> np.ndarray:
-        if getattr(self, "_cached_epoch", None) != epoch:
-            generator = np.random.default_rng(derive_seed(self.seed, "order", epoch))
-            self._cached_epoch, self._cached = epoch, generator.permutation(len(self.prompts))
-        return self._cached
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:  # noqa: B027
+        """Take up the state of a checkpoint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Uniform(Order):
+    """One permutation of the train set per epoch, laid end to end: a function of the seed and of `drawn` alone.
+
+    A batch that straddles two epochs may hold a prompt twice; each of its groups has a seed of its own.
+    """
+
+    def places(self, prompt_ids: Sequence[str], *, drawn: int, count: int, seed: int) -> list[int]:
+        size = len(prompt_ids)
+        turns = (divmod(position, size) for position in range(drawn, drawn + count))
+        return [int(_permutation(seed, epoch, size)[place]) for epoch, place in turns]
+
+
+@lru_cache(maxsize=2)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    return np.random.default_rng(derive_seed(seed, "order", epoch)).permutation(size)

@@ -81,23 +81,50 @@ def checked_loss(loss: Loss, tokens: TokenStatistics, old_logprobs: Float[Tensor
     """
     with failures_name_their_place("loss", loss, "__call__", like=Loss.__call__):
         output: object = loss(tokens, old_logprobs, row)
-    name, shape = type(loss).__name__, list(row.target_ids.shape)
+    checked = checked_output("loss", loss, output, row)
+    if not checked.per_token.is_floating_point() or not checked.per_token.requires_grad:
+        raise UserError(
+            f"loss: {type(loss).__name__} returned a per_token without a gradient, so nothing would be trained; "
+            "compute it from tokens.logprobs"
+        )
+    return checked
+
+
+def checked_output(place: str, part: object, output: object, row: PackedRow) -> LossOutput:
+    """What a loss or a term has returned for a row, when it is one number per token.
+
+    Args:
+        place: how messages call the part: `loss`, `term.kl`.
+        part: what was called.
+        output: what it returned.
+        row: what it was called with.
+
+    Raises:
+        UserError: naming the class and what is wrong with its result.
+    """
+    name, shape = type(part).__name__, list(row.target_ids.shape)
     if not isinstance(output, LossOutput):
         raise UserError(
-            f"loss: {name} returned {type(output).__name__}; return rsgrpo.losses.base.LossOutput(per_token=...)"
+            f"{place}: {name} returned {type(output).__name__}; return rsgrpo.losses.base.LossOutput(per_token=...)"
         )
     if not isinstance(output.diagnostics, Mapping):
         raise UserError(
-            f"loss: {name} returned diagnostics of type {type(output.diagnostics).__name__}; return one tensor under "
-            "each name: {'ratio': ...}"
+            f"{place}: {name} returned diagnostics of type {type(output.diagnostics).__name__}; return one tensor "
+            "under each name: {'ratio': ...}"
         )
-    for what, values in {"per_token": output.per_token, **output.diagnostics}.items():
+    check_one_per_token(place, name, {"per_token": output.per_token, **output.diagnostics}, shape)
+    return output
+
+
+def check_one_per_token(place: str, name: str, found: Mapping[str, object], shape: list[int]) -> None:
+    """Refuse a tensor that does not hold one number for each loss token.
+
+    Raises:
+        UserError: naming the class and the tensor.
+    """
+    for what, values in found.items():
         if not isinstance(values, Tensor) or list(values.shape) != shape:
             got = list(values.shape) if isinstance(values, Tensor) else type(values).__name__
-            raise UserError(f"loss: {name} returned {what} of shape {got}; return one number per loss token, {shape}")
-    if not output.per_token.is_floating_point() or not output.per_token.requires_grad:
-        raise UserError(
-            f"loss: {name} returned a per_token without a gradient, so nothing would be trained; compute it from "
-            "tokens.logprobs"
-        )
-    return output
+            raise UserError(
+                f"{place}: {name} returned {what} of shape {got}; return one number per loss token, {shape}"
+            )

@@ -2,39 +2,52 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from rsgrpo.fields import check_fields
 from rsgrpo.losses.aggregation import Aggregation
 from rsgrpo.losses.base import Loss, LossOutput
+from rsgrpo.losses.ratios import ratio_of
 from rsgrpo.types import PackedRow, TokenStatistics
 
-LARGEST_LOG_RATIO = 20.0
-"""Keeps exp() finite; far outside any clip."""
+
+class Clipped(NamedTuple):
+    """A surrogate, and where its gradient was cut off."""
+
+    per_token: Float[Tensor, " T"]
+    clipped: Bool[Tensor, " T"]
+    dual_clipped: Bool[Tensor, " T"]
 
 
 def clipped_surrogate(
-    logprobs: Float[Tensor, " T"],
-    old_logprobs: Float[Tensor, " T"],
+    ratio: Float[Tensor, " T"],
     advantages: Float[Tensor, " T"],
     *,
     clip_low: float,
     clip_high: float,
-) -> tuple[Float[Tensor, " T"], Bool[Tensor, " T"]]:
+    dual_clip: float | None = None,
+) -> Clipped:
     """loss_t = -min(rho_t A_t, clip(rho_t, 1 - clip_low, 1 + clip_high) A_t), rho_t = pi(t) / pi_old(t).
 
     See "Proximal Policy Optimization Algorithms" (Schulman et al., 2017), Eq. 7, with the two bounds of "DAPO" (Yu et
     al., 2025), Eq. 10. With rho = 1 everywhere its gradient is REINFORCE's.
 
-    Returns:
-        the per-token loss, and where the clip cut the gradient off.
+    The minimum has no bound where A_t < 0 and rho_t is large. With `dual_clip` = c > 1 it has: there
+    loss_t = -max(min(...), c A_t), whose gradient ends at rho_t = c ("Mastering Complex Control in MOBA Games with Deep
+    Reinforcement Learning", Ye et al., 2020, Eq. 6).
     """
-    ratio = (logprobs - old_logprobs).clamp(-LARGEST_LOG_RATIO, LARGEST_LOG_RATIO).exp()
     unclipped = ratio * advantages
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high) * advantages
-    return -unclipped.minimum(clipped), clipped < unclipped
+    least = unclipped.minimum(clipped)
+    if dual_clip is None:
+        return Clipped(-least, clipped < unclipped, torch.zeros_like(clipped, dtype=torch.bool))
+    floor = dual_clip * advantages
+    bounded = (advantages < 0) & (least < floor)
+    return Clipped(-torch.where(bounded, floor, least), clipped < unclipped, bounded)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,15 +60,25 @@ class ClipLoss(Loss):
 
     clip_low: float = 0.2
     clip_high: float = 0.28
+    dual_clip: float | None = None
+    """Largest ratio at which a token with a negative advantage still has a gradient; None sets no bound."""
     aggregation: Aggregation = "token_mean"
-    """`token_mean`, `sequence_mean` or `sequence_sum`, see `losses/aggregation.py`."""
+    """`token_mean`, `sequence_mean`, `sequence_sum` or `constant_sum`, see `losses/aggregation.py`."""
 
     def __post_init__(self) -> None:
-        check_fields(self, clip_low=(0.0, 1.0), clip_high=(0.0, math.inf))
+        check_fields(self, clip_low=(0.0, 1.0), clip_high=(0.0, math.inf), dual_clip=(1.0, math.inf))
 
     def __call__(self, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
-        """The surrogate of each token, and `clip_fraction`: where its gradient was cut off."""
-        per_token, clipped = clipped_surrogate(
-            tokens.logprobs, old_logprobs, row.advantages, clip_low=self.clip_low, clip_high=self.clip_high
+        """The surrogate of each token, and `clip_fraction`: where its gradient was cut off.
+
+        With a dual clip `dual_clip_fraction` too: where that bound did it.
+        """
+        said = clipped_surrogate(
+            ratio_of(tokens.logprobs - old_logprobs),
+            row.advantages,
+            clip_low=self.clip_low,
+            clip_high=self.clip_high,
+            dual_clip=self.dual_clip,
         )
-        return LossOutput(per_token=per_token, diagnostics={"clip_fraction": clipped})
+        dual = {} if self.dual_clip is None else {"dual_clip_fraction": said.dual_clipped}
+        return LossOutput(per_token=said.per_token, diagnostics={"clip_fraction": said.clipped, **dual})

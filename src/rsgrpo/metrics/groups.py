@@ -6,16 +6,19 @@ from rsgrpo.types import StepReport
 
 
 def groups(report: StepReport) -> dict[str, float]:
-    """`groups_kept`, `groups_dropped/<reason>`, the shares of all-correct and all-wrong groups, and `advantage_rms`.
+    """`groups_kept`, `groups_dropped/<reason>`, the shares of all-correct and all-wrong groups, and `advantage_rms`;
+    `refills` and `groups_sampled` of an iteration that sampled other prompts for dropped groups.
 
-    The last is the scale without which two objectives cannot be compared at one learning rate.
+    `advantage_rms` is the scale without which two objectives cannot be compared at one learning rate.
     """
     total = len(report.outcomes)
     dropped = Counter(reason for reason in report.dropped if reason is not None)
     solved_all = sum(outcome.num_correct == len(outcome.scores) for outcome in report.outcomes)
     solved_none = sum(outcome.num_correct == 0 for outcome in report.outcomes)
     kept = report.advantages
+    refilled = {"refills": float(report.refills), "groups_sampled": float(total)} if report.refills else {}
     return {
+        **refilled,
         "groups_kept": float(total - sum(dropped.values())),
         "groups_all_correct_fraction": solved_all / total,
         "groups_all_wrong_fraction": solved_none / total,

@@ -7,6 +7,7 @@ adapters A and B is one tensor W + alpha / rank B A under its plain Hugging Face
 import importlib.util
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -93,6 +94,20 @@ def first_values(model: nn.Module, seed: int) -> Iterator[tuple[nn.Parameter, Te
             yield parameter, torch.empty(parameter.shape).uniform_(-bound, bound, generator=generator)
         elif ".lora_B." in name:
             yield parameter, torch.zeros(parameter.shape)
+
+
+@contextmanager
+def without_adapters(model: nn.Module) -> Iterator[None]:
+    """Inside this context the model computes as if it had no adapters: their output is scaled by 0."""
+    adapted: list[Any] = [module for module in model.modules() if NAME in getattr(module, "scaling", {})]
+    scales = [module.scaling[NAME] for module in adapted]
+    for module in adapted:
+        module.scaling[NAME] = 0.0
+    try:
+        yield
+    finally:
+        for module, scale in zip(adapted, scales, strict=True):
+            module.scaling[NAME] = scale
 
 
 class Adapter(NamedTuple):

@@ -100,6 +100,11 @@ class Policy(nn.Module):
         """(parameter, whole tensor of its value before training) of every adapter, if there are any."""
         return iter(()) if self._adapter_seed is None else first_values(self.model, self._adapter_seed)
 
+    @property
+    def has_adapters(self) -> bool:
+        """Whether adapters are trained, and no other weight."""
+        return self._adapter_seed is not None
+
     def weight_names(self, *, tied: bool = False) -> set[str]:
         """The Hugging Face names of the weights; with `tied`, all names of those that have several."""
         names = (plain_name(name) for name, _ in self.model.named_parameters(remove_duplicate=not tied))
@@ -111,7 +116,7 @@ class Policy(nn.Module):
         Raises:
             RuntimeError: for a policy with adapters, which `rsgrpo.training.export.save_policy` merges.
         """
-        if self._adapter_seed is not None:
+        if self.has_adapters:
             raise RuntimeError("a policy with adapters is saved by rsgrpo.training.export.save_policy")
         self.model.set_attn_implementation("sdpa")
         try:

@@ -12,13 +12,12 @@ from pathlib import Path
 import torch
 
 import rsgrpo.models.tiny
-from rsgrpo.batching.packing import pack
+from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import EOS, build_model, build_tokenizer
 from rsgrpo.pretraining.corpus import Corpus
-from rsgrpo.types import TrainingSequence
 
 Progress = Callable[[int, int, float], None]
 """Called after every step with (steps done, steps in all, loss)."""

@@ -24,6 +24,8 @@ class Parity:
     """Largest |sampler - trainer| log-prob of a token, in nats."""
     every: int
     """Versions of the policy between two checks."""
+    half_precision: bool = False
+    """Whether it computes in 16 bits: its samples are then those of a slightly different policy than the trainer's."""
 
 
 class Sample(NamedTuple):

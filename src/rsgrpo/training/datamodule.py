@@ -8,8 +8,8 @@ import torch
 from lightning.pytorch.trainer.states import TrainerFn
 from torch.utils.data import DataLoader
 
-from rsgrpo.data.order import PromptOrder
 from rsgrpo.data.source import digest
+from rsgrpo.data.stream import PromptStream
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.batches import SplitBatch
@@ -19,7 +19,7 @@ from rsgrpo.types import Prompt
 
 
 class PromptData(lightning.LightningDataModule):
-    """The three splits. The train stream starts at the module's own iteration: that is all there is to resuming it."""
+    """The three splits. The train stream goes on from the prompts that the module has drawn."""
 
     def __init__(self, train: Sequence[Prompt], validation: Sequence[Prompt], test: Sequence[Prompt]) -> None:
         super().__init__()
@@ -46,14 +46,15 @@ class PromptData(lightning.LightningDataModule):
         """Prompts are token ids in plain Python: engines and packing move what they need."""
         return batch
 
-    def train_dataloader(self) -> PromptOrder:
+    def train_dataloader(self) -> PromptStream:
         trainer = cast(lightning.Trainer, self.trainer)
         module = cast(RLModule, trainer.lightning_module)
-        return PromptOrder(
+        return PromptStream(
             self.train,
+            module.recipe.order,
             prompts_per_iteration=module.recipe.batching.prompts_per_iteration,
             seed=module.recipe.seed,
-            start=module.iteration,
+            drawn=module.drawn,
             rank=trainer.global_rank,
             ranks=trainer.world_size,
         )

@@ -1,39 +1,37 @@
 """The LightningModule: one iteration of RL with verifiable rewards."""
 
 import random
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 from lightning.pytorch.core.optimizer import LightningOptimizer
-from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor
 from torch.optim.lr_scheduler import LRScheduler
 
 from rsgrpo.batching.filters import reasons
+from rsgrpo.data.order import Order
+from rsgrpo.data.stream import PromptStream
 from rsgrpo.distributed import ranks
-from rsgrpo.distributed.sharding import full_tensor
-from rsgrpo.errors import UserError, failures_name_their_place, fields_belong_to
-from rsgrpo.evaluation.batches import SplitBatch
-from rsgrpo.evaluation.evaluate import evaluate
+from rsgrpo.errors import failures_name_their_place, fields_belong_to
 from rsgrpo.evaluation.sampling import failures_name_the_engine, sampled_groups
-from rsgrpo.losses.base import Loss, check_entropy, checked_loss, with_noticed_entropy
-from rsgrpo.rewards.base import Pending, answers, begin
+from rsgrpo.losses.base import Loss
+from rsgrpo.rewards.base import Pending, begin
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.seeds import derive_seed
+from rsgrpo.terms.base import Term
 from rsgrpo.training.clock import stage
-from rsgrpo.training.lightning_trainer import SeesCompletions
-from rsgrpo.training.rows import mean_entropies, rows_of_updates
-from rsgrpo.training.run_module import RunModule
-from rsgrpo.training.selection import Selection, advantage_context
-from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Group, Outcome, PackedRow, Prompt, Sampling, ScoredGroup, StepReport
+from rsgrpo.training.evaluating import EvaluatingModule
+from rsgrpo.training.outcomes import outcomes_of
+from rsgrpo.training.rows import rows_of_updates
+from rsgrpo.training.selection import Collected, Selection, advantage_context
+from rsgrpo.training.total_loss import TotalLoss
+from rsgrpo.training.update import BehaviourTotals, UpdateTotals, clipped_norm, merge
+from rsgrpo.types import Group, Outcome, PackedRow, Prompt, Sampling, ScoredGroup, StepReport, TokenStatistics
 
 
-class RLModule(RunModule):
+class RLModule(EvaluatingModule):
     """prompts -> sync -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> report.
 
     Every rank samples, scores and trains its own share of the prompts. All ranks decide alike: each rank
@@ -43,20 +41,19 @@ class RLModule(RunModule):
     through those of its batch-end hooks, and its completions if they have a method `on_evaluated`.
     """
 
-    def training_step(self, prompts: list[Prompt], batch_idx: int) -> dict[str, StepReport]:
+    def training_step(self, prompts: PromptStream, batch_idx: int) -> dict[str, StepReport]:
         """One iteration."""
         self.start_afresh()
         with self.all_or_none():
             self.sync()
-            groups = self.score(self.rollout(prompts))
-            outcomes = self.exchange(groups)
-        selection = self.advantages(outcomes, self.filter(outcomes))
-        self.observe(outcomes)
-        updates, behaviour = self.old_logprobs(self.pack(groups, selection))
+            collected = self.collect(prompts)
+        selection = self.advantages(collected)
+        self.observe(collected.outcomes)
+        updates, behaviour = self.old_logprobs(self.pack(collected.groups, selection))
         epochs = range(self.recipe.batching.epochs)
         totals = [self.update(rows, selection.loss, behaviour) for _ in epochs for rows in updates if rows]
         self.iteration += 1
-        return {"report": self.report(groups, selection, totals, behaviour)}
+        return {"report": self.report(collected, selection, totals, behaviour)}
 
     def start_afresh(self) -> None:
         """Clock, metrics and generators: every iteration has its own, so that nothing earlier changes what it draws.
@@ -71,14 +68,35 @@ class RLModule(RunModule):
         np.random.seed(seed % 2**32)  # noqa: NPY002 (the generator that other people's code draws from)
         torch.manual_seed(seed)
 
+    def collect(self, prompts: PromptStream) -> Collected:
+        """Groups, their outcomes and why some are dropped: of one draw of prompts, or of refills for dropped groups.
+
+        Every draw is as large as what is missing. What is missing after `max_refills` draws stays away.
+        """
+        plan, collected = self.recipe.batching, Collected()
+        while True:
+            drawn = self.rollout(prompts.take(collected.missing(plan)), first=len(collected.outcomes))
+            groups = self.score(drawn)
+            outcomes = self.exchange(groups)
+            with failures_name_their_place("order", self.recipe.order, "observe", like=Order.observe):
+                self.recipe.order.observe(outcomes)
+            collected.add(groups, outcomes)
+            collected.dropped = self.filter(collected.outcomes)
+            if not collected.missing(plan) or collected.refills == plan.max_refills:
+                self.drawn = prompts.drawn
+                return collected
+            collected.refills += 1
+            self.load()
+
     @stage("rollout")
     @fields_belong_to("sampling", *Sampling.__dataclass_fields__)
-    def rollout(self, prompts: Sequence[Prompt]) -> dict[int, tuple[Group, Pending]]:
+    def rollout(self, prompts: Sequence[Prompt], *, first: int) -> dict[int, tuple[Group, Pending]]:
         """N completions of each of this rank's prompts, by place in the batch, seeded by (run, iteration, place).
 
         Each group goes to the reward as soon as it is finished, which may work on it while others are sampled.
+        `first` is the place of the first prompt of all ranks.
         """
-        places = [ranks.index() + i * ranks.count() for i in range(len(prompts))]
+        places = [first + ranks.index() + i * ranks.count() for i in range(len(prompts))]
         seeds = [
             derive_seed(self.recipe.seed, "rollout", self.iteration, place, prompt.id)
             for place, prompt in zip(places, prompts, strict=True)
@@ -95,26 +113,19 @@ class RLModule(RunModule):
         """The reward's verdict on every completion: what it has not finished yet is waited for."""
         return {place: ScoredGroup(group=groups[place][0], scores=groups[place][1]()) for place in sorted(groups)}
 
-    def _outcome(self, scored: ScoredGroup) -> Outcome:
-        """What all ranks learn of a group: the answers too, where the objective needs them."""
-        if "answers" not in self.recipe.needs:
-            return scored.outcome
-        found = answers(self.recipe.reward, scored.group)
-        return replace(scored.outcome, answers=found)
-
-    def _entropy_of(self, row: PackedRow) -> Tensor:
-        with torch.no_grad():
-            return self.policy(row, self.recipe.sampling.temperature).entropy
-
     @stage("exchange")
     def exchange(self, groups: Mapping[int, ScoredGroup]) -> list[Outcome]:
         """The outcomes of all groups of all ranks, in the order of their places. The slowest rank is waited for."""
-        mine = {place: self._outcome(group) for place, group in groups.items()}
-        if "entropies" in self.recipe.needs:
-            means = mean_entropies(groups, self.recipe, self.policy.device, self._entropy_of)
-            mine = {place: replace(outcome, mean_entropies=means[place]) for place, outcome in mine.items()}
+        mine = outcomes_of(groups, self.recipe, self.policy.device, self.seen)
         everyones = {place: outcome for theirs in ranks.gather(mine) for place, outcome in theirs.items()}
         return [everyones[place] for place in sorted(everyones)]
+
+    @torch.no_grad()
+    def seen(self, row: PackedRow, terms: Mapping[str, Term]) -> tuple[PackedRow, TokenStatistics]:
+        """A row with what the reference says of it, where one of the `terms` needs that, and what the policy says."""
+        if self.reference is not None and any(term.needs_reference for term in terms.values()):
+            row = replace(row, reference_logprobs=self.reference.logprobs(row, self.recipe.sampling.temperature))
+        return row, self.policy(row, self.recipe.sampling.temperature)
 
     @stage("advantage")
     def filter(self, outcomes: Sequence[Outcome]) -> list[str | None]:
@@ -122,9 +133,9 @@ class RLModule(RunModule):
         return reasons(self.recipe.filter, outcomes)
 
     @stage("advantage")
-    def advantages(self, outcomes: Sequence[Outcome], dropped: Sequence[str | None]) -> Selection:
+    def advantages(self, collected: Collected) -> Selection:
         """The advantages of the objective in force, all that an objective changes."""
-        kept = [outcome for outcome, reason in zip(outcomes, dropped, strict=True) if reason is None]
+        kept = collected.kept
         rewards, context = advantage_context(
             kept,
             iteration=self.iteration + 1,
@@ -134,8 +145,8 @@ class RLModule(RunModule):
         in_force = self.recipe.schedule.in_force(self.recipe.objective, context, self.recipe.loss)
         assert in_force.loss is not None
         return Selection(
-            outcomes=outcomes,
-            dropped=dropped,
+            outcomes=collected.outcomes,
+            dropped=collected.dropped,
             advantages=in_force.advantages(rewards, context) if kept else rewards,
             loss=in_force.loss,
             in_force=in_force.values,
@@ -156,12 +167,19 @@ class RLModule(RunModule):
 
     @stage("old_logprobs")
     def old_logprobs(self, updates: list[list[PackedRow]]) -> tuple[list[list[PackedRow]], BehaviourTotals]:
-        """The rows with what the policy that was sampled from says of their tokens.
+        """The rows with what the policy that was sampled from says of their tokens, and the reference if it is needed.
 
         With several updates this takes a forward pass of its own. With a single one the policy of the update is the
         policy of the rollout, whose log-probs its own forward pass gives: the rows stay without.
         """
-        behaviour = BehaviourTotals()
+        behaviour, terms = BehaviourTotals(), self.recipe.terms_of("loss")
+        if any(term.needs_reference for term in terms.values()):
+            assert self.reference is not None
+            temperature = self.recipe.sampling.temperature
+            updates = [
+                [replace(row, reference_logprobs=self.reference.logprobs(row, temperature)) for row in rows]
+                for rows in updates
+            ]
         if sum(bool(rows) for rows in updates) * self.recipe.batching.epochs == 1:
             return updates, behaviour
 
@@ -174,42 +192,34 @@ class RLModule(RunModule):
             return [[seen(row) for row in rows] for rows in updates], behaviour
 
     @stage("update")
-    def update(self, rows: Sequence[PackedRow], loss: Loss, behaviour: BehaviourTotals) -> UpdateTotals:
+    def update(self, rows: Sequence[PackedRow], surrogate: Loss, behaviour: BehaviourTotals) -> UpdateTotals:
         """One optimiser step on the sum of all ranks' losses, whose token weights make it one big batch."""
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LRScheduler, self.lr_schedulers())
         optimizer.zero_grad(set_to_none=True)
-        totals = UpdateTotals()
+        totals, loss = UpdateTotals(), TotalLoss(surrogate, self.recipe.terms_of("loss"), self.correction)
         for row in rows:
             tokens = self.policy(row, self.recipe.sampling.temperature, entropy_gradient=loss.entropy_gradient)
             old_logprobs = row.old_logprobs
             if old_logprobs is None:
                 behaviour.add(row, tokens)
                 old_logprobs = tokens.logprobs.detach()
-            tokens = with_noticed_entropy(loss, tokens)
-            output = checked_loss(loss, tokens, old_logprobs, row)
+            output = loss(tokens, old_logprobs, row)
             row_loss = (row.weights * output.per_token).sum()
             self.manual_backward(row_loss)
-            check_entropy(loss, tokens)
+            loss.check_backward()
             totals.add(row, row_loss.detach(), output)
-        grad_norm = full_tensor(
-            torch.nn.utils.clip_grad_norm_(self.policy.parameters(), self.recipe.optimizer.grad_clip)
-        )
-        if not grad_norm.isfinite():
-            raise UserError(
-                f"the gradient of iteration {self.iteration + 1} is {grad_norm}; try smaller rewards, or a smaller "
-                f"learning rate than lr={self.recipe.optimizer.lr}",
-                lr="optimizer",
-            )
-        totals.grad_norm, totals.learning_rate = float(grad_norm), optimizer.param_groups[0]["lr"]
-        optimizer.step()
-        schedule.step()
-        self.optimizer_steps += 1
+        totals.grad_norm = clipped_norm(self.policy.parameters(), self.recipe.optimizer.grad_clip)
+        totals.learning_rate = optimizer.param_groups[0]["lr"]
+        if self.bad_updates.is_sound(totals, self.recipe.optimizer, iteration=self.iteration + 1):
+            optimizer.step()
+            schedule.step()
+            self.optimizer_steps += 1
         return totals
 
     def report(
         self,
-        groups: Mapping[int, ScoredGroup],
+        collected: Collected,
         selection: Selection,
         totals: Sequence[UpdateTotals],
         behaviour: BehaviourTotals,
@@ -219,7 +229,7 @@ class RLModule(RunModule):
         of_updates, of_behaviour, signals = zip(*everyones, strict=True)
         trained = BehaviourTotals.merge(of_behaviour)
         self.stopped_by = next((name for name in signals if name), None)
-        return StepReport(
+        report = StepReport(
             iteration=self.iteration,
             iterations=self.recipe.iterations,
             optimizer_steps=self.optimizer_steps,
@@ -227,66 +237,18 @@ class RLModule(RunModule):
             train_set_size=self.train_set_size,
             outcomes=tuple(selection.outcomes),
             dropped=tuple(selection.dropped),
-            groups=groups,
+            groups=collected.groups,
+            refills=collected.refills,
             advantages=selection.advantages,
             in_force=selection.in_force,
             updates=tuple(merge(update) for update in zip(*of_updates, strict=True)),
             entropy=trained.entropy,
             logprob_gap=trained.logprob_gap,
+            sampler_gap=trained.sampler_gap,
             seconds=self.clock.read(),
             stopped_by=self.stopped_by,
         )
-
-    def validation_step(self, batch: SplitBatch, batch_idx: int) -> dict[str, Any] | None:
-        """Sample a split that is due; the same random numbers at every iteration, so that curves compare."""
-        training = self.trainer.state.fn == TrainerFn.FITTING
-        plan = self.recipe.evaluation
-        if training and not plan.is_due(batch.split, self.iteration, self.recipe.iterations):
-            return None
-        return self._evaluate(batch)
-
-    def test_step(self, batch: SplitBatch, batch_idx: int) -> dict[str, Any]:
-        """Sample the test problems."""
-        return self._evaluate(batch)
-
-    def _evaluate(self, batch: SplitBatch) -> dict[str, Any]:
-        """Split, seconds, and the results of all problems, of which each rank samples its share."""
-        places = range(ranks.index(), len(batch.prompts), ranks.count())
-        callbacks = cast(Any, self.trainer).callbacks
-        observers = [callback for callback in callbacks if isinstance(callback, SeesCompletions)]
-
-        def see(index: int, scored: ScoredGroup) -> None:
-            for observer in observers:
-                observer.on_evaluated(batch.split, self.iteration, places[index], scored)
-
-        begun = time.perf_counter()
-        with self.all_or_none():
-            self.sync()
-            mine = evaluate(
-                self.engine,
-                self.recipe.reward,
-                [batch.prompts[place] for place in places],
-                self.recipe.evaluation.sampling,
-                num_completions=lambda index: self._completions_of(batch, places[index]),
-                seed_of=lambda index: self._seed_of(batch, places[index]),
-                see=see if observers else None,
-            )
-            everyones = ranks.gather(mine)
-        results = [everyones[i % ranks.count()][i // ranks.count()] for i in range(len(batch.prompts))]
-        return {
-            "split": batch.split,
-            "seconds": time.perf_counter() - begun,
-            "results": [*batch.known, *results],
-        }
-
-    def _completions_of(self, batch: SplitBatch, place: int) -> int:
-        if batch.numbers is not None:
-            return batch.numbers[place]
-        dataset = batch.prompts[place].problem.facts.get("dataset")
-        during_training = 0 < self.iteration < self.recipe.iterations
-        return self.recipe.evaluation.completions_for(batch.split, dataset, curve=during_training)
-
-    def _seed_of(self, batch: SplitBatch, place: int) -> int:
-        """Of the run, the problem, and the samples that came before."""
-        start = 0 if batch.starts is None else batch.starts[place]
-        return derive_seed(self.recipe.seed, batch.split, batch.prompts[place].id, *([start] if start else []))
+        for name, term in self.recipe.terms.items():
+            with failures_name_their_place(f"term.{name}", term, "observe", like=Term.observe):
+                term.observe(report)
+        return report

@@ -25,11 +25,18 @@ class AdamW:
     """Optimiser steps over which the learning rate rises linearly to `lr`."""
     grad_clip: float = 1.0
     """Largest global l2 norm of the gradient."""
+    max_bad_updates: int = 3
+    """The run ends at so many updates in a row whose loss or gradient is not finite; fewer are skipped."""
 
     def __post_init__(self) -> None:
         check_numbers("betas", self.betas, 2, "[0, 1)", example=[0.9, 0.95])
         check_fields(
-            self, lr=(0, math.inf), weight_decay=(0, math.inf), warmup_steps=(0, math.inf), grad_clip=(1e-12, math.inf)
+            self,
+            lr=(0, math.inf),
+            weight_decay=(0, math.inf),
+            warmup_steps=(0, math.inf),
+            grad_clip=(1e-12, math.inf),
+            max_bad_updates=(1, math.inf),
         )
 
     def build(

@@ -29,6 +29,7 @@ def rows_of_updates(
             [length for place in hand for length in selection.outcomes[place].lengths],
             selection.loss.aggregation,
             max_new_tokens=recipe.sampling.max_new_tokens,
+            sequences=recipe.batching.completions_per_update,
         )
         mine = [
             sequence
@@ -46,13 +47,13 @@ def in_step(updates: Sequence[list[PackedRow]], device: torch.device) -> list[li
     return [rows + [empty_row(device)] * (number - len(rows)) for rows, number in zip(updates, most, strict=True)]
 
 
-def mean_entropies(
+def sums_over_completions(
     groups: Mapping[int, ScoredGroup],
     recipe: Recipe,
     device: torch.device,
-    entropy_of: Callable[[PackedRow], Float[Tensor, " T"]],
-) -> dict[int, tuple[float, ...]]:
-    """The policy's mean entropy per token of each completion of this rank's groups, by place.
+    numbers_of: Callable[[PackedRow], Sequence[Float[Tensor, " T"]]],
+) -> dict[int, Float[Tensor, "N F"]]:
+    """F numbers of each token, summed over each completion of this rank's groups, in float64, by place.
 
     This takes a forward pass of its own over all groups, those included that a filter will drop.
     """
@@ -67,11 +68,11 @@ def mean_entropies(
         for sequence in sequences_of(groups[place].group, [0.0] * len(groups[place].scores), untrained)
     ]
     (rows,) = in_step([pack(sequences, row_tokens=recipe.batching.row_tokens, device=device)], device)
-    means: list[float] = []
+    sums: list[Tensor] = []
     for row in rows:
-        entropy = entropy_of(row).double()
+        numbers = torch.stack([number.double() for number in numbers_of(row)], dim=1)
         if row.num_loss_tokens:
-            sums = entropy.new_zeros(len(row.lengths)).index_add(0, row.sequence_of_target, entropy)
-            means += (sums / row.sequence_of_target.bincount()).tolist()
-    mean_of = {places[i]: mean for i, mean in zip(packing_order(sequences), means, strict=True)}
-    return {place: tuple(mean_of[place, n] for n in range(len(groups[place].scores))) for place in groups}
+            zeros = numbers.new_zeros(len(row.lengths), numbers.shape[1])
+            sums += zeros.index_add(0, row.sequence_of_target, numbers).cpu().unbind()
+    of = {places[i]: found for i, found in zip(packing_order(sequences), sums, strict=True)}
+    return {place: torch.stack([of[place, n] for n in range(len(groups[place].scores))]) for place in groups}

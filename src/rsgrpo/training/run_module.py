@@ -15,7 +15,9 @@ from rsgrpo.distributed.signals import StopSignals
 from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.loggers.followers import show
 from rsgrpo.models.policy import Policy
+from rsgrpo.models.reference import reference_of
 from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
+from rsgrpo.training.bad_updates import BadUpdates
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.history import History
 from rsgrpo.training.parity import check_parity
@@ -42,20 +44,30 @@ class RunModule(lightning.LightningModule, ABC):
         self.automatic_optimization = False
         self.policy, self.engine, self.recipe = policy, engine, recipe
         self.sharding = sharding or Sharding()
+        self.reference = reference_of(policy) if recipe.needs_reference else None
+        parity = engine.parity
+        self.correction = recipe.correction.for_engine(half_precision=parity is not None and parity.half_precision)
         self.train_set_size = train_set_size
         self.iteration = 0
+        self.drawn = 0
+        """Prompts that were visited, each visit counted."""
         self.synced: int | None = None
         self.optimizer_steps = 0
         self.clock = StageClock()
         self.stop_signals = StopSignals()
         self.stopped_by: str | None = None
         self.history = History()
+        self.bad_updates = BadUpdates()
         self.metrics: dict[str, float] = {}
         self._unwritten: dict[str, float] = {}
 
     def configure_model(self) -> None:
         """Lightning calls this before each of its loops: the weights are laid out over the ranks at the first."""
         self.sharding.apply(self.policy, self.device_mesh)
+        if self.reference is not None:
+            # Its forward passes have no backward pass: nothing to checkpoint, and too few of them to compile for.
+            alike = Sharding(compute_dtype=self.sharding.compute_dtype)
+            self.reference.lay_out(self.policy, lambda policy: alike.apply(policy, self.device_mesh))
 
     def close(self) -> None:
         """Nothing is sampled any more: the engine gives back what it holds."""
@@ -89,7 +101,16 @@ class RunModule(lightning.LightningModule, ABC):
         """
         if self.synced == self.iteration:
             return
-        first, weights = self.synced is None, full_tensors(self.policy.model)
+        first = self.synced is None
+        self.load()
+        with failures_name_the_engine(self.engine, "parity"):
+            parity = self.engine.parity
+        if parity and (first or self.iteration % parity.every == 0):
+            check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
+
+    def load(self) -> None:
+        """Give the engine the policy's weights, which it needs anew whenever it has made room."""
+        weights = full_tensors(self.policy.model)
         try:
             with failures_name_the_engine(self.engine, "load_policy"):
                 self.engine.load_policy(weights, version=self.iteration)
@@ -99,10 +120,6 @@ class RunModule(lightning.LightningModule, ABC):
             raise
         ranks.barrier()
         self.synced = self.iteration
-        with failures_name_the_engine(self.engine, "parity"):
-            parity = self.engine.parity
-        if parity and (first or self.iteration % parity.every == 0):
-            check_parity(self.policy, self.engine, self.recipe.sampling.temperature)
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add to `metrics`, all that is logged of the present iteration or evaluation, for every callback to read.
@@ -155,6 +172,8 @@ class RunModule(lightning.LightningModule, ABC):
         checkpoint["rsgrpo"] = {
             "iteration": self.iteration,
             "optimizer_steps": self.optimizer_steps,
+            "drawn": self.drawn,
+            "bad_updates": self.bad_updates.in_a_row,
             "parts": self.recipe.state_dict(),
             **({"history": self.history.state_dict()} if "history" in self.recipe.needs else {}),
         }
@@ -162,5 +181,8 @@ class RunModule(lightning.LightningModule, ABC):
     def on_load_checkpoint(self, checkpoint: Mapping[str, Any]) -> None:
         self.iteration = checkpoint["rsgrpo"]["iteration"]
         self.optimizer_steps = checkpoint["rsgrpo"]["optimizer_steps"]
+        of_earlier_versions = self.iteration * self.recipe.batching.prompts_per_iteration
+        self.drawn = checkpoint["rsgrpo"].get("drawn", of_earlier_versions)
+        self.bad_updates.in_a_row = checkpoint["rsgrpo"].get("bad_updates", 0)
         self.recipe.load_state_dict(checkpoint["rsgrpo"]["parts"])
         self.history.load_state_dict(checkpoint["rsgrpo"].get("history", {}))

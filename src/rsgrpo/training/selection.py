@@ -1,15 +1,44 @@
 """What of an iteration is trained on, and with which advantages."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import AdvantageContext, PromptHistory
-from rsgrpo.types import Outcome
+from rsgrpo.types import Outcome, ScoredGroup
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was sampled for an iteration: one draw of prompts, or several."""
+
+    groups: dict[int, ScoredGroup] = field(default_factory=dict)
+    """Of this rank, by their place among `outcomes`."""
+    outcomes: list[Outcome] = field(default_factory=list)
+    """Of all groups of all ranks, in prompt order."""
+    dropped: list[str | None] = field(default_factory=list)
+    """Why each group was dropped, or None where it was kept; aligned with `outcomes`."""
+    refills: int = 0
+    """Draws after the first."""
+
+    def add(self, groups: Mapping[int, ScoredGroup], outcomes: Sequence[Outcome]) -> None:
+        """The groups of one more draw, whose places go on from those before."""
+        self.groups |= groups
+        self.outcomes += outcomes
+
+    @property
+    def kept(self) -> list[Outcome]:
+        """The outcomes of the kept groups, in order."""
+        return [outcome for outcome, reason in zip(self.outcomes, self.dropped, strict=True) if reason is None]
+
+    def missing(self, plan: BatchPlan) -> int:
+        """How many groups a full batch still lacks."""
+        return max(0, plan.prompts_per_iteration - self.dropped.count(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

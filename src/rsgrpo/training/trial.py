@@ -14,18 +14,30 @@ import lightning
 import torch
 
 from rsgrpo.batching.filters import reasons
-from rsgrpo.batching.packing import pack, sequences_of
+from rsgrpo.batching.packing import TrainingSequence, pack, sequences_of
 from rsgrpo.errors import check_signature, failures_name_their_place, is_ours
 from rsgrpo.losses.aggregation import token_weight
-from rsgrpo.losses.base import Loss, check_entropy, checked_loss, with_noticed_entropy
+from rsgrpo.losses.base import Loss
 from rsgrpo.objectives.base import PromptHistory
 from rsgrpo.rewards.base import answers, begin
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.training.lightning_trainer import SeesCompletions
+from rsgrpo.training.outcomes import less
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.selection import advantage_context
+from rsgrpo.training.total_loss import TotalLoss, checked_term
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
-from rsgrpo.types import Completion, Group, Outcome, PackedRow, Prompt, Score, ScoredGroup, StepReport, TokenStatistics
+from rsgrpo.types import (
+    Completion,
+    Group,
+    Outcome,
+    PackedRow,
+    Prompt,
+    Score,
+    ScoredGroup,
+    StepReport,
+    TokenStatistics,
+)
 
 T = TypeVar("T")
 
@@ -50,7 +62,7 @@ def try_recipe(recipe: Recipe, prompts: Sequence[Prompt]) -> StepReport:
     ]
     totals, behaviour = UpdateTotals(), BehaviourTotals()
     for row in pack(sequences, row_tokens=recipe.batching.row_tokens, device=torch.device("cpu")):
-        _try_loss(loss, row, totals, behaviour)
+        _try_loss(recipe, loss, row, totals, behaviour)
     return StepReport(
         iteration=1,
         iterations=recipe.iterations,
@@ -120,7 +132,7 @@ def _outcome(recipe: Recipe, scored: ScoredGroup) -> Outcome:
         found["answers"] = answers(recipe.reward, scored.group)
     if "entropies" in recipe.needs:
         found["mean_entropies"] = (0.5,) * len(scored.scores)
-    return replace(scored.outcome, **found)
+    return _penalised(recipe, replace(scored.outcome, **found))
 
 
 def _advantages(recipe: Recipe, outcomes: Sequence[Outcome]) -> tuple[torch.Tensor, Loss, dict[str, float]]:
@@ -143,19 +155,48 @@ def _advantages(recipe: Recipe, outcomes: Sequence[Outcome]) -> tuple[torch.Tens
 
 def _weight(recipe: Recipe, loss: Loss, outcomes: Sequence[Outcome]) -> Any:
     lengths = [length for outcome in outcomes for length in outcome.lengths]
-    return token_weight(lengths, loss.aggregation, max_new_tokens=recipe.sampling.max_new_tokens)
+    return token_weight(
+        lengths,
+        loss.aggregation,
+        max_new_tokens=recipe.sampling.max_new_tokens,
+        sequences=recipe.batching.completions_per_update,
+    )
 
 
-def _try_loss(loss: Loss, row: PackedRow, totals: UpdateTotals, behaviour: BehaviourTotals) -> None:
+def _try_loss(
+    recipe: Recipe, surrogate: Loss, row: PackedRow, totals: UpdateTotals, behaviour: BehaviourTotals
+) -> None:
     """One forward and backward pass from log-probs on, as those of a policy are."""
+    terms = {name: copied(term) or term for name, term in recipe.terms_of("loss").items()}
+    # The correction of an engine that needs one, whichever the run has.
+    loss = TotalLoss(surrogate, terms, recipe.correction.for_engine(half_precision=True))
     sampler = row.sampler_logprobs
+    row = replace(row, reference_logprobs=sampler)
     policy = torch.full_like(sampler, -0.5, requires_grad=True)  # what a policy's weights are to a loss
-    statistics = TokenStatistics(policy * 1.0, (policy * -1.0) if loss.entropy_gradient else sampler.neg())
-    behaviour.add(row, statistics)
-    tokens = with_noticed_entropy(loss, statistics)
-    output = checked_loss(loss, tokens, tokens.logprobs.detach(), row)
+    tokens = TokenStatistics(policy * 1.0, (policy * -1.0) if loss.entropy_gradient else sampler.neg())
+    behaviour.add(row, tokens)
+    output = loss(tokens, tokens.logprobs.detach(), row)
     row_loss = (row.weights * output.per_token).sum()
-    with failures_name_their_place("loss", loss, "__call__"):
+    with failures_name_their_place("loss", surrogate, "__call__"):
         row_loss.backward()
-    check_entropy(loss, tokens)
+    loss.check_backward()
     totals.add(row, row_loss.detach(), output)
+
+
+def _penalised(recipe: Recipe, outcome: Outcome) -> Outcome:
+    """An outcome with the terms of the reward taken off it, as they would be of log-probs of -.5."""
+    row = replace(_row(outcome), reference_logprobs=torch.full((len(outcome.scores),), -0.6))
+    tokens = TokenStatistics(torch.full((len(outcome.scores),), -0.5), torch.full((len(outcome.scores),), 0.5))
+    terms = recipe.terms_of("reward")
+    found = [checked_term(name, copied(t) or t, tokens, row).per_token for name, t in terms.items()]
+    return less(outcome, list(terms), torch.stack(found, dim=1)) if terms else outcome
+
+
+def _row(outcome: Outcome) -> PackedRow:
+    """Completions of one token each, which nobody sampled."""
+    sequence = TrainingSequence(
+        prompt_ids=(0,), completion_ids=(0,), advantage=0.0, weight=0.0, sampler_logprobs=torch.full((1,), -0.5)
+    )
+    n = len(outcome.scores)
+    (row,) = pack([sequence] * n, row_tokens=2 * n, device=torch.device("cpu"))
+    return row

@@ -3,14 +3,23 @@
 Each rank counts what its own rows add up to; `merge` makes one report out of the totals of all ranks.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from jaxtyping import Float
-from torch import Tensor
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
+from rsgrpo.distributed.sharding import full_tensor
 from rsgrpo.losses.base import LossOutput
-from rsgrpo.types import PackedRow, TokenStatistics, UpdateReport
+from rsgrpo.types import PackedRow, SamplerGap, TokenStatistics, UpdateReport
+
+OCTAVES, PER_OCTAVE, SMALLEST = 48, 16, 2.0**-40
+"""The histogram of gaps: from 2^-40 to 2^8 nats, in steps of 4.4 %."""
+
+NEAR = 0.1
+"""Ratios of trainer to sampler within 1 - NEAR and 1 + NEAR count as near."""
 
 
 @dataclass(slots=True)
@@ -20,15 +29,33 @@ class BehaviourTotals:
     entropy_sum: float = 0.0
     num_tokens: int = 0
     largest_gap: float = 0.0
+    gap_sum: float = 0.0
+    kl_sum: float = 0.0
+    outside: int = 0
+    """Tokens whose ratio of trainer to sampler is not near 1."""
+    histogram: Int[Tensor, " H"] = field(
+        default_factory=lambda: torch.zeros(OCTAVES * PER_OCTAVE, dtype=torch.long), repr=False
+    )
+    """How many tokens have a gap of each size."""
 
     def add(self, row: PackedRow, tokens: TokenStatistics) -> None:
         """Add the tokens of a row to the entropy and to the gap to the sampler."""
         if not row.num_loss_tokens:
             return
-        gap = (tokens.logprobs.detach() - row.sampler_logprobs).abs().max().item()
+        log_ratio = tokens.logprobs.detach().float() - row.sampler_logprobs
+        gap, ratio = log_ratio.abs(), log_ratio.exp()
         self.entropy_sum += tokens.entropy.detach().sum().item()
         self.num_tokens += row.num_loss_tokens
-        self.largest_gap = max(self.largest_gap, gap)
+        self.largest_gap = max(self.largest_gap, gap.max().item())
+        self.gap_sum += gap.double().sum().item()
+        self.kl_sum += (ratio - 1 - log_ratio).double().sum().item()
+        self.outside += int(((ratio - 1).abs() > NEAR).sum())
+        place = (
+            ((gap / SMALLEST).clamp(min=1).log2() * PER_OCTAVE)
+            .nan_to_num(posinf=math.inf)
+            .clamp(max=len(self.histogram) - 1)
+        )
+        self.histogram += place.long().bincount(minlength=len(self.histogram)).cpu()
 
     @classmethod
     def merge(cls, totals: Sequence["BehaviourTotals"]) -> "BehaviourTotals":
@@ -37,6 +64,10 @@ class BehaviourTotals:
             entropy_sum=sum(t.entropy_sum for t in totals),
             num_tokens=sum(t.num_tokens for t in totals),
             largest_gap=max(t.largest_gap for t in totals),
+            gap_sum=sum(t.gap_sum for t in totals),
+            kl_sum=sum(t.kl_sum for t in totals),
+            outside=sum(t.outside for t in totals),
+            histogram=torch.stack([t.histogram for t in totals]).sum(dim=0),
         )
 
     @property
@@ -48,6 +79,21 @@ class BehaviourTotals:
     def logprob_gap(self) -> float | None:
         """Largest |trainer - sampler| log-prob; None when nothing was trained."""
         return self.largest_gap if self.num_tokens else None
+
+    @property
+    def sampler_gap(self) -> SamplerGap | None:
+        """How the trainer's log-probs differ from the sampler's; None when nothing was trained."""
+        if not self.num_tokens:
+            return None
+        rank = math.ceil(0.99 * self.num_tokens)
+        step = int((self.histogram.cumsum(0) >= rank).nonzero()[0])
+        return SamplerGap(
+            mean=self.gap_sum / self.num_tokens,
+            p99=min(self.largest_gap, SMALLEST * 2 ** ((step + 1) / PER_OCTAVE)),
+            largest=self.largest_gap,
+            kl=self.kl_sum / self.num_tokens,
+            outside=self.outside / self.num_tokens,
+        )
 
 
 @dataclass(slots=True)
@@ -63,6 +109,8 @@ class UpdateTotals:
     row_tokens: int = 0
     grad_norm: float = 0.0
     learning_rate: float = 0.0
+    skipped: str | None = None
+    """What was not finite, where the optimiser did not step."""
 
     def add(self, row: PackedRow, loss: Float[Tensor, ""], output: LossOutput) -> None:
         """Add one row after its backward pass; a row that only keeps step with other ranks does not count."""
@@ -85,9 +133,15 @@ def merge(totals: Sequence[UpdateTotals]) -> UpdateReport:
         loss=sum(t.loss for t in totals),
         grad_norm=totals[0].grad_norm,
         learning_rate=totals[0].learning_rate,
+        skipped=totals[0].skipped,
         num_sequences=sum(t.num_sequences for t in totals),
         num_rows=sum(t.num_rows for t in totals),
         loss_tokens=loss_tokens,
         row_tokens=sum(t.row_tokens for t in totals),
         diagnostics={name: sum(t.diagnostics.get(name, 0.0) for t in totals) / loss_tokens for name in names},
     )
+
+
+def clipped_norm(parameters: Iterable[nn.Parameter], largest: float) -> float:
+    """The global l2 norm of the gradient, which is then clipped to `largest`; a collective where it is sharded."""
+    return float(full_tensor(nn.utils.clip_grad_norm_(parameters, largest)))

@@ -117,7 +117,8 @@ class VLLMEngine:
     def parity(self) -> Parity:
         """What the trainer holds the engine to."""
         dtype = "tfloat32" if self._dtype == "float32" and torch.cuda.is_available() else self._dtype
-        return Parity(bound=BOUNDS[dtype] if self.max_gap is None else self.max_gap, every=self.check_every)
+        bound = BOUNDS[dtype] if self.max_gap is None else self.max_gap
+        return Parity(bound=bound, every=self.check_every, half_precision=dtype == "bfloat16")
 
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
         """Take the policy's weights, one tensor at a time, and forget the keys and values of the old ones.

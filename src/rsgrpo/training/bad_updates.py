@@ -1,0 +1,45 @@
+"""Updates whose loss or gradient is not a finite number: skipped, counted, and after several in a row the end."""
+
+import math
+from dataclasses import dataclass
+
+from rsgrpo.distributed import ranks
+from rsgrpo.distributed.terminal import say
+from rsgrpo.errors import UserError
+from rsgrpo.training.optimizer import AdamW
+from rsgrpo.training.update import UpdateTotals
+
+
+@dataclass(slots=True)
+class BadUpdates:
+    """How many updates were skipped in a row, over the iterations. Every rank has the same."""
+
+    in_a_row: int = 0
+
+    def is_sound(self, totals: UpdateTotals, optimizer: AdamW, *, iteration: int) -> bool:
+        """Whether the losses of all ranks and the gradient are finite: the ranks step, or skip, together.
+
+        Raises:
+            UserError: at the `max_bad_updates`-th update in a row that is not. No weight has changed since the last
+                sound one.
+        """
+        loss = "the loss" if not math.isfinite(totals.loss) else None
+        gradient = "the gradient" if not math.isfinite(totals.grad_norm) else None
+        said = ranks.gather(loss or gradient)
+        totals.skipped = next((what for what in said if what is not None), None)
+        if totals.skipped is None:
+            self.in_a_row = 0
+            return True
+        self.in_a_row += 1
+        value = totals.loss if totals.skipped == "the loss" and loss else totals.grad_norm
+        words = f"{totals.skipped} of an update of iteration {iteration} is {value}"
+        if self.in_a_row >= optimizer.max_bad_updates:
+            in_a_row = "" if self.in_a_row == 1 else f", the {self.in_a_row}th in a row that cannot be used"
+            raise UserError(
+                f"{words}{in_a_row}; try smaller rewards, or a smaller learning rate than lr={optimizer.lr:g} "
+                "(max_bad_updates is how many may be skipped)",
+                lr="optimizer",
+                max_bad_updates="optimizer",
+            )
+        say(f"{words}: the update is skipped")
+        return False
