@@ -42,7 +42,9 @@ def test_every_key_of_the_tables_exists() -> None:
 
 @pytest.mark.parametrize("key", ["kl", "kl_coef", "loss.kl_coef"])
 def test_there_is_no_kl_penalty(key: str) -> None:
-    assert unknown_key(key, CONF) == f"{key}: no such key; the objective has no KL penalty, so leave it out"
+    said = f"{key}: no such key; a KL penalty is a term of the loss: +term/kl=k3 term.kl.coefficient"
+    assert unknown_key(key, CONF) == f"{said}=0.001"
+    assert unknown_key(key, CONF, value="0.02") == f"{said}=0.02"
 
 
 @pytest.mark.parametrize("key", ["reward.isolated", "reward.isolation.workers", "reward.rewards.math_verify.isolated"])

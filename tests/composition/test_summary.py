@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -54,10 +55,24 @@ def test_a_schedule_shows_its_settings() -> None:
     assert said["objective"].endswith("; schedule cosine rescale=unit_rms start=8 hold=0")
 
 
-def test_dr_grpo_says_its_other_half_until_it_is_set() -> None:
-    assert "loss.aggregation=sequence_sum" in lines("objective=dr_grpo")["objective"]
-    assert "loss." not in lines("objective=dr_grpo", "loss.aggregation=sequence_sum")["objective"]
-    assert "loss." not in lines("objective=grpo")["objective"]
+def test_dr_grpo_comes_with_its_aggregation_which_may_be_set() -> None:
+    assert lines("objective=dr_grpo")["loss"].startswith("clip, constant_sum;")
+    assert lines("objective=dr_grpo", "loss.aggregation=token_mean")["loss"].startswith("clip, token_mean;")
+
+
+def test_what_is_added_to_the_surrogate_is_said_beside_it() -> None:
+    said = lines("term/kl=k3", "term/entropy=bonus", "term.entropy.coefficient=.01", "batching.max_refills=3")
+    terms = "kl k3 place=loss coefficient=0.001 + entropy bonus coefficient=0.01"
+    assert said["loss"] == f"clip, token_mean + {terms}; filter drop_equal_rewards, 3 refills at most; lr 0.0002"
+    assert lines("order=posterior")["data"].endswith("problems, in the order posterior")
+
+
+def test_a_correction_is_said_where_it_is_not_a_matter_of_course() -> None:
+    half = replace(SIZES, half_precision=True)
+    assert "correct" not in lines()["engine"]
+    assert lines(sizes=half)["engine"].endswith("; corrected by token_truncate cap=2: it samples in bfloat16")
+    assert lines("correction=none", sizes=half)["engine"].endswith("; bfloat16, not corrected")
+    assert lines("correction=token_mask")["engine"].endswith("; corrected by token_mask low=0.5 high=5")
 
 
 def test_adapters_and_processes_are_counted() -> None:

@@ -39,8 +39,16 @@ CONF = Path(__file__).parents[2] / "conf"
 SHARED_PARTS = ("model/base", "data/base", "experiment/base", "dataset")
 """What choices are made of, not choices."""
 
+
+def _choice_of(file: Path) -> tuple[str, str]:
+    """(group, choice): `term/kl` is a group, `paper/qwen3_4b` a choice."""
+    name = file.relative_to(CONF).with_suffix("").as_posix()
+    group, choice = name.rsplit("/", 1) if name.startswith("term/") else name.split("/", 1)
+    return group, choice
+
+
 CHOICES = sorted(
-    tuple(file.relative_to(CONF).with_suffix("").as_posix().split("/", 1))
+    _choice_of(file)
     for file in CONF.glob("*/**/*.yaml")
     if file.parent.relative_to(CONF).as_posix() not in SHARED_PARTS
 )
@@ -49,6 +57,8 @@ NEEDS = {
     ("objective", "custom"): ["objective._target_=rsgrpo.objectives.grpo.GRPO"],
     ("data", "local"): ["data.path=problems.jsonl"],
     ("loss", "custom"): ["loss._target_=rsgrpo.losses.clip.ClipLoss"],
+    ("correction", "custom"): ["correction._target_=rsgrpo.corrections.automatic.NoCorrection"],
+    ("order", "custom"): ["order._target_=rsgrpo.data.order.Uniform"],
     ("filter", "custom"): ["filter._target_=rsgrpo.batching.filters.KeepAll"],
     ("schedule", "custom"): ["schedule._target_=rsgrpo.schedules.constant.Constant"],
     ("data", "custom"): ["data._target_=rsgrpo.data.arithmetic.Arithmetic"],
@@ -169,7 +179,9 @@ def test_every_choice_builds_its_object(
     elif group == "reward":
         assert isinstance(build_reward(cfg), get_class(cfg.reward._target_))
     else:
-        assert isinstance(build(cfg, group), get_class(cfg[group]._target_))
+        node, _, name = group.rpartition("/")
+        section = OmegaConf.select(cfg, node) if node else cfg
+        assert isinstance(build(section, name), get_class(section[name]._target_))
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -82,9 +82,8 @@ def test_gspo_does_not_mix_the_completions_of_a_row() -> None:
 @pytest.mark.parametrize("log_ratio", [-0.5, -0.1, 0.1, 0.5])
 @pytest.mark.parametrize("advantage", [1.5, -0.7])
 def test_gspo_of_one_token_is_ppo(log_ratio: float, advantage: float) -> None:
-    bounds = {"clip_low": 0.2, "clip_high": 0.28}
-    gspo = losses_and_gradient(GSPOLoss(**bounds), [log_ratio], [0.0], [1], [advantage])
-    assert gspo == losses_and_gradient(ClipLoss(**bounds), [log_ratio], [0.0], [1], [advantage])
+    gspo = losses_and_gradient(GSPOLoss(clip_low=0.2, clip_high=0.28), [log_ratio], [0.0], [1], [advantage])
+    assert gspo == losses_and_gradient(ClipLoss(), [log_ratio], [0.0], [1], [advantage])
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,14 @@ FOREIGN = {
     "num_train_epochs": "batching.epochs",
     "total_epochs": "batching.epochs",
     "save_steps": "callbacks.checkpoint.every",
+    "clip_ratio_low": "loss.clip_low",
+    "clip_ratio_high": "loss.clip_high",
+    "epsilon": "loss.clip_low",
+    "epsilon_high": "loss.clip_high",
+    "clip_ratio_c": "loss.dual_clip",
+    "delta": "loss.dual_clip",
+    "loss_agg_mode": "loss.aggregation",
+    "max_num_gen_batches": "batching.max_refills",
     "eval_steps": "eval.every",
 }
 """What other trainers call a key of this one."""
@@ -77,8 +85,8 @@ ISOLATION = re.compile(r"reward\.(.+\.)?(isolated|isolation(\..+)?)")
 OWN_CALLBACK = re.compile(r"callbacks\.(\w+)(\._target_)?")
 """A key of `callbacks` that may name a metric or a callback of one's own."""
 
-NO_PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
-"""What other trainers call the weight of a KL penalty against the base policy; there is none here."""
+PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
+"""What other trainers call the weight of a KL penalty against the base policy."""
 
 
 def shown(word: object) -> str:
@@ -121,8 +129,9 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
     if key in present:
         return None
     parent, _, leaf = key.rpartition(".")
-    if leaf in NO_PENALTY and parent not in ("objective", "schedule"):
-        return f"{shown(key)}: no such key; the objective has no KL penalty, so leave it out"
+    if leaf in PENALTY and parent not in ("objective", "schedule"):
+        of = f"term.kl.coefficient={value or 0.001}"
+        return f"{shown(key)}: no such key; a KL penalty is a term of the loss: +term/kl=k3 {shown(of)}"
     if ISOLATION.fullmatch(key):
         return (
             f"{shown(key)}: no such key; it is for rewards of your own (reward=custom): built-in ones cannot hang, or "

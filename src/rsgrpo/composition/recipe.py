@@ -9,6 +9,7 @@ from rsgrpo.composition.members import check_members
 from rsgrpo.composition.reward import build_reward
 from rsgrpo.errors import UserError, failures_name_their_place, field_errors_name_their_key
 from rsgrpo.terms.base import Term
+from rsgrpo.training.combinations import refuse_contradictions
 from rsgrpo.training.recipe import Recipe
 
 RECIPE_GROUPS = (
@@ -37,7 +38,9 @@ def build_recipe(cfg: DictConfig) -> Recipe:
     with failures_name_their_place("schedule", parts["schedule"], "check"):
         parts["schedule"].check(parts["objective"], parts["batching"].completions_per_prompt, parts["loss"])
     with field_errors_name_their_key(""):
-        return Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
+        recipe = Recipe(**parts, reward=reward, evaluation=evaluation, iterations=cfg.iterations, seed=cfg.seed)
+        refuse_contradictions(recipe)
+    return recipe
 
 
 def build_terms(cfg: DictConfig) -> dict[str, Term]:

@@ -14,9 +14,6 @@ from rsgrpo.distributed.terminal import terminal
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.training.recipe import Recipe
 
-OTHER_HALF = {"dr_grpo": ("aggregation", "sequence_sum")}
-"""Objectives that are half of a method, with the key of `loss` that is the other half and its value."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sizes:
@@ -28,6 +25,8 @@ class Sizes:
     problems: Mapping[str, int]
     """By split."""
     processes: int
+    half_precision: bool = False
+    """Whether the engine samples in 16 bits."""
 
 
 def say_what_runs(cfg: DictConfig, recipe: Recipe, assembled: Assembled, run: Path, *, trains: bool = True) -> None:
@@ -39,11 +38,12 @@ def say_what_runs(cfg: DictConfig, recipe: Recipe, assembled: Assembled, run: Pa
 def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains: bool = True) -> str:
     """One aligned line on each part of a run, the choice of its group first."""
     lines = {
-        **({"objective": _objective(cfg, recipe), "loss": _loss(recipe)} if trains else {}),
+        **({"objective": _objective(cfg, recipe), "loss": _loss(cfg, recipe)} if trains else {}),
         "model": _model(cfg, sizes),
-        "data": _data(sizes.problems),
+        "data": _data(sizes.problems) + (_order() if trains else ""),
         **({"batch": _batch(recipe)} if trains else {"samples": _samples(recipe.evaluation, sizes.problems)}),
-        "engine": f"{_choice('rollout')}, completions of up to {recipe.sampling.max_new_tokens:,} tokens",
+        "engine": f"{_choice('rollout')}, completions of up to {recipe.sampling.max_new_tokens:,} tokens"
+        f"{_correction(cfg, recipe, sizes) if trains else ''}",
         "trainer": f"{_choice('trainer')}, {_counted(sizes.processes, 'process')}, {precision_of(cfg)}",
         "run folder": str(run),
     }
@@ -59,16 +59,15 @@ def _sizes(assembled: Assembled) -> Sizes:
         trained=sum(size for size, trained in counted if trained),
         problems={"train": len(data.train), "validation": len(data.validation), "test": len(data.test)},
         processes=trainer.num_devices * trainer.num_nodes,
+        half_precision=assembled.module.half_precision,
     )
 
 
 def _objective(cfg: DictConfig, recipe: Recipe) -> str:
     name = _choice("objective")
     method = [name if name != "custom" else cfg.objective._target_, *_settings(cfg.objective)]
-    key, value = OTHER_HALF.get(name, ("", None))
-    half = f" (half of it: loss.{key}={value} is the other)" if key and getattr(recipe.loss, key) != value else ""
     schedule = _settings(cfg.schedule, without={"iterations": cfg.iterations, "rescale": "none"})
-    return f"{' '.join(method)}{half}; schedule {' '.join([_choice('schedule'), *schedule])}"
+    return f"{' '.join(method)}; schedule {' '.join([_choice('schedule'), *schedule])}"
 
 
 def _settings(node: DictConfig, *, without: Mapping[str, Any] | None = None) -> list[str]:
@@ -83,8 +82,27 @@ def _text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _loss(recipe: Recipe) -> str:
-    return f"{_choice('loss')}, {recipe.loss.aggregation}; filter {_choice('filter')}; lr {recipe.optimizer.lr:g}"
+def _loss(cfg: DictConfig, recipe: Recipe) -> str:
+    terms = "".join(f" + {_term(cfg, name)}" for name in recipe.terms)
+    refills = f", {_counted(recipe.batching.max_refills, 'refill')} at most" if recipe.batching.max_refills else ""
+    kept = f"filter {_choice('filter')}{refills}"
+    return f"{_choice('loss')}, {recipe.loss.aggregation}{terms}; {kept}; lr {recipe.optimizer.lr:g}"
+
+
+def _term(cfg: DictConfig, name: str) -> str:
+    chosen = HydraConfig.get().runtime.choices.get(f"term/{name}") or cfg.term[name]._target_
+    return " ".join([f"{name} {chosen}", *_settings(cfg.term[name], without={"estimator": chosen})])
+
+
+def _correction(cfg: DictConfig, recipe: Recipe, sizes: Sizes) -> str:
+    """How the engine's samples are weighed, where that is not as a matter of course."""
+    chosen = _choice("correction")
+    if chosen == "auto":
+        why = f"; corrected by token_truncate cap={cfg.correction.cap:g}: it samples in bfloat16"
+        return why if sizes.half_precision else ""
+    if chosen == "none":
+        return "; bfloat16, not corrected" if sizes.half_precision else ""
+    return f"; corrected by {' '.join([chosen, *_settings(cfg.correction)])}"
 
 
 def _model(cfg: DictConfig, sizes: Sizes) -> str:
@@ -96,6 +114,10 @@ def _model(cfg: DictConfig, sizes: Sizes) -> str:
 def _data(problems: Mapping[str, int]) -> str:
     sizes = [f"{size:,} {split}" for split, size in problems.items() if size]
     return f"{_choice('data')}, {' + '.join(sizes)} problems"
+
+
+def _order() -> str:
+    return "" if _choice("order") == "uniform" else f", in the order {_choice('order')}"
 
 
 def _batch(recipe: Recipe) -> str:

@@ -58,6 +58,7 @@ from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.run_folder.provenance import provenance
 from rsgrpo.seeds import derive_seed
+from rsgrpo.training.combinations import refuse_contradictions
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.lightning_trainer import failures_name_their_callback, lightning_trainer
 from rsgrpo.training.module import RLModule
@@ -145,6 +146,7 @@ def _fit(
     settings: Mapping[str, Any],
 ) -> list[dict[str, float]]:
     recipe.schedule.check(recipe.objective, recipe.batching.completions_per_prompt, recipe.loss)
+    refuse_contradictions(recipe)
     try_parts(recipe, observers, prompts)
     described = describe(recipe, prompts, held_out)
     module = RLModule(policy, engine or HFEngine(policy=policy), recipe, train_set_size=len(prompts))

@@ -36,6 +36,10 @@ class Loss(ABC):
     """Whether `tokens.entropy` has to carry a gradient, for an entropy bonus. Without it the loss may look at the
     entropy, in diagnostics or detached, and is refused when a gradient would have to go through it."""
 
+    sequence_ratio: ClassVar[bool] = False
+    """Whether all tokens of a completion share one ratio: the loss then counts a completion as one, and so has to its
+    aggregation."""
+
     @abstractmethod
     def __call__(self, tokens: TokenStatistics, old_logprobs: Float[Tensor, " T"], row: PackedRow) -> LossOutput:
         """The loss of the T loss tokens of a row.

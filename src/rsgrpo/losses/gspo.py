@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 from jaxtyping import Float
 from torch import Tensor
@@ -26,10 +27,12 @@ class GSPOLoss(Loss):
         FieldError: for a bound outside its range or an unknown aggregation.
     """
 
+    sequence_ratio: ClassVar[bool] = True
+
     clip_low: float = 3e-4
     clip_high: float = 4e-4
     aggregation: Aggregation = "sequence_mean"
-    """`sequence_mean` is GSPO's; see `losses/aggregation.py`."""
+    """Any other than `sequence_mean` is refused: see `training/combinations.py`."""
 
     def __post_init__(self) -> None:
         check_fields(self, clip_low=(0.0, 1.0), clip_high=(0.0, math.inf))

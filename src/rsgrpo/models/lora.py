@@ -99,7 +99,7 @@ def first_values(model: nn.Module, seed: int) -> Iterator[tuple[nn.Parameter, Te
 @contextmanager
 def without_adapters(model: nn.Module) -> Iterator[None]:
     """Inside this context the model computes as if it had no adapters: their output is scaled by 0."""
-    adapted: list[Any] = [module for module in model.modules() if NAME in getattr(module, "scaling", {})]
+    adapted: list[Any] = [module for module in model.modules() if hasattr(module, "lora_A")]
     scales = [module.scaling[NAME] for module in adapted]
     for module in adapted:
         module.scaling[NAME] = 0.0

@@ -21,7 +21,7 @@ class Parity:
     """How closely an engine with weights of its own has to agree with the trainer, and how often that is checked."""
 
     bound: float
-    """Largest |sampler - trainer| log-prob of a token, in nats."""
+    """Largest mean |sampler - trainer| log-prob of a token, in nats."""
     every: int
     """Versions of the policy between two checks."""
     half_precision: bool = False

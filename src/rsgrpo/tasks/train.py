@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import lightning
-import torch
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 from rich.console import Console
 
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.analysis.summary import dear_tests, print_summary
-from rsgrpo.batching.filters import DropEqualRewards
 from rsgrpo.checkpoints.unpickling import check_weights_only, load_weights_only
 from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import words_of_job
+from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.command_line.resume import AUTO
 from rsgrpo.command_line.same_run import check_same_base, check_same_data, check_same_run
 from rsgrpo.command_line.sweep import is_sweep
@@ -35,11 +34,10 @@ from rsgrpo.distributed.strategy import leave_others
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.loggers.followers import follow_records
-from rsgrpo.objectives.base import AdvantageContext
-from rsgrpo.objectives.checked import checked_advantages
 from rsgrpo.rewards.base import close
 from rsgrpo.run_folder.spent import tokens
 from rsgrpo.training.clock import StageClock, cpu_seconds
+from rsgrpo.training.combinations import remarks
 from rsgrpo.training.datamodule import MeasuredData, PromptData
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.lightning_trainer import failures_name_their_callback
@@ -134,7 +132,8 @@ def _set_up(cfg: DictConfig, recipe: Recipe, run: Path, checkpoint: Path | None)
         if cfg.ckpt == AUTO:
             checkpoints.clear(run)
         check_run_folder(run, resumes=checkpoint is not None)
-    _say_what_the_filter_takes(recipe)
+    for remark in remarks(recipe):
+        say(in_keys(UserError(remark)))
     assembled = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
     module, _, described, trainer = assembled
     if checkpoint is not None:
@@ -177,27 +176,6 @@ def _leave(run: Path, module: RLModule) -> NoReturn:
 def _go_on(run: Path, saved: Sequence[Path]) -> str:
     words = " ".join([f"ckpt={run}", *words_to_repeat(words_of_job())])
     return f"go on from iteration {run_folder.iteration_of(saved[-1])} with: {program.typed()} {words}"
-
-
-def _say_what_the_filter_takes(recipe: Recipe) -> None:
-    """Some objectives teach from groups of equal rewards, which dynamic sampling drops: the user should know.
-
-    So may the objective at another value of its schedule: all values that a run moves between are tried.
-    """
-    if not isinstance(recipe.filter, DropEqualRewards):
-        return
-    n = recipe.batching.completions_per_prompt
-    rewards = torch.stack([torch.ones(n), torch.zeros(n)])
-    logprobs = -torch.arange(1.0, n + 1).expand(2, n) / n
-    context = AdvantageContext.of_one_token(["all right", "all wrong"], rewards, logprobs, needs=recipe.needs)
-    tried = [checked_advantages(o, rewards, context) for o in recipe.schedule.tried(recipe.objective)]
-    taught = torch.stack(tried).abs().amax(dim=(0, 2)) > 1e-6
-    if taught.any():
-        groups = " and ".join(name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches)
-        say(
-            f"note: this objective learns from groups that are {groups} too, and filter=drop_equal_rewards drops them; "
-            "filter=none keeps them"
-        )
 
 
 def _evaluate_base(cfg: DictConfig, trainer: lightning.Trainer, module: RLModule, data: PromptData, run: Path) -> None:

@@ -8,10 +8,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from rsgrpo.errors import FieldError
-from rsgrpo.fields import check_fields
+from rsgrpo.fields import check_fields, example
 from rsgrpo.losses.base import LossOutput
 from rsgrpo.losses.ratios import LARGEST_LOG_RATIO, ratio_of
-from rsgrpo.terms.base import Place, Term
+from rsgrpo.terms.base import Term
 from rsgrpo.types import PackedRow, TokenStatistics
 
 Estimator = Literal["k1", "k2", "k3"]
@@ -47,8 +47,8 @@ class KL(Term):
 
     needs_reference: ClassVar[bool] = True
 
-    estimator: Estimator = "k3"
-    place: Place = "loss"
+    estimator: Literal["k1", "k2", "k3"] = example("k3")
+    place: Literal["loss", "reward"] = example("loss")
     coefficient: float = 1e-3
 
     def __post_init__(self) -> None:

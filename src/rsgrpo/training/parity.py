@@ -18,28 +18,37 @@ from rsgrpo.types import Problem, Prompt, Sampling
 PROMPT_TOKENS = (1, 9, 40, 100)
 """Lengths of the canary prompts: some shorter than a block of an engine's prefix cache, some longer than several."""
 
-NEW_TOKENS = 4
-COMPLETIONS = 2
+NEW_TOKENS, COMPLETIONS = 4, 2
+"""32 tokens on each rank: rounding in float32 is alike on all tokens, and these are cheap."""
+
+MANY_TOKENS, MANY_COMPLETIONS = 32, 8
+"""1,024 tokens, for an engine in half precision: single tokens are then off by half a nat, and the mean is not."""
 
 
 def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> float | None:
-    """Compare the engine's log-probs of fixed canary prompts with the trainer's; the largest difference, in nats.
+    """Compare the engine's log-probs of fixed canary prompts with the trainer's; their mean difference, in nats.
 
     The engine samples the same prompts at every check, so that keys and values that it kept of older weights would
     show. All ranks have to call it, each with its own engine: the trainer's forward pass is a collective.
 
+    The mean tells rounding from wrong weights, which differ on all tokens; the largest difference does not.
+
     Returns:
-        max |log pi_engine - log pi_trainer| over the tokens of all ranks; None where the engine has none to compare.
+        The mean |log pi_engine - log pi_trainer| over the tokens of all ranks; None where the engine has none to
+        compare.
 
     Raises:
         UserError: when it exceeds the engine's bound, or is not a number.
     """
     if engine.parity is None:
         return None
-    gap = max(ranks.gather(_gap(policy, engine, temperature)))
+    many = engine.parity.half_precision
+    sizes = (MANY_TOKENS, MANY_COMPLETIONS) if many else (NEW_TOKENS, COMPLETIONS)
+    sums, counts = zip(*ranks.gather(_gaps(policy, engine, temperature, *sizes)), strict=True)
+    gap = sum(sums) / sum(counts)
     if not gap <= engine.parity.bound:
         raise UserError(
-            f"the engine's log-probs differ from the trainer's by {gap:.2g} nats, more than the "
+            f"the engine's log-probs differ from the trainer's by {gap:.2g} nats on average, more than the "
             f"{engine.parity.bound:g} that rounding explains: it does not sample from the policy that is trained; "
             "report the model and the versions, and train with engine=HFEngine(...) (max_gap allows more)",
             max_gap="engine",
@@ -47,19 +56,24 @@ def check_parity(policy: Policy, engine: RolloutEngine, temperature: float) -> f
     return gap
 
 
-def _gap(policy: Policy, engine: RolloutEngine, temperature: float) -> float:
-    prompts = canaries(min(len(policy.tokenizer), policy.vocabulary), policy.context)
-    sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=temperature)
+def _gaps(
+    policy: Policy, engine: RolloutEngine, temperature: float, new_tokens: int, completions: int
+) -> tuple[float, int]:
+    """The sum of this rank's differences, infinite where one is not a number, and how many there are."""
+    prompts = canaries(min(len(policy.tokenizer), policy.vocabulary), policy.context, new_tokens)
+    sampling = Sampling(max_new_tokens=new_tokens, temperature=temperature)
     seeds = range(len(prompts))
-    groups = list(sampled_groups(engine, prompts, sampling, num_completions=COMPLETIONS, seeds=seeds))
+    groups = list(sampled_groups(engine, prompts, sampling, num_completions=completions, seeds=seeds))
     ranks.barrier()  # a rank whose engine failed is not in the forward pass
-    sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * COMPLETIONS, no_weight)]
-    (row,) = pack(sequences, row_tokens=sum(PROMPT_TOKENS) * COMPLETIONS * 2, device=policy.device)
+    sequences = [sequence for _, group in groups for sequence in sequences_of(group, [0.0] * completions, no_weight)]
+    tokens = sum(len(s.prompt_ids) + len(s.completion_ids) for s in sequences)
+    (row,) = pack(sequences, row_tokens=tokens, device=policy.device)
     with torch.no_grad():
         logprobs = policy(row, temperature).logprobs
     if isinstance(policy, FSDPModule):
         cast(FSDPModule, policy).reshard()  # what only a backward pass would do
-    return float((logprobs - row.sampler_logprobs).abs().nan_to_num(nan=torch.inf).max())
+    gaps = (logprobs - row.sampler_logprobs).abs().double().nan_to_num(nan=torch.inf)
+    return float(gaps.sum()), len(gaps)
 
 
 def no_weight(length: int) -> float:
@@ -67,10 +81,10 @@ def no_weight(length: int) -> float:
     return 0.0
 
 
-def canaries(vocabulary: int, context: int) -> list[Prompt]:
+def canaries(vocabulary: int, context: int, new_tokens: int = NEW_TOKENS) -> list[Prompt]:
     """The fixed prompts: tokens drawn from the whole vocabulary, as many as fit into the context."""
     draw = random.Random(derive_seed("canaries"))
-    lengths = [min(length, context - NEW_TOKENS) for length in PROMPT_TOKENS]
+    lengths = [min(length, context - new_tokens) for length in PROMPT_TOKENS]
     return [
         Prompt(
             problem=Problem(id=f"canary/{i}", text="", answer=""),

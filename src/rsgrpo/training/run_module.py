@@ -15,13 +15,13 @@ from rsgrpo.distributed.signals import StopSignals
 from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.loggers.followers import show
 from rsgrpo.models.policy import Policy
-from rsgrpo.models.reference import reference_of
 from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
 from rsgrpo.training.bad_updates import BadUpdates
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.history import History
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.reference import reference_of
 
 
 class RunModule(lightning.LightningModule, ABC):
@@ -45,8 +45,9 @@ class RunModule(lightning.LightningModule, ABC):
         self.policy, self.engine, self.recipe = policy, engine, recipe
         self.sharding = sharding or Sharding()
         self.reference = reference_of(policy) if recipe.needs_reference else None
-        parity = engine.parity
-        self.correction = recipe.correction.for_engine(half_precision=parity is not None and parity.half_precision)
+        self.half_precision = engine.parity is not None and engine.parity.half_precision
+        """Whether the engine samples in 16 bits."""
+        self.correction = recipe.correction.for_engine(half_precision=self.half_precision)
         self.train_set_size = train_set_size
         self.iteration = 0
         self.drawn = 0

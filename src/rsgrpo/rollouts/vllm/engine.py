@@ -85,7 +85,7 @@ class VLLMEngine:
     check_every: int = 1
     """Syncs between two comparisons of the engine's log-probs with the trainer's; the first is always checked."""
     max_gap: float | None = None
-    """Largest difference between the two in nats; None is 1e-4 in float32, .02 in float32 on a GPU, .2 in bfloat16."""
+    """Largest mean difference of the two, in nats; None is 1e-4 in float32, .02 in float32 on a GPU, .2 in bfloat16."""
     version: int = field(default=0, init=False)
     _llm: Any = field(default=None, init=False, repr=False)
     _has_weights: bool = field(default=False, init=False, repr=False)

@@ -1,0 +1,119 @@
+"""Parts that are right alone and wrong together: refused, or remarked on, before any weight is loaded."""
+
+import torch
+
+from rsgrpo.batching.filters import DropEqualRewards, KeepAll
+from rsgrpo.errors import FieldError, UserError
+from rsgrpo.losses.reinforce import ReinforceLoss
+from rsgrpo.objectives.base import AdvantageContext
+from rsgrpo.objectives.checked import checked_advantages
+from rsgrpo.training.recipe import Recipe
+
+TEACHES = 1e-6
+"""Largest |advantage| in a group of equal rewards that teaches nothing."""
+
+PENALTY = 0.01
+"""What a term may take off a reward, where an objective is tried on such rewards."""
+
+
+def refuse_contradictions(recipe: Recipe) -> None:
+    """Refuse parts that contradict each other.
+
+    Raises:
+        UserError: naming the field, the reason and the cure.
+    """
+    if recipe.loss.sequence_ratio and recipe.loss.aggregation != "sequence_mean":
+        raise FieldError(
+            "aggregation",
+            recipe.loss.aggregation,
+            f"counts a completion as often as it has tokens, and {type(recipe.loss).__name__} has one ratio for the "
+            "whole of it, which would count that often too",
+            "use aggregation=sequence_mean",
+            aggregation="loss",
+        )
+    _check_refills(recipe)
+    _check_penalties(recipe)
+
+
+def remarks(recipe: Recipe) -> list[str]:
+    """What is not a contradiction and still seldom meant, one sentence each."""
+    found = []
+    if isinstance(recipe.filter, DropEqualRewards):
+        if recipe.terms_of("reward"):
+            found.append(
+                "note: a term of the reward makes the rewards of a group differ, so filter=DropEqualRewards() "
+                "drops hardly any group"
+            )
+        elif lost := groups_that_teach(recipe):
+            found.append(
+                f"note: this objective learns from groups that are {' and '.join(lost)} too, and "
+                "filter=DropEqualRewards() drops them; filter=KeepAll() keeps them"
+            )
+    updates = recipe.batching.updates_per_epoch * recipe.batching.epochs
+    if isinstance(recipe.loss, ReinforceLoss) and updates > 1:
+        found.append(
+            "note: loss=ReinforceLoss() takes every token as drawn from the policy that is updated, and with "
+            f"{updates} updates per iteration that is untrue after the first; loss=CISPOLoss() has the ratio as well"
+        )
+    return found
+
+
+def groups_that_teach(recipe: Recipe) -> list[str]:
+    """Which groups of equal rewards, `all right` or `all wrong`, the objective gives an advantage.
+
+    All values that a schedule moves between are tried.
+    """
+    n = recipe.batching.completions_per_prompt
+    rewards = torch.stack([torch.ones(n), torch.zeros(n)])
+    context = _context(["all right", "all wrong"], rewards, recipe)
+    tried = [checked_advantages(o, rewards, context) for o in recipe.schedule.tried(recipe.objective)]
+    taught = torch.stack(tried).abs().amax(dim=(0, 2)) > TEACHES
+    return [name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches]
+
+
+def _check_refills(recipe: Recipe) -> None:
+    refills = recipe.batching.max_refills
+    if not refills:
+        return
+    if isinstance(recipe.filter, KeepAll):
+        raise FieldError(
+            "max_refills",
+            refills,
+            "samples prompts in the place of groups that the filter drops, and filter=KeepAll() drops none",
+            "use max_refills=0, or filter=DropEqualRewards()",
+            max_refills="batching",
+        )
+    if isinstance(recipe.filter, DropEqualRewards) and not recipe.terms_of("reward"):
+        lost = groups_that_teach(recipe)
+        if lost:
+            raise FieldError(
+                "max_refills",
+                refills,
+                f"replaces groups that are {' and '.join(lost)}, and {type(recipe.objective).__name__} learns from "
+                "those: its expected gradient would be another one",
+                "use max_refills=0 and filter=KeepAll()",
+                max_refills="batching",
+            )
+
+
+def _check_penalties(recipe: Recipe) -> None:
+    """Refuse terms of the reward beside an objective that takes no such rewards."""
+    terms = recipe.terms_of("reward")
+    if not terms:
+        return
+    n = recipe.batching.completions_per_prompt
+    rewards = (torch.arange(n) % 2).double()[None] - PENALTY * torch.arange(n)
+    try:
+        checked_advantages(recipe.objective, rewards, _context(["tried"], rewards, recipe))
+    except UserError as error:
+        name = next(iter(terms))
+        raise UserError(
+            f"term.{name} is taken off the reward of each completion, and {error}; or put the term into the loss, "
+            f"term.{name}.place=loss"
+        ) from error
+
+
+def _context(names: list[str], rewards: torch.Tensor, recipe: Recipe) -> AdvantageContext:
+    n = rewards.shape[1]
+    logprobs = -torch.arange(1.0, n + 1).expand(len(rewards), n) / n
+    return AdvantageContext.of_one_token(names, rewards, logprobs, needs=recipe.needs)
