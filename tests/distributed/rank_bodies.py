@@ -1,6 +1,9 @@
 """What `on_ranks` runs on each of several processes. Each body holds the sharded policy against the same one whole."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import torch
 import torch.distributed as dist
@@ -9,12 +12,23 @@ from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
 from rsgrpo.batching.packing import TrainingSequence, empty_row, pack
+from rsgrpo.corrections.mask import SequenceMask, TokenMask
+from rsgrpo.corrections.truncate import SequenceTruncate, TokenTruncate
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding, full_tensor, full_tensors
+from rsgrpo.losses.aggregation import Aggregation, token_weight
+from rsgrpo.losses.cispo import CISPOLoss
+from rsgrpo.losses.clip import ClipLoss
+from rsgrpo.losses.gspo import GSPOLoss
+from rsgrpo.losses.reinforce import ReinforceLoss
 from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.terms.entropy import EntropyBonus, EntropyTarget
+from rsgrpo.terms.kl import KL
 from rsgrpo.training.export import save_policy
+from rsgrpo.training.reference import FrozenCopy, Reference, reference_of
+from rsgrpo.training.total_loss import TotalLoss
 from rsgrpo.types import PackedRow, Problem, Prompt, Sampling
 
 CPU = torch.device("cpu")
@@ -207,3 +221,95 @@ def few_whole_tensors_at_a_time(folder: Path) -> None:
     # The tensor, what was gathered with the padding of an odd vocabulary, this rank's part of it, and what the last
     # gathers have not let go yet, which is a matter of time: some five of the largest.
     assert max(sizes) <= peak < sum(sizes) / 3, (max(sizes), peak, sum(sizes))
+
+
+def every_loss_adds_up_over_ranks(folder: Path) -> None:
+    """Each surrogate with each aggregation it takes, each term and each correction: the ranks' rows are one batch.
+
+    The policy has moved away from the reference, which is sharded on its own.
+    """
+    policy, whole = sharded(folder), Policy.from_pretrained(folder)
+    references = []
+    for trained, mesh in ((policy, True), (whole, False)):
+        reference = reference_of(trained) if mesh else FrozenCopy(Policy.from_pretrained(folder))
+        reference.lay_out(trained, over_ranks if mesh else nothing)
+        references.append(reference)
+        with torch.no_grad():
+            for parameter in trained.parameters():
+                parameter.mul_(1.05)
+    for name, loss in total_losses().items():
+        weight = token_weight([5, 6, 7, 5], loss.surrogate.aggregation, max_new_tokens=9, sequences=6)
+        batches = [weighed(rows_of(rank), weight) for rank in range(ranks.count())]
+        mine = batches[ranks.index()]
+        mine = mine + [empty_row(CPU)] * (max(ranks.gather(len(mine))) - len(mine))
+        policy.zero_grad()
+        whole.zero_grad()
+        losses = [
+            sum(one_backward(trained, reference, loss, row) for row in rows)
+            for trained, reference, rows in (
+                (policy, references[0], mine),
+                (whole, references[1], [row for rows in batches for row in rows]),
+            )
+        ]
+        assert abs(sum(ranks.gather(losses[0])) - losses[1]) < 1e-5, name
+        gradients = dict(whole.model.named_parameters())
+        for parameter_name, parameter in policy.model.named_parameters():
+            other = gradients[parameter_name].grad
+            assert parameter.grad is not None
+            assert other is not None
+            assert other.isfinite().all()
+            torch.testing.assert_close(
+                full_tensor(parameter.grad), other, atol=1e-6, rtol=1e-4, msg=f"{name}: {parameter_name}"
+            )
+
+
+def total_losses() -> dict[str, TotalLoss]:
+    """What an update may minimise, by what it is made of."""
+    surrogates = {"clip": ClipLoss, "reinforce": ReinforceLoss, "cispo": CISPOLoss}
+    losses = {
+        f"{name} {aggregation}": TotalLoss(cls(aggregation=aggregation))
+        for name, cls in surrogates.items()
+        for aggregation in get_args(Aggregation)
+    }
+    losses["gspo"] = TotalLoss(GSPOLoss(clip_low=0.9, clip_high=9.0))
+    terms = {
+        "k2": KL(estimator="k2", place="loss", coefficient=0.3),
+        "k3": KL(estimator="k3", place="loss", coefficient=0.3),
+        "bonus": EntropyBonus(coefficient=0.2),
+        "target": EntropyTarget(target=0.5, coefficient=0.05),
+    }
+    losses |= {f"clip + {name}": TotalLoss(ClipLoss(), {name: term}) for name, term in terms.items()}
+    corrections = (TokenTruncate(), SequenceTruncate(), TokenMask(low=0.0, high=9.0), SequenceMask(low=0.0, high=9.0))
+    return losses | {type(c).__name__: TotalLoss(ClipLoss(), {}, c) for c in corrections}
+
+
+def weighed(rows: list[PackedRow], weight: Callable[[int], float]) -> list[PackedRow]:
+    """Rows of one sequence each, with the weights of an aggregation and a sampler of log-probs near the policy's."""
+    return [
+        replace(
+            row,
+            weights=torch.full_like(row.weights, weight(row.num_loss_tokens)),
+            sampler_logprobs=torch.full_like(row.weights, -5.3),
+        )
+        for row in rows
+    ]
+
+
+def one_backward(policy: Policy, reference: Reference, loss: TotalLoss, row: PackedRow) -> float:
+    """The loss of a row, whose old log-probs are a little lower than the policy's own; its gradient is added."""
+    row = replace(row, reference_logprobs=reference.logprobs(row, 0.7))
+    tokens = policy(row, 0.7, entropy_gradient=loss.entropy_gradient)
+    output = loss(tokens, tokens.logprobs.detach() - 0.1, row)
+    total = (row.weights * output.per_token).sum()
+    total.backward()
+    return total.item()
+
+
+def over_ranks(policy: Policy) -> None:
+    """Shard a policy over all ranks."""
+    mesh = init_device_mesh("cpu", (dist.get_world_size(), 1), mesh_dim_names=("data_parallel", "tensor_parallel"))
+    Sharding().apply(policy, mesh)
+
+
+def nothing(policy: Policy) -> None:
+    """Leave a policy as it is."""

@@ -49,6 +49,11 @@ def untied(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+def test_every_surrogate_term_and_correction_adds_up_over_ranks(tied: Path) -> None:
+    on_ranks("every_loss_adds_up_over_ranks", tied)
+
+
+@pytest.mark.slow
 def test_each_rank_reads_its_shards_and_no_more(tied: Path) -> None:
     on_ranks("shards_are_read_from_the_files", tied)
 

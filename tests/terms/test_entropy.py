@@ -1,16 +1,15 @@
 """Entropy in the loss: the gradient is that of the full softmax, and a target is reached on a bandit."""
 
 from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
 from rsgrpo.errors import FieldError
 from rsgrpo.terms.entropy import EntropyBonus, EntropyTarget
-from rsgrpo.types import TokenStatistics
+from rsgrpo.types import StepReport, TokenStatistics
 from tests.losses.rows import row_of
+from tests.metrics.test_metrics import report as iteration
 
 
 def statistics(logits: torch.Tensor) -> TokenStatistics:
@@ -19,9 +18,9 @@ def statistics(logits: torch.Tensor) -> TokenStatistics:
     return TokenStatistics(logprobs[:1], -(logprobs.exp() * logprobs).sum()[None])
 
 
-def report(entropy: float | None) -> Any:
-    """All that the term looks at."""
-    return SimpleNamespace(entropy=entropy)
+def report(entropy: float | None) -> StepReport:
+    """Of an iteration with this entropy per token."""
+    return iteration(entropy=entropy)
 
 
 def test_the_gradient_is_that_of_the_entropy_of_the_full_softmax() -> None:

@@ -34,7 +34,7 @@ class BadUpdates:
         value = totals.loss if totals.skipped == "the loss" and loss else totals.grad_norm
         words = f"{totals.skipped} of an update of iteration {iteration} is {value}"
         if self.in_a_row >= optimizer.max_bad_updates:
-            in_a_row = "" if self.in_a_row == 1 else f", the {self.in_a_row}th in a row that cannot be used"
+            in_a_row = "" if self.in_a_row == 1 else f", and so were the {self.in_a_row - 1} before it"
             raise UserError(
                 f"{words}{in_a_row}; try smaller rewards, or a smaller learning rate than lr={optimizer.lr:g} "
                 "(max_bad_updates is how many may be skipped)",

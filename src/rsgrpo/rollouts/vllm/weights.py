@@ -7,9 +7,10 @@ import torch
 from torch import Tensor
 
 BOUNDS = {"float32": 1e-4, "tfloat32": 0.02, "bfloat16": 0.2}
-"""Largest mean |sampler - trainer| log-prob, in nats, that rounding explains. The largest of single tokens, measured with
-random weights (benchmarks/gpu_smoke): on a CPU 1e-6 in float32; in bfloat16 .003 at 0.2 million parameters and .033 at 596 million.
-On an H200, at 596 million: .027 in bfloat16, and .0009 in float32, where vLLM's attention multiplies in TF32."""
+"""Largest mean |sampler - trainer| log-prob, in nats, that rounding explains. The largest of single tokens, measured
+with random weights (benchmarks/gpu_smoke): on a CPU 1e-6 in float32; in bfloat16 .003 at 0.2 million parameters and
+.033 at 596 million. On an H200, at 596 million: .027 in bfloat16, and .0009 in float32, where vLLM's attention
+multiplies in TF32."""
 
 
 def noting(weights: Iterable[tuple[str, Tensor]], seen: set[str]) -> Iterator[tuple[str, Tensor]]:
