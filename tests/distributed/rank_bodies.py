@@ -27,7 +27,7 @@ from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.terms.entropy import EntropyBonus, EntropyTarget
 from rsgrpo.terms.kl import KL
 from rsgrpo.training.export import save_policy
-from rsgrpo.training.reference import FrozenCopy, Reference, reference_of
+from rsgrpo.training.reference import Reference, reference_of
 from rsgrpo.training.total_loss import TotalLoss
 from rsgrpo.types import PackedRow, Problem, Prompt, Sampling
 
@@ -230,9 +230,9 @@ def every_loss_adds_up_over_ranks(folder: Path) -> None:
     """
     policy, whole = sharded(folder), Policy.from_pretrained(folder)
     references = []
-    for trained, mesh in ((policy, True), (whole, False)):
-        reference = reference_of(trained) if mesh else FrozenCopy(Policy.from_pretrained(folder))
-        reference.lay_out(trained, over_ranks if mesh else nothing)
+    for trained, on_meta in ((policy, True), (whole, False)):
+        reference = reference_of(Policy.from_pretrained(folder, on_meta=on_meta))
+        reference.lay_out(trained, over_ranks if on_meta else nothing)
         references.append(reference)
         with torch.no_grad():
             for parameter in trained.parameters():

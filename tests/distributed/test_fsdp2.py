@@ -53,7 +53,8 @@ def assert_same_run(a: Path, b: Path, *, files: tuple[str, ...] = RECORDS) -> No
     mine, theirs = (without_times(records(run / "metrics.jsonl")) for run in (a, b))
     assert len(mine) == len(theirs)
     for one, other in zip(mine, theirs, strict=True):
-        rounding = {"train/logprob_gap": 1e-5, "train/loss": 1e-6}
+        gaps = dict.fromkeys(("train/logprob_gap", "train/logprob_gap_mean", "train/logprob_gap_p99"), 1e-5)
+        rounding = {**gaps, "train/loss": 1e-6, "train/sampler_kl": 1e-9, "train/kl": 1e-6}
         assert one.keys() == other.keys()
         for name, value in one.items():
             assert math.isclose(value, other[name], rel_tol=1e-5, abs_tol=rounding.get(name, 0)), (one, name)
@@ -112,6 +113,20 @@ def test_a_run_goes_on_with_another_number_of_ranks(
     run_py(run, f"ckpt={run}", "iterations=6", *after)
     assert records(run / "prompts.jsonl") == records(six_iterations / "prompts.jsonl")
     assert_nearly_same_weights(run, six_iterations)
+
+
+EVERYTHING = (
+    *("term/kl=k3", "term.kl.coefficient=0.1", "term/entropy=target", "term.entropy.target=3", "order=posterior"),
+    *("batching.max_refills=2", "correction=token_truncate", "objective=maxpo", "iterations=3"),
+)
+"""Terms, refills and an order that learns, all at once."""
+
+
+@pytest.mark.slow
+def test_terms_refills_and_orders_are_those_of_one_rank(run_py: RunPy, tmp_path: Path) -> None:
+    one, two = (run_py(tmp_path / name, *EVERYTHING, *ranks) for name, ranks in (("one", ()), ("two", TWO_RANKS)))
+    assert_same_run(two, one)
+    assert any("train/refills" in record for record in records(one / "metrics.jsonl"))
 
 
 @pytest.mark.slow

@@ -34,6 +34,7 @@ from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.reference import reference_of
 from rsgrpo.types import Outcome, PackedRow, Prompt, Sampling, StepReport
 from tests.runs import records
 from tests.training.needy import Needy
@@ -76,7 +77,9 @@ def train(
     policy = Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer)
     problems = Countdown().split("train")[:16]
     prompts = [Prompt(problem=p, token_ids=tuple(tokenizer(p.text).input_ids)) for p in problems]
-    module = RLModule(policy, HFEngine(policy=policy), recipe, train_set_size=len(prompts))
+    reference = reference_of(policy) if recipe.needs_reference else None
+    engine = HFEngine(policy=policy)
+    module = RLModule(policy, engine, recipe, train_set_size=len(prompts), reference=reference)
     observer = Reports()
     trainer = lightning.Trainer(
         accelerator="cpu",

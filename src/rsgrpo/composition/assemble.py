@@ -32,6 +32,7 @@ from rsgrpo.run_folder.provenance import provenance
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.reference import reference_of
 
 
 class Assembled(NamedTuple):
@@ -68,7 +69,8 @@ def assemble(
     if data.train:
         try_parts(recipe, trainer.callbacks, data.train)  # pyright: ignore[reportAttributeAccessIssue]
     engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine
-    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding)
+    reference = reference_of(policy) if recipe.needs_reference and data.train else None
+    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding, reference=reference)
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)
 

@@ -63,6 +63,7 @@ from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.lightning_trainer import failures_name_their_callback, lightning_trainer
 from rsgrpo.training.module import RLModule
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.reference import reference_of
 from rsgrpo.types import Problem, Prompt, Sampling
 
 
@@ -149,7 +150,10 @@ def _fit(
     refuse_contradictions(recipe)
     try_parts(recipe, observers, prompts)
     described = describe(recipe, prompts, held_out)
-    module = RLModule(policy, engine or HFEngine(policy=policy), recipe, train_set_size=len(prompts))
+    reference = reference_of(policy) if recipe.needs_reference else None
+    module = RLModule(
+        policy, engine or HFEngine(policy=policy), recipe, train_set_size=len(prompts), reference=reference
+    )
     if resumed is not None:
         check_same(resumed, described)
         check_same_policy(resumed, module)

@@ -21,7 +21,7 @@ from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.history import History
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
-from rsgrpo.training.reference import reference_of
+from rsgrpo.training.reference import Reference
 
 
 class RunModule(lightning.LightningModule, ABC):
@@ -39,12 +39,13 @@ class RunModule(lightning.LightningModule, ABC):
         *,
         train_set_size: int,
         sharding: Sharding | None = None,
+        reference: Reference | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.policy, self.engine, self.recipe = policy, engine, recipe
         self.sharding = sharding or Sharding()
-        self.reference = reference_of(policy) if recipe.needs_reference else None
+        self.reference = reference
         self.half_precision = engine.parity is not None and engine.parity.half_precision
         """Whether the engine samples in 16 bits."""
         self.correction = recipe.correction.for_engine(half_precision=self.half_precision)

@@ -42,13 +42,13 @@ class BehaviourTotals:
         """Add the tokens of a row to the entropy and to the gap to the sampler."""
         if not row.num_loss_tokens:
             return
-        log_ratio = tokens.logprobs.detach().float() - row.sampler_logprobs
+        log_ratio = (tokens.logprobs.detach().float() - row.sampler_logprobs).double()
         gap, ratio = log_ratio.abs(), log_ratio.exp()
         self.entropy_sum += tokens.entropy.detach().sum().item()
         self.num_tokens += row.num_loss_tokens
         self.largest_gap = max(self.largest_gap, gap.max().item())
-        self.gap_sum += gap.double().sum().item()
-        self.kl_sum += (ratio - 1 - log_ratio).double().sum().item()
+        self.gap_sum += gap.sum().item()
+        self.kl_sum += (log_ratio.expm1() - log_ratio).sum().item()
         self.outside += int(((ratio - 1).abs() > NEAR).sum())
         place = (
             ((gap / SMALLEST).clamp(min=1).log2() * PER_OCTAVE)
