@@ -96,6 +96,29 @@ def test_results_are_read_back_and_damage_is_named(tmp_path: Path):
         read_base(file)
 
 
+@pytest.mark.parametrize("part", ["timeout", "error", "math/timeout"])
+def test_results_without_all_verdicts_are_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str):
+    record = {"problem_id": "a", "n": 4, "correct": 1, "mean_tokens": 3.1, "truncated": 0, "facts": {}}
+    file = tmp_path / "kept" / "x.json"
+    lost = {"iteration": 0, **record, "parts": {"wrong": 1.0, part: 2.0}}
+    run_folder.append(tmp_path / run_folder.TEST, [lost, {"iteration": 0, **record, "parts": {"wrong": 3.0}}])
+    write_base(file, tmp_path, ["test"])
+    assert not file.exists()
+    said = "test: base policy, not kept for other runs: completions without a verdict (2 {})\n"
+    assert capsys.readouterr().err == said.format(part.rpartition("/")[2])
+
+
+def test_verdicts_lost_after_the_base_do_not_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    record = {"problem_id": "a", "n": 4, "correct": 1, "mean_tokens": 3.1, "truncated": 0, "facts": {}}
+    later = {"iteration": 2, **record, "parts": {"timeout": 1.0}}
+    counted = {"iteration": 0, **record, "parts": {"wrong": 3.0, "timeout": 0.0}}
+    run_folder.append(tmp_path / run_folder.TEST, [counted, later])
+    file = tmp_path / "kept" / "x.json"
+    write_base(file, tmp_path, ["test"])
+    assert file.exists()
+    assert capsys.readouterr().err == ""
+
+
 @pytest.mark.parametrize(
     "trainer", [(), pytest.param(("trainer=fsdp2", "trainer.devices=2"), marks=pytest.mark.slow)], ids=["one", "two"]
 )

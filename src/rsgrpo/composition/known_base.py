@@ -6,7 +6,7 @@ the name of the file, which lies in `eval.cache_dir`.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from rsgrpo import run_folder
 from rsgrpo.command_line.same_run import flat, is_at
 from rsgrpo.command_line.trust import OURS, targets
 from rsgrpo.distributed import ranks
+from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.run_folder.provenance import PACKAGE, machine, versions
@@ -32,6 +33,9 @@ NOT_SAMPLED_BY = (
 
 SEES = ("callbacks", *SAMPLED_BY)
 """Sections in which a class of the user's own may see samples, or decide on them, in ways that no hash tells."""
+
+NO_VERDICT = ("timeout", "error")
+"""Last words of the parts of a score that say that a completion was never judged."""
 
 Results = dict[str, list[ProblemResult]]
 """By split."""
@@ -79,7 +83,7 @@ def read_base(file: Path) -> Results | None:
 
 
 def write_base(file: Path, run: Path, splits: Sequence[str]) -> None:
-    """Keep what a run has just measured.
+    """Keep what a run has just measured, unless completions got no verdict: that may have been one slow moment.
 
     Raises:
         UserError: when the disk refuses.
@@ -89,11 +93,29 @@ def write_base(file: Path, run: Path, splits: Sequence[str]) -> None:
     for split in splits:
         records = [dict(record) for record in run_folder.read(run / files[split]) if record.pop("iteration") == 0]
         content[split] = [asdict(ProblemResult(**record)) for record in records]
+    if lost := _without_verdict(content):
+        counts = " and ".join(f"{count:g} {why}" for why, count in lost.items())
+        say(f"test: base policy, not kept for other runs: completions without a verdict ({counts})")
+        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise run_folder.disk_error(file, error) from error
     run_folder.write_json(file, content, indent=None)
+
+
+def _without_verdict(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+    """How many completions have each part of a score that stands for a verdict that never came, alone or in a sum.
+
+    >>> _without_verdict({"test": [{"parts": {"wrong": 3.0, "math/timeout": 1.0}}, {"parts": {"math/timeout": 1.0}}]})
+    {'timeout': 2.0}
+    """
+    found: dict[str, float] = {}
+    for result in (result for results in content.values() for result in results):
+        for part, count in result["parts"].items():
+            if count and (why := part.rpartition("/")[2]) in NO_VERDICT:
+                found[why] = found.get(why, 0.0) + count
+    return found
 
 
 def _hash_of_package() -> str:
