@@ -81,10 +81,20 @@ def test_a_grid_of_temperatures_has_its_figures_table_and_sentences(tmp_path: Pa
     assert "outside the grid" in text  # 1.1 nats are above those of the baseline
     assert "<title>rs_grpo, k 1: .750" in text  # at the usual temperature, named without it
     (control,) = content["comparison"]["controls"]
-    said = control_in_words(control)
+    # All six problems have the same numbers of right samples: no interval, and a reason that stands below.
+    assert [control[name]["flag"] for name in ("gain", "over_best")] == ["all problems have the same value"] * 2
+    remarks = ["another"]
+    said = control_in_words(control, remarks)
     assert said.startswith("pass@4 of rs_grpo at temperature 1, minus grpo: +")
-    assert "at its best one, 1" in said
+    assert "at the same temperature, unreliable [2]; +" in said
+    assert said.endswith("at its best one, 1, unreliable [2]")
+    assert remarks == ["another", "all problems have the same value"]
     assert "entropy" not in said
+    sentence = f"<li>{control_in_words(control, [])}.</li>"
+    assert sentence in text
+    assert text.count("[1] unreliable: all problems have the same value") == 2  # below each of the two tables
+    assert re.search(r'<span class="soft">\(1\.000\)</span> unreliable \[1\]</td>', text)
+    assert "unreliable [1]</td>" in text.partition("<h2>pass@k</h2>")[0]
 
 
 def test_the_page_needs_nothing_else_and_is_whole(content: dict[str, Any], tmp_path: Path):

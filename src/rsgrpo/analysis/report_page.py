@@ -9,7 +9,17 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.compare_table import control_in_words, legend, number, short, title_of, verdict
+from rsgrpo.analysis.compare_table import (
+    control_in_words,
+    legend,
+    number,
+    numbered,
+    remark,
+    short,
+    title_of,
+    unreliable,
+    verdict,
+)
 from rsgrpo.analysis.report_colours import arms_of, colours
 from rsgrpo.analysis.report_svg import panel_svg
 from rsgrpo.analysis.report_tables import NAMES, pair_of
@@ -39,13 +49,21 @@ def write_page(content: Record, folder: Path) -> Path:
     }
     remarks: list[str] = []
     compared = content["comparison"]
-    rows = [{**row, "verdict": _without_p(verdict(row, remarks))} for row in compared["rows"]]
+    rows = [
+        {**row, "doubt": remark(row["mean"], remarks), "verdict": _without_p(verdict(row, remarks))}
+        for row in compared["rows"]
+    ]
+    of_controls: list[str] = []
+    gains = [{**control, "doubts": _doubts(control, of_controls)} for control in compared["controls"]]
+    said = [*controlled(compared["controls"], remarks), *verdicts(rows, compared["baseline"])]
     shown = dict(
         title=_listed([arm["arm"] for arm in compared["arms"]]),
         subtitle=title_of(compared),
         rows=rows,
-        said=[*controlled(compared["controls"]), *verdicts(rows, compared["baseline"])],
-        legend=[*legend(compared), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))],
+        said=said,
+        legend=[*legend(compared), *numbered(remarks)],
+        controls=gains,
+        remarks_of_controls=numbered(of_controls),
         settings=_settings(compared["arms"]),
         keys={name: _shown(content, name) for name in PANELS},
         panels={name: _drawn(content, name) for name in PANELS},
@@ -70,9 +88,15 @@ def _drawn(content: Record, name: str) -> list[Markup]:
     return [Markup(panel_svg(panel, dress)) for panel in content[name]]
 
 
-def controlled(controls: Sequence[Record]) -> list[str]:
-    """Whether gains are more than a hotter sampler, policy by policy."""
-    return [f"{control_in_words(control)}." for control in controls]
+def controlled(controls: Sequence[Record], remarks: list[str]) -> list[str]:
+    """Whether gains are more than a hotter sampler, policy by policy; `remarks` gets what is wrong with an interval."""
+    return [f"{control_in_words(control, remarks)}." for control in controls]
+
+
+def _doubts(control: Record, remarks: list[str]) -> dict[str, str]:
+    """What is wrong with each interval of a control, by its name."""
+    names = ("gain", "over_best", "over_matched")
+    return {name: unreliable(control[name], remarks) if control[name] is not None else "" for name in names}
 
 
 def verdicts(rows: Sequence[Record], baseline: str) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.compare_table import number, verdict
+from rsgrpo.analysis.compare_table import number, numbered, remark, verdict
 from rsgrpo.comparison.paper import BENCHMARKS
 
 Record = Mapping[str, Any]
@@ -58,21 +58,23 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _comparison(content: Record) -> str:
+    """Below it, as comments, what is wrong with intervals."""
     blocks: dict[str, list[list[str]]] = {}
+    remarks: list[str] = []
     for row in content["rows"]:
         difference = row["difference"]
         blocks.setdefault(escaped(row["measure"]), []).append(
             [
                 escaped(row["arm"]),
                 str(len(row["values"])),
-                _interval(row["mean"]),
+                f"{_interval(row['mean'])} {remark(row['mean'], remarks)}".rstrip(),
                 "" if difference is None else _interval(difference, "+"),
                 "" if row["improvement"] is None else number(row["improvement"]),
-                escaped(verdict(row, [])),
+                escaped(verdict(row, remarks)),
             ]
         )
     header = ["", "runs", "mean", f"minus {escaped(content['baseline'])}", "P(better)", "verdict, $p$"]
-    return latex_table("lrllrl", header, list(blocks.items()))
+    return latex_table("lrllrl", header, list(blocks.items())) + "".join(f"% {line}\n" for line in numbered(remarks))
 
 
 def _interval(interval: Record, sign: str = "") -> str:
