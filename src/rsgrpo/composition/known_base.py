@@ -67,26 +67,25 @@ def file_of_base(run: Path, cfg: DictConfig) -> Path | None:
     return Path(cfg.eval.cache_dir).expanduser() / f"{name}.json"
 
 
-def read_base(file: Path) -> Results | None:
-    """The results of each split; None where there are none yet.
+def read_base(file: Path, splits: Sequence[str]) -> Results | None:
+    """The results of each split; None where there are none, or where the file is damaged, which the user is told.
 
-    Raises:
-        UserError: when the file is damaged.
+    Rank 0 alone reads: an exception here would leave the others waiting for it.
     """
-    if not file.exists():
-        return None
     try:
+        if not file.exists():
+            return None
         content = run_folder.read_json(file)
-        return {split: [ProblemResult(**result) for result in results] for split, results in content.items()}
-    except (TypeError, AttributeError):
-        raise UserError(f"{file} is damaged; remove it, or measure the base anew with eval.cache_dir=null") from None
+        return {split: [ProblemResult(**result) for result in content[split]] for split in splits}
+    except (UserError, KeyError, TypeError, AttributeError, OSError):
+        say(f"{file} is damaged or cannot be read; the base is measured anew")
+        return None
 
 
 def write_base(file: Path, run: Path, splits: Sequence[str]) -> None:
     """Keep what a run has just measured, unless completions got no verdict: that may have been one slow moment.
 
-    Raises:
-        UserError: when the disk refuses.
+    What is not kept is said. Rank 0 alone writes, so a disk that refuses ends no run.
     """
     files = {"validation": run_folder.VALIDATION, "test": run_folder.TEST}
     content = {}
@@ -99,9 +98,10 @@ def write_base(file: Path, run: Path, splits: Sequence[str]) -> None:
         return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise run_folder.disk_error(file, error) from error
-    run_folder.write_json(file, content, indent=None)
+        run_folder.write_json(file, content, indent=None)
+    except (OSError, UserError) as error:
+        refused = error.__cause__ if isinstance(error, UserError) else error
+        say(f"test: base policy, not kept for other runs: {file} cannot be written ({refused})")
 
 
 def _without_verdict(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:

@@ -204,7 +204,7 @@ def _evaluate_base(cfg: DictConfig, trainer: lightning.Trainer, module: RLModule
     """Sample the policy before training, unless a run before this one has drawn the very same samples."""
     splits = [split for split in ("validation", "test") if getattr(data, split)]
     file = file_of_base(run, cfg) if ranks.is_first() else None
-    known = None if file is None else read_base(file)
+    known = None if file is None else read_base(file, splits)
     if known is not None:
         say("test: base policy, as another run has measured it (same samples; eval.cache_dir=null draws them again)")
     _evaluate(trainer, module, MeasuredData(data, known), splits=splits)
