@@ -24,6 +24,7 @@ from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.disk import check_disk, disk_use
+from rsgrpo.composition.evaluation import check_k
 from rsgrpo.composition.known_base import file_of_base, read_base, write_base
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
@@ -136,7 +137,9 @@ def _set_up(cfg: DictConfig, recipe: Recipe, run: Path, checkpoint: Path | None)
         check_run_folder(run, resumes=checkpoint is not None)
     _say_what_the_filter_takes(recipe)
     assembled = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
-    module, _, described, trainer = assembled
+    module, data, described, trainer = assembled
+    if sampled := [split for split in ("validation", "test") if getattr(data, split)]:
+        check_k(recipe.evaluation, sampled)
     if checkpoint is not None:
         check_same_data(run, described)
     if ranks.is_first():
