@@ -116,3 +116,15 @@ def pair_of(values: Sequence[float | None] | None) -> str:
     if values is None or all(value is None for value in values):
         return "--"
     return " / ".join("--" if value is None else f"{value:.1f}" for value in values)
+
+
+def by_placebo(transitions: Sequence[Record]) -> list[tuple[Record, list[Record]]]:
+    """The transitions that share a placebo, under the first of them: those of one policy beside the same pairs."""
+    found: list[tuple[Record, list[Record]]] = []
+    for change in transitions:
+        alike = next((g for f, g in found if (f["first"], f["placebo"]) == (change["first"], change["placebo"])), None)
+        if alike is None:
+            found.append((change, [change]))
+        else:
+            alike.append(change)
+    return found
