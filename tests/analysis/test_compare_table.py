@@ -59,7 +59,15 @@ def test_single_runs_are_said_to_be_of_these_policies(tmp_path: Path):
     assert "over problems" in text
     assert "seed=0,1,2" in text
     assert "unreliable [1]" in text
-    assert "[1] all problems have the same value" in text
+    assert "[1] unreliable: all problems have the same value" in text
+
+
+def test_a_mean_that_rests_on_too_little_is_marked_too(tmp_path: Path):
+    text = shown(tmp_path, runs(tmp_path, 1, lambda s: [2] * 20, lambda s: [3] * 10 + [4] * 10), "pass@1")
+    (grpo,) = [line.split() for line in text.splitlines() if line.strip().startswith("grpo")]
+    assert grpo[-1] == "[1]"
+    (ours,) = [line for line in text.splitlines() if line.strip().startswith("rs_grpo")]
+    assert "[1]" not in ours
 
 
 @pytest.mark.parametrize(

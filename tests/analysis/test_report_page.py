@@ -10,8 +10,9 @@ import pytest
 from rsgrpo import run_folder
 from rsgrpo.analysis.compare_table import control_in_words
 from rsgrpo.analysis.report_figures import draw_figures
-from rsgrpo.analysis.report_page import write_page
-from rsgrpo.analysis.report_tables import write_tables
+from rsgrpo.analysis.report_page import verdicts, write_page
+from rsgrpo.analysis.report_settings import settings_that_differ
+from rsgrpo.analysis.report_tables import by_placebo, write_tables
 from rsgrpo.comparison.paper import BENCHMARKS
 from rsgrpo.comparison.report import report
 from tests.comparison.folders import GRPO, changed, write_evaluation, write_run
@@ -78,13 +79,87 @@ def test_a_grid_of_temperatures_has_its_figures_table_and_sentences(tmp_path: Pa
     assert "Is the gain more than a hotter sampler?" in text
     assert "From here on at temperature 1, but" in text
     assert "+.375" in text  # (6 - 3) / 8 at the same temperature
+    assert "<h1>grpo and rs_grpo at 2 temperatures</h1>" in text
     assert "outside the grid" in text  # 1.1 nats are above those of the baseline
     assert "<title>rs_grpo, k 1: .750" in text  # at the usual temperature, named without it
     (control,) = content["comparison"]["controls"]
-    said = control_in_words(control)
+    # All six problems have the same numbers of right samples: no interval, and a reason that stands below.
+    assert [control[name]["flag"] for name in ("gain", "over_best")] == ["all problems have the same value"] * 2
+    remarks = ["another"]
+    said = control_in_words(control, remarks)
     assert said.startswith("pass@4 of rs_grpo at temperature 1, minus grpo: +")
-    assert "at its best one, 1" in said
+    assert "at the same temperature, unreliable [2]; +" in said
+    assert said.endswith("at its best one, 1, unreliable [2]")
+    assert remarks == ["another", "all problems have the same value"]
     assert "entropy" not in said
+    sentence = f"<li>{control_in_words(control, [])}.</li>"
+    assert sentence in text
+    assert text.count("[1] unreliable: all problems have the same value") == 2  # below each of the two tables
+    assert re.search(r'<span class="soft">\(1\)</span> unreliable \[1\]</td>', text)
+    assert "unreliable [1]</td>" in text.partition("<h2>pass@k</h2>")[0]
+
+
+def test_a_placebo_is_drawn_once_for_each_policy_and_pairs(content: dict[str, Any], tmp_path: Path):
+    grouped = by_placebo(content["transitions"])
+    named = [(first["first"], [change["second"] for change in changes]) for first, changes in grouped]
+    assert named == [("grpo", ["rs_grpo"]), ("base", ["grpo", "rs_grpo"])]
+    text = write_page(content, tmp_path).read_text()
+    assert (text.count("placebo: base to itself"), text.count("placebo: grpo to itself")) == (1, 1)
+    assert text.count('<table class="matrix">') == 2 + 3
+    draw_figures(content, tmp_path)
+    drawn = (tmp_path / "figures" / "transitions.svg").read_text()
+    assert drawn.count(">placebo, % of problems") == 2
+    assert [drawn.count(f">{name}, % of") for name in ("grpo to rs_grpo", "base to grpo", "base to rs_grpo")] == [
+        1,
+        1,
+        1,
+    ]
+    # Of other pairs it is another placebo.
+    last = content["transitions"][-1]
+    other = [*content["transitions"][:-1], {**last, "placebo": [line[::-1] for line in last["placebo"]]}]
+    assert [len(changes) for _, changes in by_placebo(other)] == [1, 1, 1]
+
+
+def test_a_single_panel_says_the_split_once(content: dict[str, Any], tmp_path: Path):
+    draw_figures(content, tmp_path)
+    assert (tmp_path / "figures" / "curves.svg").read_text().count("test split") == 1
+    assert 'aria-label="pass@k"' in write_page(content, tmp_path).read_text()
+
+
+def test_settings_of_a_base_are_no_difference_and_the_narrower_table_is_shown():
+    base = {"arm": "base", "settings": {"model.path": "base"}}
+    arms = [
+        {"arm": f"ours lr={lr}", "settings": {"model.path": None, "data.levels": [1, 2], "lr": lr, "warmup": warmup}}
+        for lr, warmup in ((1, None), (2, 3))
+    ]
+    table = settings_that_differ([base, *arms])
+    assert table == (
+        False,
+        ["model.path", "lr", "warmup"],
+        [("base", ["base", "", ""]), ("ours lr=1", ["null", "1", "null"]), ("ours lr=2", ["null", "2", "3"])],
+    )
+    many = [
+        {**arm, "settings": {**arm["settings"], **dict.fromkeys(map(str, range(30)), i)}} for i, arm in enumerate(arms)
+    ]
+    wide = settings_that_differ(many)
+    assert wide is not None
+    assert (wide.keys_are_rows, wide.header, wide.rows[0]) == (True, ["ours lr=1", "ours lr=2"], ("lr", ["1", "2"]))
+    assert settings_that_differ([base]) is None
+
+
+def test_what_is_decided_of_no_arm_is_said_shortly():
+    def row(measure: str, arm: str, decided: bool = False) -> dict[str, Any]:
+        interval = {"estimate": 0.5, "low": 0.4, "high": 0.6}
+        return {"measure": measure, "arm": arm, "difference": None if arm == "grpo" else interval, "decided": decided}
+
+    both = [row(measure, arm) for measure in ("pass@1", "pass@4") for arm in ("grpo", "a", "b", "c", "d")]
+    assert verdicts(both, "grpo") == ["Not decided, against grpo: pass@1 and pass@4 of all others."]
+    some = [*both[:-1], row("pass@4", "d", decided=True)]
+    assert verdicts(some, "grpo") == [
+        "d has a higher pass@4 than grpo: +.500 [+.400, +.600].",
+        "Not decided, against grpo: pass@1 of all others; pass@4 of a, b, c.",
+    ]
+    assert verdicts(both[:3], "grpo") == ["Not decided, against grpo: pass@1 of a, b."]
 
 
 def test_the_page_needs_nothing_else_and_is_whole(content: dict[str, Any], tmp_path: Path):

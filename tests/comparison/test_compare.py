@@ -141,7 +141,7 @@ def test_what_makes_an_arm(tmp_path: Path, changes: dict[str, Any], arms: list[s
     b = write_run(tmp_path / "b", changed(**changes), {60: BASE})
     runs = [read_run(a), read_run(b)]
     if arms is None:  # the same experiment with the same seed
-        with pytest.raises(UserError, match="the same experiment"):
+        with pytest.raises(UserError, match="would count twice: both are of "):
             arms_of(runs)
         return
     labels = [a.label for a in arms_of(runs)]

@@ -10,7 +10,7 @@ from rsgrpo.comparison.compare import compare
 from rsgrpo.comparison.measures import measure
 from rsgrpo.comparison.runs import find_runs, read_run
 from rsgrpo.errors import UserError
-from tests.comparison.folders import GRPO, changed, write_run
+from tests.comparison.folders import GRPO, changed, write_evaluation, write_run
 
 COUNTS = {0: [0, 1, 2], 60: [1, 2, 3]}
 
@@ -59,7 +59,7 @@ def the_same_seed_twice(tmp_path: Path) -> list[Path]:
         (without_evaluation, r"none has an evaluation of the test split .*task\.split=validation"),
         (only_begun, r"only the base was evaluated .*ckpt="),
         (of_no_common_benchmark, "no benchmark in common"),
-        (the_same_seed_twice, "a and .*c are the same experiment .*same seed 0 and base; leave one"),
+        (the_same_seed_twice, "a and .*c would count twice: both are of .*, seed 0, from the same base; leave one"),
         (lambda tmp_path: [], "nothing to compare"),
     ],
 )
@@ -67,6 +67,14 @@ def test_runs_that_cannot_be_compared(tmp_path: Path, make: Callable[[Path], lis
     runs = [read_run(folder) for folder in make(tmp_path)]
     with pytest.raises(UserError, match=said):
         compare(runs, [measure("pass@1")])
+
+
+def test_a_run_and_an_evaluation_of_another_are_called_what_they_are(tmp_path: Path):
+    trained, other = (write_run(tmp_path / name, changed(), {0: [0, 1], 60: [2, 3]}) for name in ("here", "elsewhere"))
+    evaluation = write_evaluation(tmp_path / "evaluated", [[("1", True)] * 8] * 2, policy=str(other / "policy"))
+    said = f"runs: {trained} and {evaluation} (an evaluation of {other}) would count twice: both are of rs_grpo, seed 0"
+    with pytest.raises(UserError, match=re.escape(said)):
+        compare([read_run(trained), read_run(evaluation)], [measure("pass@1")])
 
 
 def test_a_k_above_the_samples(tmp_path: Path):

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from rsgrpo.comparison.changes import transition_matrices
+from rsgrpo import run_folder
+from rsgrpo.comparison.changes import support_changes, transition_matrices
 from rsgrpo.comparison.compare import Comparison, compare
 from rsgrpo.comparison.measures import measure
+from rsgrpo.comparison.report import report
 from rsgrpo.comparison.runs import read_run
 from rsgrpo.comparison.temperatures import at_usual_temperature, controls, temperature_panels
 from tests.comparison.folders import GRPO, changed, write_evaluation, write_run
@@ -117,6 +119,48 @@ def test_the_rest_of_a_report_is_at_the_usual_temperature(tmp_path: Path):
     assert (usual.baseline, [arm.label for arm in usual.arms]) == ("base", ["base", "grpo"])
     (change,) = transition_matrices(usual)
     assert (change.first, change.second, change.pairs) == ("base", "grpo", 3)
+
+
+def test_a_policy_that_was_not_evaluated_at_that_temperature_is_named_and_not_mixed_in(tmp_path: Path):
+    for name, sections, at in (("grpo", GRPO, GRPO_AT), ("ours", {}, {0.5: (6, 0.5), 2.0: (6, 0.9)})):
+        run = write_run(tmp_path / name, changed(**sections), {0: [0], 60: [0]})
+        evaluate(tmp_path, name, str(run / "policy"), at)
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    assert [arm.label for arm in at_usual_temperature(found).arms] == ["grpo"]
+    content = report(found, 0.95, "")
+    assert content["temperature"] == 1
+    assert "Not evaluated at temperature 1, and so in the comparisons alone: rs_grpo." in content["missing"]
+
+
+def test_own_rows_beside_the_papers_are_at_the_usual_temperature(tmp_path: Path):
+    run = write_run(tmp_path / "grpo", changed(**GRPO), {0: [0], 60: [0]})
+    for temperature, right in ((0.5, 2), (1.0, 3)):
+        folder = tmp_path / "evaluations" / str(temperature)
+        samples = [[("1", i < right) for i in range(N)] for _ in range(PROBLEMS)]
+        write_evaluation(folder, samples, policy=str(run / "policy"), temperature=temperature)
+        rows = run_folder.read(folder / run_folder.TEST)
+        (folder / run_folder.TEST).unlink()
+        run_folder.append(folder / run_folder.TEST, [row | {"facts": {"dataset": "aime24"}} for row in rows])
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    (own,) = [row for row in report(found, 0.95, "")["paper"] if row["own"]]
+    assert (own["method"], own["values"]["aime24"][0]) == ("grpo", pytest.approx(100 * 3 / 8))
+
+
+def test_changes_go_from_the_base_to_what_was_trained_from_it(tmp_path: Path):
+    for name, sections, at in (("grpo", GRPO, GRPO_AT), ("ours", {}, OURS_AT)):
+        run = write_run(tmp_path / name, changed(**sections), {0: [0], 60: [0]})
+        evaluate(tmp_path, name, str(run / "policy"), at)
+    evaluate(tmp_path, "base", None, {0.5: (1, 0.1), 1.0: (1, 0.8)})
+    found = compare([read_run(f) for f in sorted((tmp_path / "evaluations").iterdir())], [measure("pass@1")])
+    assert found.baseline == "grpo temperature=1"
+    usual = at_usual_temperature(found)
+    expected = [("grpo", "rs_grpo"), ("base", "grpo"), ("base", "rs_grpo")]
+    assert [(change.first, change.second) for change in transition_matrices(usual)] == expected
+    changes = support_changes(usual)
+    assert [(change.first, change.second) for change in changes] == expected
+    # At k = 4 of 8 samples, 1 right of them solves a problem with a chance of a half, 3 with 13 / 14.
+    to_grpo = changes[1].counts
+    assert (to_grpo["gained"], to_grpo["lost"]) == (pytest.approx(6 * 13 / 28), pytest.approx(6 / 28))
 
 
 def test_evaluations_at_one_temperature_stay_as_they_are(tmp_path: Path):

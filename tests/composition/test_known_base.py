@@ -1,6 +1,5 @@
 """Runs that share base and seed sample the base once."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,6 @@ from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
 from rsgrpo.composition.known_base import file_of_base, read_base, write_base
-from rsgrpo.errors import UserError
 from tests.runs import RunPy, records, without_times
 
 SMALL = (
@@ -82,18 +80,80 @@ def test_code_of_ones_own_may_see_samples_so_they_are_drawn(tmp_path: Path, key:
     assert named(tmp_path, {"eval.cache_dir": None}) is None
 
 
-def test_results_are_read_back_and_damage_is_named(tmp_path: Path):
-    record = {"problem_id": "a", "n": 4, "correct": 1, "mean_tokens": 3.1, "truncated": 0, "facts": {}, "parts": {}}
-    run_folder.append(tmp_path / run_folder.TEST, [{"iteration": 0, **record}, {"iteration": 2, **record}])
+RECORD: dict[str, Any] = {
+    "problem_id": "a", "n": 4, "correct": 1, "mean_tokens": 3.1, "truncated": 0, "facts": {}, "parts": {}
+}  # fmt: skip
+
+
+def kept(tmp_path: Path) -> Path:
+    run_folder.append(tmp_path / run_folder.TEST, [{"iteration": 0, **RECORD}, {"iteration": 2, **RECORD}])
     file = tmp_path / "kept" / "x.json"
-    assert read_base(file) is None
     write_base(file, tmp_path, ["test"])
-    found = read_base(file)
+    return file
+
+
+def test_results_are_read_back(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert read_base(tmp_path / "kept" / "x.json", ["test"]) is None
+    found = read_base(kept(tmp_path), ["test"])
     assert found is not None
     assert [(result.problem_id, result.correct, result.mean_tokens) for result in found["test"]] == [("a", 1, 3.1)]
-    file.write_text(json.dumps({"test": [{"no": "result"}]}))
-    with pytest.raises(UserError, match=r"x\.json is damaged; remove it, or .*eval\.cache_dir=null"):
-        read_base(file)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        '{"test": [{"no": "result"}]}',
+        '{"test": [3]}',
+        '{"test": 3}',
+        '{"validation": []}',
+        "[]",
+        '{"test": [{"problem_id"',
+        "",
+    ],
+)
+def test_a_damaged_file_is_told_and_stands_for_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+):
+    """No exception: this is rank 0 alone, and the others would wait for it."""
+    file = kept(tmp_path)
+    file.write_text(content)
+    assert read_base(file, ["test"]) is None
+    assert capsys.readouterr().err == f"{file} is damaged or cannot be read; the base is measured anew\n"
+
+
+def test_a_place_that_takes_nothing_is_told_and_ends_no_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "kept").write_text("a file, where the folder would be")
+    file = kept(tmp_path)
+    assert not file.exists()
+    said = capsys.readouterr().err
+    assert said.startswith(f"test: base policy, not kept for other runs: {file} cannot be written (")
+    assert said.count("\n") == 1
+    (tmp_path / "kept").unlink()
+    file.mkdir(parents=True)
+    write_base(file, tmp_path, ["test"])
+    assert f"{file} cannot be written ([Errno" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("part", ["timeout", "error", "math/timeout"])
+def test_results_without_all_verdicts_are_not_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str], part: str):
+    file = tmp_path / "kept" / "x.json"
+    lost = {"iteration": 0, **RECORD, "parts": {"wrong": 1.0, part: 2.0}}
+    run_folder.append(tmp_path / run_folder.TEST, [lost, {"iteration": 0, **RECORD, "parts": {"wrong": 3.0}}])
+    write_base(file, tmp_path, ["test"])
+    assert not file.exists()
+    said = "test: base policy, not kept for other runs: completions without a verdict (2 {})\n"
+    assert capsys.readouterr().err == said.format(part.rpartition("/")[2])
+
+
+def test_verdicts_lost_after_the_base_do_not_matter(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    later = {"iteration": 2, **RECORD, "parts": {"timeout": 1.0}}
+    counted = {"iteration": 0, **RECORD, "parts": {"wrong": 3.0, "timeout": 0.0}}
+    run_folder.append(tmp_path / run_folder.TEST, [counted, later])
+    file = tmp_path / "kept" / "x.json"
+    write_base(file, tmp_path, ["test"])
+    assert file.exists()
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(
@@ -107,6 +167,12 @@ def test_the_second_run_of_a_base_and_seed_takes_the_results_of_the_first(
     second = run_py(tmp_path / "second", *shared, "objective=rs_grpo", settings=SMALL)
     assert "test: base policy, " in (first / "terminal.txt").read_text()
     assert "test: base policy, as another run has measured it" in (second / "terminal.txt").read_text()
+    (file,) = (tmp_path / "kept").iterdir()
+    good = file.read_bytes()
+    file.write_bytes(good[:-9])
+    third = run_py(tmp_path / "third", *shared, "objective=rs_grpo", settings=SMALL)
+    assert (third / "terminal.txt").read_text().count("is damaged or cannot be read; the base is measured anew") == 1
+    assert file.read_bytes() == good
     for name in ("eval/validation.jsonl", "eval/test.jsonl", "metrics.jsonl"):
         own, theirs = (
             [r for r in without_times(records(run / name)) if r["iteration"] == 0] for run in (first, second)

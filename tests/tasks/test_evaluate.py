@@ -173,6 +173,42 @@ def test_more_samples_extend_an_evaluation(unbroken: Path, random_policy: Path, 
     assert samples(folder).read_bytes().startswith(samples(unbroken).read_bytes())
 
 
+@pytest.mark.parametrize("word", ["eval.test_completions=4", "eval.completions=4"])
+def test_fewer_samples_than_there_are_are_refused(
+    unbroken: Path, random_policy: Path, tmp_path: Path, word: str
+) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(unbroken, folder)
+    done = evaluated(folder, random_policy, word)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert f"{folder} has 8 completions of " in done.stderr
+    assert f"and 4 are asked for; ask for as many ({word[:-1]}8), or name another hydra.run.dir" in done.stderr
+    for file in (run_folder.CONFIG, run_folder.OVERRIDES, run_folder.TEST):
+        assert (folder / file).read_bytes() == (unbroken / file).read_bytes()
+
+
+def test_k_is_held_to_the_splits_that_are_evaluated(random_policy: Path, tmp_path: Path) -> None:
+    words = ("eval.k=[1,4,16]", "eval.validation_completions=16")
+    done = evaluated(tmp_path / "run", random_policy, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert (
+        "eval.k=[1, 4, 16]: a problem of the test split gets 8 completions; try eval.k=[1,4], or draw " in done.stderr
+    )
+    assert done.stderr.endswith("more: eval.test_completions=16\n")
+    assert not (tmp_path / "run").exists()
+
+
+def test_k_of_a_run_without_a_validation_split_is_held_to_the_test_split(random_policy: Path, tmp_path: Path) -> None:
+    problem = json.dumps({"problem": "1+1", "answer": "2"}) + "\n"
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.jsonl").write_text(problem.replace("1+1", {"train": "1+1", "test": "2+0"}[name]))
+    data = ("data=local", f"data.path={tmp_path}/train.jsonl", f"data.test_path={tmp_path}/test.jsonl")
+    words = (f"model.path={random_policy}", *data, "eval.test_completions=8", f"hydra.run.dir={tmp_path}/run")
+    done = call(tmp_path, *words)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "eval.k=[1, 4, 32]: a problem of the test split gets 8 completions; try eval.k=[1,4], or draw" in done.stderr
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),

@@ -1,6 +1,6 @@
 """The table of `task=compare`, made from its `compare.json` alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,24 +30,29 @@ def print_comparison(run: Path, console: Console) -> None:
         before = row["measure"]
     whole_width(console, table)
     for control in content.get("controls", ()):
-        console.print(control_in_words(control), soft_wrap=True, highlight=False, markup=False)
-    for line in [*legend(content), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))]:
+        console.print(control_in_words(control, remarks), soft_wrap=True, highlight=False, markup=False)
+    for line in [*legend(content), *numbered(remarks)]:
         console.print(line, soft_wrap=True, highlight=False, markup=False)
     for note in content["notes"]:
         console.print(f"note: {note}", soft_wrap=True, highlight=False, markup=False)
 
 
-def control_in_words(control: Record) -> str:
-    """What a policy gains over the baseline's at any temperature."""
+def control_in_words(control: Record, remarks: list[str]) -> str:
+    """What a policy gains over the baseline's at any temperature; `remarks` as in `verdict`."""
     found = [
-        f"{_shown(control['gain'], '+')} at the same temperature",
-        f"{_shown(control['over_best'], '+')} at its best one, {control['best_temperature']:g}",
+        (control["gain"], "at the same temperature"),
+        (control["over_best"], f"at its best one, {control['best_temperature']:g}"),
     ]
     if control["over_matched"] is not None:
-        at = control["matched_temperature"]
-        found.append(f"{_shown(control['over_matched'], '+')} at the same entropy, temperature {at:.2f}")
+        found.append(
+            (control["over_matched"], f"at the same entropy, temperature {control['matched_temperature']:.2f}")
+        )
+    said = []
+    for interval, where in found:
+        doubt = unreliable(interval, remarks)
+        said.append(f"{_shown(interval, '+')} {where}{f', {doubt}' if doubt else ''}")
     policy = f"{control['measure']} of {control['policy']} at temperature {control['temperature']:g}"
-    return f"{policy}, minus {control['baseline']}: {'; '.join(found)}"
+    return f"{policy}, minus {control['baseline']}: {'; '.join(said)}"
 
 
 def verdict(row: Record, remarks: list[str]) -> str:
@@ -55,12 +60,30 @@ def verdict(row: Record, remarks: list[str]) -> str:
     difference, p = row["difference"], row["p_holm"]
     if difference is None:
         return ""
-    if difference["flag"]:
-        if difference["flag"] not in remarks:
-            remarks.append(difference["flag"])
-        return f"unreliable [{remarks.index(difference['flag']) + 1}]"
+    if doubt := unreliable(difference, remarks):
+        return doubt
     said = "undecided" if not row["decided"] else "higher" if difference["estimate"] > 0 else "lower"
     return f"{said} {'<.001' if p < 0.001 else number(p)}"
+
+
+def unreliable(interval: Record, remarks: list[str]) -> str:
+    """`unreliable [1]` where an interval rests on too little, else nothing; `remarks` gets the reason, by number."""
+    mark = remark(interval, remarks)
+    return f"unreliable {mark}" if mark else ""
+
+
+def remark(interval: Record, remarks: list[str]) -> str:
+    """The number of the remark on an interval, in brackets, or nothing where there is none to make."""
+    if not interval["flag"]:
+        return ""
+    if interval["flag"] not in remarks:
+        remarks.append(interval["flag"])
+    return f"[{remarks.index(interval['flag']) + 1}]"
+
+
+def numbered(remarks: Sequence[str]) -> list[str]:
+    """The remarks as lines below a table."""
+    return [f"[{i}] unreliable: {remark}" for i, remark in enumerate(remarks, start=1)]
 
 
 def short(measure: str) -> str:
@@ -125,7 +148,7 @@ def _cells(row: Record, remarks: list[str], *, alike: bool) -> tuple[Text, ...]:
     runs = "" if alike else f" x {len(row['values'])}"
     cells = (
         f"  {row['arm']}{runs}",
-        _shown(row["mean"]),
+        f"{_shown(row['mean'])} {remark(row['mean'], remarks)}".rstrip(),
         "" if difference is None else _shown(difference, sign="+"),
         verdict(row, remarks),
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsgrpo.analysis.figures import panels, save
 from rsgrpo.analysis.report_colours import arms_of, colours
+from rsgrpo.analysis.report_tables import by_placebo
 from rsgrpo.comparison.compare import BASE
 
 if TYPE_CHECKING:
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 Record = Mapping[str, Any]
 
 COLUMNS = 3
+
+MATRICES = 4
+"""In a row."""
 
 OF_THE_SPLIT = ("curves", "answers", "temperatures")
 """Figures of the evaluation that is compared."""
@@ -55,7 +59,7 @@ def _lines(content: Record, drawn: Sequence[Record], folder: Path, name: str, ti
     for place in axes.flat:
         for handle, label in zip(*place.get_legend_handles_labels(), strict=True):
             shown.setdefault(label, handle)
-    in_order = [arm for arm in arms if arm in shown]
+    in_order = [arm for arm in dress if arm in shown]
     figure.legend(
         [shown[arm] for arm in in_order],
         in_order,
@@ -131,17 +135,22 @@ def short_number(value: float) -> str:
 
 
 def _matrices(transitions: Sequence[Record], folder: Path) -> Path:
-    """For each pair of policies the transitions, and the placebo beside them; two pairs in a row."""
-    beside = min(2, len(transitions))
-    rows = math.ceil(len(transitions) / beside)
-    figure, axes = panels(rows, 2 * beside, 8.4 * beside, 3.9 * rows)
-    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.1)
-    for place in axes.flat[2 * len(transitions) :]:
-        place.set_axis_off()
+    """A row for each first policy: its placebo, then the transitions from it, in further rows where they are many."""
     top = max(share for change in transitions for line in change["matrix"] for share in line)
-    for row, change in zip(axes.reshape(-1, 2), transitions, strict=False):
-        _matrix(row[0], change, "matrix", f"{change['first']} to {change['second']}", change["second"], top)
-        _matrix(row[1], change, "placebo", "placebo", f"{change['first']}, other samples", top)
+    lines: list[list[tuple[Record, str]]] = []
+    for first, changes in by_placebo(transitions):
+        own = [(first, "placebo"), *((change, "matrix") for change in changes)]
+        lines += [own[i : i + MATRICES] for i in range(0, len(own), MATRICES)]
+    columns = max(map(len, lines))
+    figure, axes = panels(len(lines), columns, 4.2 * columns, 3.9 * len(lines))
+    figure.set_layout_engine("constrained", h_pad=0.12, w_pad=0.1)
+    for row, line in zip(axes, lines, strict=True):
+        for place in row[len(line) :]:
+            place.set_axis_off()
+        for place, (change, kind) in zip(row, line, strict=False):
+            first, second = change["first"], change["second"]
+            named = (f"{first} to {second}", second) if kind == "matrix" else ("placebo", f"{first}, other samples")
+            _matrix(place, change, kind, *named, top)
     return save(figure, folder, "transitions")
 
 

@@ -1,6 +1,7 @@
 """The page of a report: one file that needs nothing else, made from `report.json` alone."""
 
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,22 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.compare_table import control_in_words, legend, number, short, title_of, verdict
+from rsgrpo.analysis.compare_table import (
+    control_in_words,
+    legend,
+    number,
+    numbered,
+    remark,
+    short,
+    title_of,
+    unreliable,
+    verdict,
+)
 from rsgrpo.analysis.report_colours import arms_of, colours
+from rsgrpo.analysis.report_settings import settings_that_differ
 from rsgrpo.analysis.report_svg import panel_svg
-from rsgrpo.analysis.report_tables import NAMES, pair_of
+from rsgrpo.analysis.report_tables import NAMES, by_placebo, pair_of
+from rsgrpo.comparison.arms import policy_of
 from rsgrpo.comparison.compare import BASE
 from rsgrpo.comparison.paper import BENCHMARKS
 
@@ -33,20 +46,30 @@ def write_page(content: Record, folder: Path) -> Path:
     environment.filters |= {
         "number": _number,
         "interval": _interval,
+        "temperature": lambda t: f"{round(t, 2):g}",
         "share": lambda share: f"{100 * share:.1f}",
         "pair": pair_of,
         "words": shlex.join,
     }
     remarks: list[str] = []
     compared = content["comparison"]
-    rows = [{**row, "verdict": _without_p(verdict(row, remarks))} for row in compared["rows"]]
+    rows = [
+        {**row, "doubt": remark(row["mean"], remarks), "verdict": _without_p(verdict(row, remarks))}
+        for row in compared["rows"]
+    ]
+    of_controls: list[str] = []
+    gains = [{**control, "doubts": _doubts(control, of_controls)} for control in compared["controls"]]
+    said = [*controlled(compared["controls"], remarks), *verdicts(rows, compared["baseline"])]
     shown = dict(
-        title=_listed([arm["arm"] for arm in compared["arms"]]),
+        title=_title(compared["arms"]),
         subtitle=title_of(compared),
         rows=rows,
-        said=[*controlled(compared["controls"]), *verdicts(rows, compared["baseline"])],
-        legend=[*legend(compared), *(f"[{i}] {remark}" for i, remark in enumerate(remarks, start=1))],
-        settings=_settings(compared["arms"]),
+        said=said,
+        legend=[*legend(compared), *numbered(remarks)],
+        controls=gains,
+        remarks_of_controls=numbered(of_controls),
+        settings=settings_that_differ(compared["arms"]),
+        changes=by_placebo(content["transitions"]),
         keys={name: _shown(content, name) for name in PANELS},
         panels={name: _drawn(content, name) for name in PANELS},
         bands=_bands(content["curves"]),
@@ -62,6 +85,9 @@ def write_page(content: Record, folder: Path) -> Path:
     return file
 
 
+MOST_NAMED = 3
+"""Arms, of which nothing is decided, that are named one by one."""
+
 PANELS = ("curves", "answers", "temperatures", "training", "costs")
 
 
@@ -70,25 +96,39 @@ def _drawn(content: Record, name: str) -> list[Markup]:
     return [Markup(panel_svg(panel, dress)) for panel in content[name]]
 
 
-def controlled(controls: Sequence[Record]) -> list[str]:
-    """Whether gains are more than a hotter sampler, policy by policy."""
-    return [f"{control_in_words(control)}." for control in controls]
+def controlled(controls: Sequence[Record], remarks: list[str]) -> list[str]:
+    """Whether gains are more than a hotter sampler, policy by policy; `remarks` gets what is wrong with an interval."""
+    return [f"{control_in_words(control, remarks)}." for control in controls]
+
+
+def _doubts(control: Record, remarks: list[str]) -> dict[str, str]:
+    """What is wrong with each interval of a control, by its name."""
+    names = ("gain", "over_best", "over_matched")
+    return {name: unreliable(control[name], remarks) if control[name] is not None else "" for name in names}
 
 
 def verdicts(rows: Sequence[Record], baseline: str) -> list[str]:
     """A sentence for each difference that is decided, and one that names all others."""
     found: list[str] = []
     others: dict[str, list[str]] = {}
+    compared: dict[str, list[str]] = {}
     for row in rows:
         difference, measure = row["difference"], short(row["measure"])
-        if difference is not None and not row["decided"]:
+        if difference is None:
+            continue
+        compared.setdefault(measure, []).append(row["arm"])
+        if not row["decided"]:
             others.setdefault(measure, []).append(row["arm"])
-        elif difference is not None:
+        else:
             which = "higher" if difference["estimate"] > 0 else "lower"
             found.append(f"{row['arm']} has a {which} {measure} than {baseline}: {_interval(difference, '+')}.")
     if others:
-        named = "; ".join(f"{measure} of {', '.join(arms)}" for measure, arms in others.items())
-        found.append(f"Not decided, against {baseline}: {named}.")
+        named: dict[str, list[str]] = {}
+        for measure, arms in others.items():
+            every = len(arms) > MOST_NAMED and arms == compared[measure]
+            named.setdefault("all others" if every else ", ".join(arms), []).append(measure)
+        listed = "; ".join(f"{_listed(measures)} of {arms}" for arms, measures in named.items())
+        found.append(f"Not decided, against {baseline}: {listed}.")
     return found
 
 
@@ -106,12 +146,6 @@ def _interval(interval: Record | None, sign: str = "") -> str:
     )
 
 
-def _settings(arms: Sequence[Record]) -> list[tuple[str, list[Any]]]:
-    """(key, its value in each arm) of the settings that differ."""
-    keys = dict.fromkeys(key for arm in arms for key in arm["settings"])
-    return [(key, [arm["settings"].get(key) for arm in arms]) for key in keys]
-
-
 def _bands(curves: Sequence[Record]) -> str:
     """What the bands of the curves are intervals over."""
     over: dict[str, list[str]] = {}
@@ -126,6 +160,14 @@ def _shown(content: Record, name: str) -> dict[str, tuple[str, str]]:
         return {}
     drawn = {line["arm"] for panel in content[name] for line in panel["lines"]}
     return {arm: dressed for arm, dressed in colours(arms_of(content, name), BASE).items() if arm in drawn}
+
+
+def _title(arms: Sequence[Record]) -> str:
+    """The arms, or the policies of a grid of temperatures and how many of those it has."""
+    policies = Counter(policy_of(arm["arm"]) for arm in arms)
+    fewest, most = min(policies.values()), max(policies.values())
+    at = f" at {most} temperatures" if fewest == most else f" at up to {most} temperatures"
+    return _listed(list(policies)) + (at if most > 1 else "")
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ def panel_svg(panel: Record, dress: Mapping[str, tuple[str, str]]) -> str:
     """The panel, as wide as its place on the page."""
     x_of, x_ticks = _x_axis(panel)
     y_of, y_ticks = _y_axis(panel)
-    title = escape(panel["title"])
+    title = escape(panel["title"] or panel["y"])
     parts = [
         f'<svg class="panel" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{title}">',
         f'<text class="title" x="{LEFT}" y="15">{title}</text>',
@@ -108,7 +108,7 @@ def _band(line: Record, colour: str, dashes: str, x_of: Any, y_of: Any) -> list[
 
 def _thin(line: Record, colour: str, dashes: str, x_of: Any, y_of: Any) -> list[str]:
     paths = [_path([(x_of(x), y_of(y)) for x, y in zip(t["x"], t["y"], strict=True)]) for t in line["traces"]]
-    return [f'<path d="{path}" fill="none" stroke="{colour}" stroke-width=".7" opacity=".45"/>' for path in paths]
+    return [f'<path d="{path}" class="thin" fill="none" stroke="{colour}"/>' for path in paths]
 
 
 def _thick(line: Record, colour: str, dashes: str, x_of: Any, y_of: Any) -> list[str]:

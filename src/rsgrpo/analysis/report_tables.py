@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.compare_table import number, verdict
+from rsgrpo.analysis.compare_table import number, numbered, remark, verdict
 from rsgrpo.comparison.paper import BENCHMARKS
 
 Record = Mapping[str, Any]
@@ -58,21 +58,23 @@ def _row(cells: Sequence[str]) -> str:
 
 
 def _comparison(content: Record) -> str:
+    """Below it, as comments, what is wrong with intervals."""
     blocks: dict[str, list[list[str]]] = {}
+    remarks: list[str] = []
     for row in content["rows"]:
         difference = row["difference"]
         blocks.setdefault(escaped(row["measure"]), []).append(
             [
                 escaped(row["arm"]),
                 str(len(row["values"])),
-                _interval(row["mean"]),
+                f"{_interval(row['mean'])} {remark(row['mean'], remarks)}".rstrip(),
                 "" if difference is None else _interval(difference, "+"),
                 "" if row["improvement"] is None else number(row["improvement"]),
-                escaped(verdict(row, [])),
+                escaped(verdict(row, remarks)),
             ]
         )
     header = ["", "runs", "mean", f"minus {escaped(content['baseline'])}", "P(better)", "verdict, $p$"]
-    return latex_table("lrllrl", header, list(blocks.items()))
+    return latex_table("lrllrl", header, list(blocks.items())) + "".join(f"% {line}\n" for line in numbered(remarks))
 
 
 def _interval(interval: Record, sign: str = "") -> str:
@@ -114,3 +116,15 @@ def pair_of(values: Sequence[float | None] | None) -> str:
     if values is None or all(value is None for value in values):
         return "--"
     return " / ".join("--" if value is None else f"{value:.1f}" for value in values)
+
+
+def by_placebo(transitions: Sequence[Record]) -> list[tuple[Record, list[Record]]]:
+    """The transitions that share a placebo, under the first of them: those of one policy beside the same pairs."""
+    found: list[tuple[Record, list[Record]]] = []
+    for change in transitions:
+        alike = next((g for f, g in found if (f["first"], f["placebo"]) == (change["first"], change["placebo"])), None)
+        if alike is None:
+            found.append((change, [change]))
+        else:
+            alike.append(change)
+    return found

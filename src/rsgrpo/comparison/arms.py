@@ -119,11 +119,20 @@ def _check_seeds(arm: Arm) -> None:
     seen: dict[tuple[str, int], Run] = {}
     for run in arm.runs:
         if run.pair in seen:
+            first, second = (_named(one) for one in (seen[run.pair], run))
             raise UserError(
-                f"runs: {seen[run.pair].folder} and {run.folder} are the same experiment ({arm.label}) with the same "
-                f"seed {run.seed} and base; leave one of them out"
+                f"runs: {first} and {second} would count twice: both are of {arm.label}, seed {run.seed}, from the "
+                "same base; leave one of them out"
             )
         seen[run.pair] = run
+
+
+def _named(run: Run) -> str:
+    """A run by its folder; an evaluation with the run whose policy it is of."""
+    if run.trains:
+        return str(run.folder)
+    of = str(run.trained_by.folder) if run.trained_by is not None else "a policy that no run here has trained"
+    return f"{run.folder} (an evaluation of {of})"
 
 
 def _labels(values: Sequence[Mapping[str, Any]], shared: Mapping[str, Any]) -> list[str]:

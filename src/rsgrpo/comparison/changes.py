@@ -140,11 +140,18 @@ Evaluations = tuple[Mapping[str, Evaluated], Mapping[str, Evaluated]]
 
 
 def _changes(comparison: Comparison, tables: Mapping[str, Tables]) -> list[tuple[str, str, list[Evaluations]]]:
-    """(first arm, second arm, pairs of evaluations): the baseline to each other arm, then the base to each arm."""
-    found = []
-    if comparison.baseline in [arm.label for arm in comparison.arms]:
-        others = [arm.label for arm in comparison.arms if arm.label != comparison.baseline]
-        found += [(comparison.baseline, other, pairs(tables[comparison.baseline], tables[other])) for other in others]
+    """(first arm, second arm, pairs of evaluations), each from the policy that was trained less.
+
+    The baseline to each other trained arm, then each policy that no run here has trained to those trained from it,
+    then the base of each training run to its arm.
+    """
+    baseline, labels = comparison.baseline, [arm.label for arm in comparison.arms]
+    untrained = [arm.label for arm in comparison.arms if all(run.is_untrained for run in arm.runs)]
+    firsts = [baseline] if baseline in labels else []
+    wanted = [(first, other) for first in firsts for other in labels if first in untrained or other not in untrained]
+    wanted += [(first, other) for first in untrained for other in labels if other not in untrained]
+    wanted = [(first, other) for first, other in dict.fromkeys(wanted) if first != other]
+    found = [(first, other, pairs(tables[first], tables[other])) for first, other in wanted]
     for arm in comparison.arms:
         own = trained(comparison, arm)
         found.append((BASE, arm.label, [(base, own[run]) for run in own if (base := base_of(comparison, run))]))

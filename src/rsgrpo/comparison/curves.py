@@ -47,7 +47,7 @@ def _panels(comparison: Comparison, tables: Mapping[str, Tables], y: str, values
     panels = []
     for group in groups:
         ks = rungs(fewest(tables, group))
-        title = f"mean of {len(group)} benchmarks" if len(group) > 1 else group[0] or f"{comparison.split} split"
+        title = f"mean of {len(group)} benchmarks" if len(group) > 1 else group[0]
         lines = [_line(arm, table, group, ks, values, level) for arm, table in tables.items()]
         panels.append(Panel(title=title, x="k", y=y, lines=lines, log2=True))
     return panels

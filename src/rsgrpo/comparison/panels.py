@@ -37,6 +37,7 @@ class Panel:
     """Lines that share their axes."""
 
     title: str
+    """Empty where the panel is the only one and shows what the figure says."""
     x: str
     y: str
     lines: Sequence[Line]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rsgrpo import run_folder
-from rsgrpo.comparison.arms import temperature_of
+from rsgrpo.comparison.arms import policy_of, temperature_of
 from rsgrpo.comparison.changes import support_changes, transition_matrices
 from rsgrpo.comparison.compare import Comparison
 from rsgrpo.comparison.curves import pass_at_k_curves, unique_answer_curves
@@ -46,6 +46,11 @@ def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]
     temperatures = temperature_panels(comparison, level)
     if not temperatures:
         missing.append(NO_TEMPERATURES)
+    shown, at = {arm.label for arm in usual.arms}, temperature_of(usual.arms[0])
+    if temperatures and (others := {policy_of(arm.label) for arm in comparison.arms} - shown):
+        missing.append(
+            f"Not evaluated at temperature {at:g}, and so in the comparisons alone: {', '.join(sorted(others))}."
+        )
     if not matrices:
         missing.append("Transitions and support need a base or a baseline to start from, and two samples of a problem.")
     return plain(
@@ -54,14 +59,14 @@ def report(comparison: Comparison, level: float, command: str) -> dict[str, Any]
             "curves": pass_at_k_curves(usual, level),
             "answers": unique,
             "temperatures": temperatures,
-            "temperature": temperature_of(usual.arms[0]) if temperatures else None,
+            "temperature": at if temperatures else None,
             "training": over_training(comparison),
             "costs": costs,
             "transitions": matrices,
             "support": support_changes(usual, level),
             "only": only_solved(usual),
             "only_in_training": only_solved_in_training(comparison),
-            "paper": beside_the_paper(comparison),
+            "paper": beside_the_paper(usual),
             "missing": missing,
             "command": command,
             "runs": _runs(comparison),

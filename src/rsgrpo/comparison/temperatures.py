@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rsgrpo.comparison.arms import USUAL, Arm, policy_of, temperature_of
+from rsgrpo.comparison.arms import USUAL, policy_of, temperature_of
 from rsgrpo.comparison.compare import Comparison
 from rsgrpo.comparison.compared import trained
 from rsgrpo.comparison.measures import Measure, Values, mean_over_benchmarks, measure
@@ -57,7 +57,7 @@ def controls(comparison: Comparison, level: float = LEVEL) -> list[Control]:
     if theirs is None or len(_temperatures(theirs)) < 2:
         return []
     asked = _largest(comparison)
-    at = min(_temperatures(theirs), key=lambda t: abs(t - USUAL))
+    at = _nearest(_temperatures(theirs))
     found = []
     for policy, mine in grids.items():
         if policy != chosen and at in _temperatures(mine) and (pairs := _paired(mine, theirs, at)):
@@ -91,18 +91,24 @@ def temperature_panels(comparison: Comparison, level: float = LEVEL) -> list[Pan
 
 
 def at_usual_temperature(comparison: Comparison) -> Comparison:
-    """Its arms at the usual temperature alone, named without it, where policies were evaluated at several."""
+    """Its arms at one temperature alone, named without it, where policies were evaluated at several.
+
+    It is the baseline's that is nearest to the usual one. Policies that were not evaluated at it have no arm.
+    """
     grids = _grids(comparison)
     if not any(len(_temperatures(grid)) > 1 for grid in grids.values()):
         return comparison
+    policies = {arm.label: policy_of(arm.label) for arm in comparison.arms}
+    chosen = policy_of(comparison.baseline)
+    theirs = [temperature_of(arm) for arm in comparison.arms if policies[arm.label] == chosen]
+    at = _nearest(theirs or [temperature_of(arm) for arm in comparison.arms])
+    arms = [replace(arm, label=policies[arm.label]) for arm in comparison.arms if temperature_of(arm) == at]
+    return replace(comparison, arms=arms, baseline=chosen)
 
-    nearest: dict[str, Arm] = {}
-    for arm in sorted(comparison.arms, key=lambda arm: abs(temperature_of(arm) - USUAL)):
-        nearest.setdefault(policy_of(arm.label), arm)
-    arms = [replace(arm, label=policy) for policy, arm in nearest.items()]
-    order = [policy_of(arm.label) for arm in comparison.arms]
-    arms.sort(key=lambda arm: order.index(arm.label))
-    return replace(comparison, arms=arms, baseline=policy_of(comparison.baseline))
+
+def _nearest(temperatures: Sequence[float]) -> float:
+    """To the usual one."""
+    return min(temperatures, key=lambda t: abs(t - USUAL))
 
 
 def _grids(comparison: Comparison) -> dict[str, Grid]:

@@ -2,7 +2,7 @@
 
 import copy
 import glob
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from rsgrpo.command_line.names import plain
 from rsgrpo.command_line.same_run import flat, is_at, may_change
 from rsgrpo.comparison.runs import find_runs, read_run
 from rsgrpo.errors import UserError, field_errors_name_their_key
-from rsgrpo.types import Sampling
+from rsgrpo.evaluation.evaluate import EvaluationPlan
+from rsgrpo.evaluation.samples import counted
+from rsgrpo.types import Prompt, Sampling
 
 MAY_GROW = ("eval.completions", "eval.test_completions", "eval.test_completions_of", "eval.validation_completions")
 """More samples extend an evaluation."""
@@ -135,6 +137,47 @@ def policy_named(path: str | None) -> tuple[str | None, str]:
     finished = run_folder.finished_iterations(run)
     at = f"iteration {finished}" if folder.name == run_folder.POLICY and finished is not None else folder.name
     return str(folder), f"{at} of {run}"
+
+
+def check_k(plan: EvaluationPlan, splits: Sequence[str]) -> None:
+    """Refuse a k that no problem of these splits, which are sampled, has the completions for.
+
+    A k above `eval.completions` is left out instead.
+
+    Raises:
+        UserError: naming the k that can be estimated, and how many completions the others need.
+    """
+    keys = {"validation": "validation_completions", "test": "test_completions"}
+    drawn = {keys[split]: getattr(plan, keys[split]) for split in splits}
+    most = max(drawn.values())
+    if max(plan.k) <= most:
+        return
+    kept = ",".join(str(k) for k in plan.k if k <= most) or "1"
+    more = " ".join(f"eval.{name}={max(plan.k)}" for name in drawn)
+    named = f"{splits[0]} split" if len(splits) == 1 else f"{' and '.join(splits)} splits"
+    raise UserError(
+        f"eval.k={list(plan.k)}: a problem of the {named} gets {most} completions; try eval.k=[{kept}], or draw more: "
+        f"{more}"
+    )
+
+
+def check_not_fewer(run: Path, plan: EvaluationPlan, prompts: Mapping[str, Sequence[Prompt]]) -> None:
+    """Refuse to ask for fewer completions than a folder has: its configuration would say less than its files.
+
+    Raises:
+        UserError: naming how many there are.
+    """
+    for split, of_split in prompts.items():
+        file = run / run_folder.SAMPLES.format(split=split)
+        for result in counted(run_folder.read_chunks(file), of_split):
+            asked = plan.completions_for(split, result.facts.get("dataset"))
+            if result.n > asked:
+                limited = asked == plan.completions
+                key = "completions" if limited else f"{split}_completions"
+                raise UserError(
+                    f"{run} has {result.n} completions of {result.problem_id} of the {split} split already, and "
+                    f"{asked} are asked for; ask for as many (eval.{key}={result.n}), or name another hydra.run.dir"
+                )
 
 
 def check_same_evaluation(run: Path, cfg: DictConfig, data: Mapping[str, Any], base: str | None) -> None:

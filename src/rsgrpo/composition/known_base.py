@@ -6,7 +6,7 @@ the name of the file, which lies in `eval.cache_dir`.
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from rsgrpo import run_folder
 from rsgrpo.command_line.same_run import flat, is_at
 from rsgrpo.command_line.trust import OURS, targets
 from rsgrpo.distributed import ranks
+from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.run_folder.provenance import PACKAGE, machine, versions
@@ -32,6 +33,9 @@ NOT_SAMPLED_BY = (
 
 SEES = ("callbacks", *SAMPLED_BY)
 """Sections in which a class of the user's own may see samples, or decide on them, in ways that no hash tells."""
+
+NO_VERDICT = ("timeout", "error")
+"""Last words of the parts of a score that say that a completion was never judged."""
 
 Results = dict[str, list[ProblemResult]]
 """By split."""
@@ -63,37 +67,55 @@ def file_of_base(run: Path, cfg: DictConfig) -> Path | None:
     return Path(cfg.eval.cache_dir).expanduser() / f"{name}.json"
 
 
-def read_base(file: Path) -> Results | None:
-    """The results of each split; None where there are none yet.
+def read_base(file: Path, splits: Sequence[str]) -> Results | None:
+    """The results of each split; None where there are none, or where the file is damaged, which the user is told.
 
-    Raises:
-        UserError: when the file is damaged.
+    Rank 0 alone reads: an exception here would leave the others waiting for it.
     """
-    if not file.exists():
-        return None
     try:
+        if not file.exists():
+            return None
         content = run_folder.read_json(file)
-        return {split: [ProblemResult(**result) for result in results] for split, results in content.items()}
-    except (TypeError, AttributeError):
-        raise UserError(f"{file} is damaged; remove it, or measure the base anew with eval.cache_dir=null") from None
+        return {split: [ProblemResult(**result) for result in content[split]] for split in splits}
+    except (UserError, KeyError, TypeError, AttributeError, OSError):
+        say(f"{file} is damaged or cannot be read; the base is measured anew")
+        return None
 
 
 def write_base(file: Path, run: Path, splits: Sequence[str]) -> None:
-    """Keep what a run has just measured.
+    """Keep what a run has just measured, unless completions got no verdict: that may have been one slow moment.
 
-    Raises:
-        UserError: when the disk refuses.
+    What is not kept is said. Rank 0 alone writes, so a disk that refuses ends no run.
     """
     files = {"validation": run_folder.VALIDATION, "test": run_folder.TEST}
     content = {}
     for split in splits:
         records = [dict(record) for record in run_folder.read(run / files[split]) if record.pop("iteration") == 0]
         content[split] = [asdict(ProblemResult(**record)) for record in records]
+    if lost := _without_verdict(content):
+        counts = " and ".join(f"{count:g} {why}" for why, count in lost.items())
+        say(f"test: base policy, not kept for other runs: completions without a verdict ({counts})")
+        return
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise run_folder.disk_error(file, error) from error
-    run_folder.write_json(file, content, indent=None)
+        run_folder.write_json(file, content, indent=None)
+    except (OSError, UserError) as error:
+        refused = error.__cause__ if isinstance(error, UserError) else error
+        say(f"test: base policy, not kept for other runs: {file} cannot be written ({refused})")
+
+
+def _without_verdict(content: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, float]:
+    """How many completions have each part of a score that stands for a verdict that never came, alone or in a sum.
+
+    >>> _without_verdict({"test": [{"parts": {"wrong": 3.0, "math/timeout": 1.0}}, {"parts": {"math/timeout": 1.0}}]})
+    {'timeout': 2.0}
+    """
+    found: dict[str, float] = {}
+    for result in (result for results in content.values() for result in results):
+        for part, count in result["parts"].items():
+            if count and (why := part.rpartition("/")[2]) in NO_VERDICT:
+                found[why] = found.get(why, 0.0) + count
+    return found
 
 
 def _hash_of_package() -> str:

@@ -19,7 +19,7 @@ from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.build import build_as
-from rsgrpo.composition.evaluation import check_same_evaluation, jobs_of, policy_named
+from rsgrpo.composition.evaluation import check_k, check_not_fewer, check_same_evaluation, jobs_of, policy_named
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
 from rsgrpo.composition.recipe import build_recipe
@@ -77,6 +77,7 @@ def _evaluate(cfg: DictConfig, run: Path, started: Assembled | None, ends: ExitS
     policy, named = policy_named(cfg.model.path)
     OmegaConf.update(cfg, "model.path", policy)
     recipe = build_recipe(cfg)
+    check_k(recipe.evaluation, cfg.task.splits)
     try:
         goes_on = (run / run_folder.RUN).exists()
         if ranks.is_first():
@@ -91,6 +92,8 @@ def _evaluate(cfg: DictConfig, run: Path, started: Assembled | None, ends: ExitS
         base = digest_of_base(cfg)
         if goes_on:
             check_same_evaluation(run, cfg, assembled.described, base)
+            prompts = {split: getattr(assembled.data, split) for split in cfg.task.splits}
+            check_not_fewer(run, recipe.evaluation, prompts)
         if ranks.is_first():
             if goes_on:
                 for file in DERIVED:

@@ -23,6 +23,7 @@ from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.disk import check_disk, disk_use
+from rsgrpo.composition.evaluation import check_k
 from rsgrpo.composition.known_base import file_of_base, read_base, write_base
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
@@ -135,7 +136,9 @@ def _set_up(cfg: DictConfig, recipe: Recipe, run: Path, checkpoint: Path | None)
     for remark in remarks(recipe):
         say(in_keys(UserError(remark)))
     assembled = assemble(cfg, recipe, run, splits=("train", "validation", "test"))
-    module, _, described, trainer = assembled
+    module, data, described, trainer = assembled
+    if sampled := [split for split in ("validation", "test") if getattr(data, split)]:
+        check_k(recipe.evaluation, sampled)
     if checkpoint is not None:
         check_same_data(run, described)
     if ranks.is_first():
@@ -182,7 +185,7 @@ def _evaluate_base(cfg: DictConfig, trainer: lightning.Trainer, module: RLModule
     """Sample the policy before training, unless a run before this one has drawn the very same samples."""
     splits = [split for split in ("validation", "test") if getattr(data, split)]
     file = file_of_base(run, cfg) if ranks.is_first() else None
-    known = None if file is None else read_base(file)
+    known = None if file is None else read_base(file, splits)
     if known is not None:
         say("test: base policy, as another run has measured it (same samples; eval.cache_dir=null draws them again)")
     _evaluate(trainer, module, MeasuredData(data, known), splits=splits)
