@@ -117,7 +117,7 @@ def test_a_run_goes_on_with_another_number_of_ranks(
 
 EVERYTHING = (
     *("term/kl=k3", "term.kl.coefficient=0.1", "term/entropy=target", "term.entropy.target=3", "order=posterior"),
-    *("batching.max_refills=2", "correction=token_truncate", "objective=maxpo", "iterations=3"),
+    *("batching.max_refills=2", "correction=token_truncate", "objective.estimator=loo", "iterations=3"),
 )
 """Terms, refills and an order that learns, all at once."""
 
