@@ -21,6 +21,7 @@ from hydra.utils import get_class, get_method, get_object, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.composition.asking import OF_PROMPTS, build_source
 from rsgrpo.composition.build import build
 from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.composition.recipe import RECIPE_GROUPS, build_recipe
@@ -168,6 +169,8 @@ def test_every_choice_builds_its_object(
             assert isinstance(build(cfg.model, "pretrain"), get_class(cfg.model.pretrain._target_))
     elif group == "reward":
         assert isinstance(build_reward(cfg), get_class(cfg.reward._target_))
+    elif group == "data":
+        assert isinstance(build_source(cfg), get_class(cfg.data._target_))
     else:
         assert isinstance(build(cfg, group), get_class(cfg[group]._target_))
 
@@ -222,7 +225,14 @@ def test_a_model_file_sets_the_model_alone() -> None:
         said = OmegaConf.load(file)
         assert isinstance(said, DictConfig)
         keys = set(said.model if "model" in said else said)
-        assert keys - {"defaults"} <= {"path", "chunk_tokens", "chat_template", "cache_dir", "pretrain"}, file
+        assert keys - {"defaults"} <= {
+            "path",
+            "chunk_tokens",
+            "chat_template",
+            "chat_template_kwargs",
+            "cache_dir",
+            "pretrain",
+        }, file
 
 
 @pytest.mark.parametrize("model", ["tiny", "qwen3_0_6b", "qwen3_4b"])
@@ -283,7 +293,7 @@ MODEL_DATA = [
 @pytest.mark.parametrize(("overrides", "name"), MODEL_DATA)
 def test_a_model_brings_data_that_the_command_line_beats(overrides: list[str], name: str) -> None:
     cfg = composed(*overrides)
-    source = build(cfg, "data")
+    source = build_source(cfg)
     assert isinstance(source, Maths)
     assert (source.name, source.max_prompt_tokens) == (name, 1024)
     assert cfg.reward._target_ == "rsgrpo.rewards.math_verify.MathVerifyReward"
@@ -294,20 +304,20 @@ def test_a_model_brings_data_that_the_command_line_beats(overrides: list[str], n
 def test_a_maths_set_names_exactly_the_arguments_of_its_class(choice: str) -> None:
     """Its file joins that of its train set with what all of them share, which no single file shows."""
     data = composed(f"data={choice}").data
-    assert set(data) - {"_target_"} == set(inspect.signature(Maths).parameters)
+    assert set(data) - {"_target_", *OF_PROMPTS} == set(inspect.signature(Maths).parameters)
     shared = {spec.name: data[spec.name] for spec in fields(Maths) if spec.name in ("validation", "decontaminate")}
     assert shared == {name: getattr(Maths, name) for name in shared}
 
 
 @pytest.mark.parametrize("choice", MATHS)
 def test_a_maths_set_is_tested_on_the_papers_benchmarks_and_gsm8k_on_its_own(choice: str) -> None:
-    tests = build(composed(f"data={choice}"), "data").tests
+    tests = build_source(composed(f"data={choice}")).tests
     expected = {"gsm8k_test": "gsm8k_test"} if choice == "gsm8k" else {name: name for name in BENCHMARKS}
     assert {key: test.name for key, test in tests.items()} == expected
 
 
 def test_keys_of_the_train_set_lie_flat_and_those_of_a_test_set_below_its_name() -> None:
-    source = build(
+    source = build_source(
         composed(
             "data=dapo17k",
             "data.path=train.parquet",
@@ -316,8 +326,7 @@ def test_keys_of_the_train_set_lie_flat_and_those_of_a_test_set_below_its_name()
             "data.tests.math500.path=math500.jsonl",
             "~data.tests.aime24",
             "+dataset@data.tests.mine=gsm8k_test",
-        ),
-        "data",
+        )
     )
     assert (source.path, source.revision) == ("train.parquet", "v1")
     assert source.columns == {"problem": "question", "answer": "reward_model.ground_truth"}
@@ -329,7 +338,7 @@ def test_a_wrong_value_of_a_test_set_is_named_by_its_whole_key() -> None:
     with pytest.raises(
         UserError, match=r"^data\.tests\.aime25\.rows=0 must be at least 1; try data\.tests\.aime25\.rows=1"
     ):
-        build(composed("data=math12k", "data.tests.aime25.rows=0"), "data")
+        build_source(composed("data=math12k", "data.tests.aime25.rows=0"))
 
 
 DATASETS = sorted(file.stem for file in (CONF / "dataset").glob("*.yaml") if file.stem != "base")
@@ -337,7 +346,7 @@ DATASETS = sorted(file.stem for file in (CONF / "dataset").glob("*.yaml") if fil
 
 def test_every_dataset_is_used() -> None:
     """A file that no choice names would be tested by nothing."""
-    sources = [build(composed(f"data={choice}"), "data") for choice in MATHS]
+    sources = [build_source(composed(f"data={choice}")) for choice in MATHS]
     assert {s.name for s in sources} | {t.name for s in sources for t in s.tests.values()} == set(DATASETS)
 
 

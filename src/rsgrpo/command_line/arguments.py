@@ -21,10 +21,14 @@ from omegaconf import OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.command_line.flags import configuration, long_forms, own_folder, read_flags
 from rsgrpo.command_line.keys import PLACED, SECTIONS, choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.command_line.same_run import is_at
 from rsgrpo.errors import UserError
 
 FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
 """What may be set of Hydra itself: where runs lie, and how the jobs of a sweep are started."""
+
+OPEN = ("model.chat_template_kwargs",)
+"""Mappings whose keys are those of a template: they are added without a `+`."""
 
 MOST_JOBS = 1000
 """Jobs of a sweep: all of them are composed before the first one begins."""
@@ -102,6 +106,8 @@ def _override(word: str) -> Override:
         raise UserError(_unreadable(word)) from None
     if not override.key_or_group:
         raise UserError(f"{shown(word)}: names no key; write key=value")
+    if override.type == OverrideType.CHANGE and any(is_at(override.key_or_group, place) for place in OPEN):
+        return _override(f"++{word}")
     return override
 
 
