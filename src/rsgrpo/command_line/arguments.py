@@ -27,8 +27,8 @@ from rsgrpo.errors import UserError
 FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
 """What may be set of Hydra itself: where runs lie, and how the jobs of a sweep are started."""
 
-OPEN = ("model.chat_template_kwargs",)
-"""Mappings whose keys are those of a template: they are added without a `+`."""
+OPEN = ("model.chat_template_kwargs", "optimizer.lr_schedule_args")
+"""Mappings whose keys are those of a template or of a schedule: they are added without a `+`."""
 
 MOST_JOBS = 1000
 """Jobs of a sweep: all of them are composed before the first one begins."""

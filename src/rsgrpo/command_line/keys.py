@@ -24,6 +24,9 @@ LONGEST_WORD = 120
 FOREIGN = {
     "lr": "optimizer.lr",
     "learning_rate": "optimizer.lr",
+    "lr_scheduler": "optimizer.lr_schedule",
+    "lr_scheduler_type": "optimizer.lr_schedule",
+    "lr_scheduler_kwargs": "optimizer.lr_schedule_args",
     "max_grad_norm": "optimizer.grad_clip",
     "gradient_clip_val": "optimizer.grad_clip",
     "batch_size": "batching.prompts_per_iteration",

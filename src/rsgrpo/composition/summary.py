@@ -84,7 +84,13 @@ def _text(value: Any) -> str:
 
 
 def _loss(recipe: Recipe) -> str:
-    return f"{_choice('loss')}, {recipe.loss.aggregation}; filter {_choice('filter')}; lr {recipe.optimizer.lr:g}"
+    return f"{_choice('loss')}, {recipe.loss.aggregation}; filter {_choice('filter')}; {_learning_rate(recipe)}"
+
+
+def _learning_rate(recipe: Recipe) -> str:
+    settings = recipe.optimizer
+    schedule = "" if settings.lr_schedule == "constant" else f" {settings.lr_schedule}"
+    return f"lr {settings.lr:g}{schedule}"
 
 
 def _model(cfg: DictConfig, sizes: Sizes) -> str:
