@@ -78,6 +78,15 @@ def test_a_schedule_of_the_learning_rate_is_told() -> None:
     assert lines()["loss"].endswith("; lr 0.0002")
 
 
+def test_what_departs_from_the_paper_is_told() -> None:
+    fewer = ("batching.prompts_per_iteration=64", "trainer=cpu")
+    assert lines("experiment=paper/qwen3_4b", *fewer)["departs"] == (
+        "from the paper: batching.prompts_per_iteration=64 (512), trainer=cpu (gpu)"
+    )
+    assert "departs" not in lines("experiment=paper/qwen3_4b")
+    assert "departs" not in lines("model=qwen3_4b", *fewer, trains=False)
+
+
 def test_a_run_begins_with_its_summary(six_iterations: Path) -> None:
     said = (six_iterations / "terminal.txt").read_text()
     assert said.count("8 prompts x 4 completions, 2 updates per iteration in 1 epoch, 6 iterations") == 1

@@ -2,6 +2,7 @@
 class cannot drift apart."""
 
 import copy
+import csv
 import functools
 import inspect
 import json
@@ -36,6 +37,7 @@ from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
 
 CONF = Path(__file__).parents[2] / "conf"
+PAPER_NUMBERS = CONF.parent / "src/rsgrpo/comparison/paper_numbers.csv"
 
 SHARED_PARTS = ("model/base", "data/base", "experiment/base", "dataset")
 """What choices are made of, not choices."""
@@ -207,6 +209,50 @@ def test_a_model_of_the_paper_comes_with_the_papers_numbers(model: str, weights:
     assert (recipe.optimizer.lr, cfg.data.max_prompt_tokens) == (1e-6, 1024)
     assert cfg.model.path == weights
     assert (cfg.model.pretrain, cfg.trainer.accelerator) == (None, "gpu")
+
+
+TABLE_3 = {
+    "sampling.temperature": 1.0,
+    "sampling.top_p": 1.0,
+    "batching.prompts_per_iteration": 512,
+    "batching.completions_per_prompt": 16,
+    "batching.epochs": 1,
+    "batching.prompts_per_update": 32,
+    "loss.clip_high": 0.28,
+    "loss.clip_low": 0.2,
+}
+"""All of its numbers, but for the coefficients that are 0 there and stand for terms that the loss lacks."""
+
+PAIRS = {
+    "qwen2_5_math_1_5b": ("Qwen2.5-Math-1.5B", "deepmath103k", 3072),
+    "qwen2_5_math_7b": ("Qwen2.5-Math-7B", "deepmath103k", 3072),
+    "qwen2_5_math_7b_deepmath103k": ("Qwen2.5-Math-7B", "deepmath103k", 3072),
+    "qwen2_5_math_7b_dapo17k": ("Qwen2.5-Math-7B", "dapo17k", 3072),
+    "qwen2_5_math_7b_math12k": ("Qwen2.5-Math-7B", "math12k", 3072),
+    "qwen2_5_7b": ("Qwen2.5-7B", "math12k", 8192),
+    "qwen3_4b": ("Qwen3-4B-Base", "math12k", 8192),
+    "llama3_1_8b_instruct": ("Llama-3.1-8B-Instruct", "math12k", 8192),
+}
+"""Experiment -> model and train set of Table 2, and the response length of appendix E."""
+
+
+def test_every_pair_of_the_papers_table_2_has_an_experiment() -> None:
+    assert {*PAIRS} == {file.stem for file in (CONF / "experiment/paper").glob("*.yaml")}
+    with PAPER_NUMBERS.open(encoding="utf-8") as file:
+        pairs = {(row["model"], row["train_data"]) for row in csv.DictReader(file)}
+    assert len(pairs) == 7
+    assert {(model, data) for model, data, _ in PAIRS.values()} == pairs
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_an_experiment_of_the_paper_has_the_numbers_of_table_3(name: str) -> None:
+    model, data, response = PAIRS[name]
+    cfg = composed(f"experiment=paper/{name}")
+    assert {key: OmegaConf.select(cfg, key) for key in TABLE_3} == TABLE_3
+    assert (Path(cfg.model.path).name, cfg.data.name, cfg.sampling.max_new_tokens) == (model, data, response)
+    assert cfg.data.suffix == "\nPlease reason step by step, and put your final answer within \\boxed{}"
+    assert cfg.reward._target_ == "rsgrpo.rewards.math_verify.MathVerifyReward"
+    assert list(cfg.data.tests) == list(BENCHMARKS)
 
 
 @pytest.mark.parametrize("model", [name for name, *_ in PAPER_MODELS])

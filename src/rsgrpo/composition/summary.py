@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rsgrpo.composition.assemble import Assembled
+from rsgrpo.composition.departures import departures
 from rsgrpo.composition.trainer import precision_of
 from rsgrpo.distributed.terminal import terminal
 from rsgrpo.evaluation.evaluate import EvaluationPlan
@@ -38,6 +39,7 @@ def say_what_runs(cfg: DictConfig, recipe: Recipe, assembled: Assembled, run: Pa
 
 def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains: bool = True) -> str:
     """One aligned line on each part of a run, the choice of its group first."""
+    departs = departures(cfg) if trains else []
     lines = {
         **({"objective": _objective(cfg, recipe), "loss": _loss(recipe)} if trains else {}),
         "model": _model(cfg, sizes),
@@ -45,6 +47,7 @@ def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains:
         **({"batch": _batch(recipe)} if trains else {"samples": _samples(recipe.evaluation, sizes.problems)}),
         "engine": f"{_choice('rollout')}, completions of up to {recipe.sampling.max_new_tokens:,} tokens",
         "trainer": f"{_choice('trainer')}, {_counted(sizes.processes, 'process')}, {precision_of(cfg)}",
+        **({"departs": f"from the paper: {', '.join(departs)}"} if departs else {}),
         "run folder": str(run),
     }
     width = max(map(len, lines))
