@@ -22,6 +22,14 @@ from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields, example, number_of, truth_of
 
 
+class Message(NamedTuple):
+    """One turn of a conversation."""
+
+    role: str
+    """`system`, `user`, `assistant`, or whatever else a chat template takes."""
+    content: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
     """One verifiable problem as a data source knows it, before any tokenizer."""
@@ -36,6 +44,8 @@ class Problem:
     """Where it was read, for messages: `problems.jsonl line 12`."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """What else the reward needs, for example `{"numbers": (6, 12, 9), "level": 1}`."""
+    messages: tuple[Message, ...] = ()
+    """Of a problem that is a conversation, its turns, which the policy is given as they stand instead of `text`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -64,3 +64,32 @@ def test_the_cure_is_the_word_that_the_run_began_with(
 @pytest.mark.usefixtures("hydra_is_there")
 def test_another_engine_is_no_other_run(tmp_path: Path) -> None:
     check_same_run(tmp_path, resumed(tmp_path, [], ["rollout=vllm", "logger=csv"]))
+
+
+ADDED_SINCE = ("lr_schedule", "lr_schedule_args", "system", "few_shot", "chat_template_kwargs", "deterministic")
+"""Keys that run folders of earlier versions lack."""
+
+
+@pytest.mark.usefixtures("hydra_is_there")
+@pytest.mark.parametrize(
+    ("word", "says"),
+    [
+        ("seed=0", None),
+        ("trainer.deterministic=true", None),
+        ("optimizer.lr_schedule=linear", r"optimizer\.lr_schedule was constant and is linear now"),
+        ("data.system=Hi", r"data\.system was null and is Hi now"),
+        ('data.few_shot=[{question:"1",answer:"1"}]', r"data\.few_shot was null and is \["),
+        ("++model.chat_template_kwargs.enable_thinking=false", r"enable_thinking was null and is False now"),
+    ],
+)
+def test_a_run_of_an_earlier_version_goes_on_as_it_was(tmp_path: Path, word: str, says: str | None) -> None:
+    cfg = resumed(tmp_path, [], [word])
+    file = tmp_path / run_folder.CONFIG
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if line.strip().split(":")[0] not in ADDED_SINCE))
+    assert len(file.read_text().splitlines()) == len(lines) - len(ADDED_SINCE)
+    if says is None:
+        check_same_run(tmp_path, cfg)
+        return
+    with pytest.raises(UserError, match=says):
+        check_same_run(tmp_path, cfg)

@@ -7,7 +7,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from rsgrpo.composition.build import build
+from rsgrpo.composition.asking import build_source
 from rsgrpo.composition.members import MEMBERS, check_members
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
@@ -29,10 +29,10 @@ def test_a_recipe_is_made_of_the_right_kinds(composed: DictConfig, group: str) -
 
 
 def test_so_is_its_data(composed: DictConfig) -> None:
-    check_members(composed, "data", build(composed, "data"))
+    check_members(composed, "data", build_source(composed))
     composed.data._target_ = "builtins.dict"
     with pytest.raises(UserError, match=r"^data\._target_=builtins\.dict has no max_prompt_tokens; give it all of"):
-        check_members(composed, "data", build(composed, "data"))
+        check_members(composed, "data", build_source(composed))
 
 
 def test_the_groups_of_conf_are_of_their_kinds(composed: DictConfig) -> None:

@@ -9,16 +9,21 @@ import pytest
 
 from rsgrpo import run_folder
 from rsgrpo.command_line.same_run import check_same_data
-from rsgrpo.composition.prompts import describe, readable
+from rsgrpo.composition.prompts import describe, load_prompts, readable
 from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.countdown import Countdown
+from rsgrpo.data.local import Local
 from rsgrpo.data.maths import Maths
+from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.data.source import digest
 from rsgrpo.errors import UserError
+from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.types import Completion, Problem, Prompt, Score
+from tests.data.test_source import CHATML
+from tests.training.test_module import RECIPE
 
 
 def prompts(*answers: str) -> list[Prompt]:
@@ -109,3 +114,22 @@ def test_what_is_left_out_is_counted_by_reason_with_an_example():
         '2 with an answer that cannot be compared with: prose (for example "see solution", 1), '
         f'1 with an answer that cannot be compared with: too long (for example "{"x" * 60}...", 3)'
     )
+
+
+def test_conversations_are_used_as_they_stand_and_counted(
+    policy: Policy, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    policy.tokenizer.chat_template = CHATML
+    system = {"role": "system", "content": "Brief."}
+    turns = [{"role": "user", "content": content} for content in ("1 + 1 =", "2 + 2 =", "9")]
+    rows = [[system, turns[0]], [system, turns[1]], [turns[2]]]
+    file = tmp_path / "mine.jsonl"
+    file.write_text("".join(json.dumps({"prompt": row, "answer": str(i)}) + "\n" for i, row in enumerate(rows)))
+    source = Local(path=str(file), columns={"problem": "prompt", "answer": "answer"}, suffix=" !")
+    asked = PromptFormat(chat_template=True, system="Mine.")
+    data = load_prompts(source, policy, RECIPE, prompt_format=asked, splits=("train",))
+    first, _, last = (policy.tokenizer.decode(list(prompt.token_ids)) for prompt in data.train)
+    assert "system\nBrief.<|im_end|>\n<|im_start|>user\n1 + 1 =<|im_end|>" in first
+    assert "system\nMine.<|im_end|>\n<|im_start|>user\n9 !<|im_end|>" in last
+    said = capsys.readouterr()
+    assert "train: 3 problems; 2 conversations, used as they stand, without data.suffix" in said.out + said.err

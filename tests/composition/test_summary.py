@@ -21,12 +21,12 @@ def lines(*overrides: str, sizes: Sizes = SIZES, trains: bool = True) -> dict[st
     """What a command line says at its start, by the name of the line."""
     with initialize_config_dir(str(CONF), version_base="1.3"):
         cfg = compose("config", [*overrides, "hydra.runtime.output_dir=run"], return_hydra_config=True)
-    HydraConfig.instance().set_config(cfg)
-    recipe = build_recipe(cfg)
-    try:
-        said = summary(cfg, recipe, sizes, Path("/outputs/a run"), trains=trains).splitlines()
-    finally:
-        close(recipe.reward)
+        HydraConfig.instance().set_config(cfg)
+        recipe = build_recipe(cfg)
+        try:
+            said = summary(cfg, recipe, sizes, Path("/outputs/a run"), trains=trains).splitlines()
+        finally:
+            close(recipe.reward)
     assert len({len(line) - len(line[10:].lstrip()) for line in said}) == 1, said  # aligned
     return {line[:10].rstrip(): line[10:].strip() for line in said}
 
@@ -86,6 +86,20 @@ def test_an_evaluation_says_nothing_of_training() -> None:
     said = lines("task=evaluate", trains=False)
     assert {"objective", "loss", "batch"}.isdisjoint(said)
     assert said["samples"] == "32 per validation problem, 64 per test problem"
+
+
+def test_a_schedule_of_the_learning_rate_is_told() -> None:
+    assert lines("optimizer.lr_schedule=linear")["loss"].endswith("; lr 0.0002 linear")
+    assert lines()["loss"].endswith("; lr 0.0002")
+
+
+def test_what_departs_from_the_paper_is_told() -> None:
+    fewer = ("batching.prompts_per_iteration=64", "trainer=cpu")
+    assert lines("experiment=paper/qwen3_4b", *fewer)["departs"] == (
+        "from the paper: batching.prompts_per_iteration=64 (512), trainer=cpu (gpu)"
+    )
+    assert "departs" not in lines("experiment=paper/qwen3_4b")
+    assert "departs" not in lines("model=qwen3_4b", *fewer, trains=False)
 
 
 def test_a_run_begins_with_its_summary(six_iterations: Path) -> None:

@@ -2,6 +2,7 @@
 class cannot drift apart."""
 
 import copy
+import csv
 import functools
 import inspect
 import json
@@ -21,6 +22,7 @@ from hydra.utils import get_class, get_method, get_object, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.composition.asking import OF_PROMPTS, build_source
 from rsgrpo.composition.build import build
 from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.composition.recipe import RECIPE_GROUPS, build_recipe
@@ -35,6 +37,7 @@ from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.rollouts.engine import RolloutEngine
 
 CONF = Path(__file__).parents[2] / "conf"
+PAPER_NUMBERS = CONF.parent / "src/rsgrpo/comparison/paper_numbers.csv"
 
 SHARED_PARTS = ("model/base", "data/base", "experiment/base", "dataset")
 """What choices are made of, not choices."""
@@ -178,6 +181,8 @@ def test_every_choice_builds_its_object(
             assert isinstance(build(cfg.model, "pretrain"), get_class(cfg.model.pretrain._target_))
     elif group == "reward":
         assert isinstance(build_reward(cfg), get_class(cfg.reward._target_))
+    elif group == "data":
+        assert isinstance(build_source(cfg), get_class(cfg.data._target_))
     else:
         node, _, name = group.rpartition("/")
         section = OmegaConf.select(cfg, node) if node else cfg
@@ -218,6 +223,50 @@ def test_a_model_of_the_paper_comes_with_the_papers_numbers(model: str, weights:
     assert (cfg.model.pretrain, cfg.trainer.accelerator) == (None, "gpu")
 
 
+TABLE_3 = {
+    "sampling.temperature": 1.0,
+    "sampling.top_p": 1.0,
+    "batching.prompts_per_iteration": 512,
+    "batching.completions_per_prompt": 16,
+    "batching.epochs": 1,
+    "batching.prompts_per_update": 32,
+    "loss.clip_high": 0.28,
+    "loss.clip_low": 0.2,
+}
+"""All of its numbers, but for the coefficients that are 0 there and stand for terms that the loss lacks."""
+
+PAIRS = {
+    "qwen2_5_math_1_5b": ("Qwen2.5-Math-1.5B", "deepmath103k", 3072),
+    "qwen2_5_math_7b": ("Qwen2.5-Math-7B", "deepmath103k", 3072),
+    "qwen2_5_math_7b_deepmath103k": ("Qwen2.5-Math-7B", "deepmath103k", 3072),
+    "qwen2_5_math_7b_dapo17k": ("Qwen2.5-Math-7B", "dapo17k", 3072),
+    "qwen2_5_math_7b_math12k": ("Qwen2.5-Math-7B", "math12k", 3072),
+    "qwen2_5_7b": ("Qwen2.5-7B", "math12k", 8192),
+    "qwen3_4b": ("Qwen3-4B-Base", "math12k", 8192),
+    "llama3_1_8b_instruct": ("Llama-3.1-8B-Instruct", "math12k", 8192),
+}
+"""Experiment -> model and train set of Table 2, and the response length of appendix E."""
+
+
+def test_every_pair_of_the_papers_table_2_has_an_experiment() -> None:
+    assert {*PAIRS} == {file.stem for file in (CONF / "experiment/paper").glob("*.yaml")}
+    with PAPER_NUMBERS.open(encoding="utf-8") as file:
+        pairs = {(row["model"], row["train_data"]) for row in csv.DictReader(file)}
+    assert len(pairs) == 7
+    assert {(model, data) for model, data, _ in PAIRS.values()} == pairs
+
+
+@pytest.mark.parametrize("name", PAIRS)
+def test_an_experiment_of_the_paper_has_the_numbers_of_table_3(name: str) -> None:
+    model, data, response = PAIRS[name]
+    cfg = composed(f"experiment=paper/{name}")
+    assert {key: OmegaConf.select(cfg, key) for key in TABLE_3} == TABLE_3
+    assert (Path(cfg.model.path).name, cfg.data.name, cfg.sampling.max_new_tokens) == (model, data, response)
+    assert cfg.data.suffix == "\nPlease reason step by step, and put your final answer within \\boxed{}"
+    assert cfg.reward._target_ == "rsgrpo.rewards.math_verify.MathVerifyReward"
+    assert list(cfg.data.tests) == list(BENCHMARKS)
+
+
 @pytest.mark.parametrize("model", [name for name, *_ in PAPER_MODELS])
 def test_a_model_of_the_paper_and_its_experiment_are_one_run(model: str) -> None:
     assert composed(f"experiment=paper/{model}") == composed(f"model={model}")
@@ -234,7 +283,14 @@ def test_a_model_file_sets_the_model_alone() -> None:
         said = OmegaConf.load(file)
         assert isinstance(said, DictConfig)
         keys = set(said.model if "model" in said else said)
-        assert keys - {"defaults"} <= {"path", "chunk_tokens", "chat_template", "cache_dir", "pretrain"}, file
+        assert keys - {"defaults"} <= {
+            "path",
+            "chunk_tokens",
+            "chat_template",
+            "chat_template_kwargs",
+            "cache_dir",
+            "pretrain",
+        }, file
 
 
 @pytest.mark.parametrize("model", ["tiny", "qwen3_0_6b", "qwen3_4b"])
@@ -295,7 +351,7 @@ MODEL_DATA = [
 @pytest.mark.parametrize(("overrides", "name"), MODEL_DATA)
 def test_a_model_brings_data_that_the_command_line_beats(overrides: list[str], name: str) -> None:
     cfg = composed(*overrides)
-    source = build(cfg, "data")
+    source = build_source(cfg)
     assert isinstance(source, Maths)
     assert (source.name, source.max_prompt_tokens) == (name, 1024)
     assert cfg.reward._target_ == "rsgrpo.rewards.math_verify.MathVerifyReward"
@@ -306,20 +362,20 @@ def test_a_model_brings_data_that_the_command_line_beats(overrides: list[str], n
 def test_a_maths_set_names_exactly_the_arguments_of_its_class(choice: str) -> None:
     """Its file joins that of its train set with what all of them share, which no single file shows."""
     data = composed(f"data={choice}").data
-    assert set(data) - {"_target_"} == set(inspect.signature(Maths).parameters)
+    assert set(data) - {"_target_", *OF_PROMPTS} == set(inspect.signature(Maths).parameters)
     shared = {spec.name: data[spec.name] for spec in fields(Maths) if spec.name in ("validation", "decontaminate")}
     assert shared == {name: getattr(Maths, name) for name in shared}
 
 
 @pytest.mark.parametrize("choice", MATHS)
 def test_a_maths_set_is_tested_on_the_papers_benchmarks_and_gsm8k_on_its_own(choice: str) -> None:
-    tests = build(composed(f"data={choice}"), "data").tests
+    tests = build_source(composed(f"data={choice}")).tests
     expected = {"gsm8k_test": "gsm8k_test"} if choice == "gsm8k" else {name: name for name in BENCHMARKS}
     assert {key: test.name for key, test in tests.items()} == expected
 
 
 def test_keys_of_the_train_set_lie_flat_and_those_of_a_test_set_below_its_name() -> None:
-    source = build(
+    source = build_source(
         composed(
             "data=dapo17k",
             "data.path=train.parquet",
@@ -328,8 +384,7 @@ def test_keys_of_the_train_set_lie_flat_and_those_of_a_test_set_below_its_name()
             "data.tests.math500.path=math500.jsonl",
             "~data.tests.aime24",
             "+dataset@data.tests.mine=gsm8k_test",
-        ),
-        "data",
+        )
     )
     assert (source.path, source.revision) == ("train.parquet", "v1")
     assert source.columns == {"problem": "question", "answer": "reward_model.ground_truth"}
@@ -341,7 +396,7 @@ def test_a_wrong_value_of_a_test_set_is_named_by_its_whole_key() -> None:
     with pytest.raises(
         UserError, match=r"^data\.tests\.aime25\.rows=0 must be at least 1; try data\.tests\.aime25\.rows=1"
     ):
-        build(composed("data=math12k", "data.tests.aime25.rows=0"), "data")
+        build_source(composed("data=math12k", "data.tests.aime25.rows=0"))
 
 
 DATASETS = sorted(file.stem for file in (CONF / "dataset").glob("*.yaml") if file.stem != "base")
@@ -349,7 +404,7 @@ DATASETS = sorted(file.stem for file in (CONF / "dataset").glob("*.yaml") if fil
 
 def test_every_dataset_is_used() -> None:
     """A file that no choice names would be tested by nothing."""
-    sources = [build(composed(f"data={choice}"), "data") for choice in MATHS]
+    sources = [build_source(composed(f"data={choice}")) for choice in MATHS]
     assert {s.name for s in sources} | {t.name for s in sources for t in s.tests.values()} == set(DATASETS)
 
 

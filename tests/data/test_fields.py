@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
-from rsgrpo.data.fields import NO_NUMBER, RECORD, SEVERAL, Gold, answer_in, gold_of, problem_at
+from rsgrpo.data.fields import NO_NUMBER, RECORD, SEVERAL, Asked, Gold, answer_in, gold_of, problem_at
 from rsgrpo.data.rows import Row, Written
 from rsgrpo.errors import UserError
+from rsgrpo.types import Message
 
 KEY = "data.columns.answer"
 
@@ -132,7 +133,7 @@ def test_what_cannot_be_an_answer_is_refused_with_its_row_and_column(value: obje
         gold(value)
 
 
-def problem(value: object) -> str:
+def problem(value: object) -> Asked:
     return problem_at(row_with(value, "prompt"), "prompt", "data.columns.problem")
 
 
@@ -152,21 +153,40 @@ def said(*messages: tuple[str, Any]) -> list[dict[str, Any]]:
     ],
 )
 def test_the_text_of_a_problem(value: object, text: str):
-    assert problem(value) == text
+    assert problem(value) == Asked(text)
+
+
+@pytest.mark.parametrize(
+    ("turns", "text"),
+    [
+        ((("system", "Be brief."), ("user", "What?")), "What?"),
+        ((("user", "a"), ("assistant", "b"), ("user", "c")), "a\n\nb\n\nc"),
+        ((("system", ""), ("user", " ")), ""),
+        ((("user", "a"), ("user", "b")), "a\n\nb"),
+    ],
+)
+def test_messages_are_a_conversation_whose_text_is_without_the_system_s(turns: tuple[tuple[str, str], ...], text: str):
+    assert problem(said(*turns)) == Asked(text, tuple(Message(*turn) for turn in turns))
+
+
+def test_a_part_that_is_null_in_a_parquet_file_is_none():
+    turns = [{"role": "system", "content": "a", "name": None}, {"role": "user", "content": "b", "name": None}]
+    assert problem(turns).messages == (Message("system", "a"), Message("user", "b"))
 
 
 @pytest.mark.parametrize(
     ("value", "says"),
     [
+        (said(("assistant", "a")), r"ends with a message of the assistant, .* end it with one of the user$"),
         (
-            said(("system", "Be brief."), ("user", "What?")),
-            r"holds 2 messages, .* data\.columns\.problem=prompt\.1\.content$",
+            said(("user", "a"), ("assistant", "b")),
+            r"ends with a message of the assistant, .*, or name .*: data\.columns\.problem=prompt\.0\.content$",
         ),
         (
-            said(("user", "a"), ("assistant", "b"), ("user", "c")),
-            r"3 messages, .* data\.columns\.problem=prompt\.2\.content$",
+            [{"content": "a"}, {"content": "b"}],
+            r"message 0 has no role; a message has a role and a content, both text$",
         ),
-        (said(("assistant", "a")), r"1 messages, and a problem is one of the user"),
+        ([{"role": "user", "content": "a", "tool_calls": []}], r"message 0 has 'tool_calls' too; a message has"),
         (
             said(("user", [{"type": "text", "text": "a"}])),
             r"is a list; name the part .* data\.columns\.problem=prompt\.0$",

@@ -8,6 +8,7 @@ from transformers import PreTrainedTokenizerFast
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
 from rsgrpo.data.maths import Maths
+from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.data.source import DataSource, problems_of, removed_of, tokenize
 from rsgrpo.errors import UserError
 from rsgrpo.models.tiny import build_tokenizer
@@ -119,7 +120,7 @@ def chat_tokenizer(template: str | None) -> PreTrainedTokenizerFast:
 def chat(tokenizer: PreTrainedTokenizerFast, text: str = "1 + 1?", **more: int | None) -> tuple[list[Prompt], int]:
     settings = {"max_prompt_tokens": None, "max_new_tokens": 8, "context": 2048, "vocabulary": 427} | more
     problems = [Problem(id="p/1", text=text, answer="2")]
-    return tokenize(problems, tokenizer, chat_template=True, **settings)  # type: ignore[arg-type]
+    return tokenize(problems, tokenizer, prompt_format=PromptFormat(chat_template=True), **settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

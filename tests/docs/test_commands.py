@@ -145,7 +145,7 @@ def check(words: tuple[str, ...]) -> int:
     try:
         if not any(word.startswith("--config-dir") for word in words):  # the reader's own folder
             line = read_command_line(list(words), CONF)
-        configurations = composed(list(words))
+        configurations = composed(line.words or list(words))
         if not any(OWN.search(word) or word.endswith("=null") for word in words):
             for cfg in configurations:
                 build_recipe(cfg)

@@ -11,7 +11,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 
 import rsgrpo
-from rsgrpo.composition.build import build
+from rsgrpo.composition.asking import build_source
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
@@ -72,7 +72,7 @@ def test_a_run_from_python_is_the_run_of_the_command_line(run_py: RunPy, random_
     fitted = rsgrpo.fit(
         policy,
         recipe,
-        build(cfg, "data").split("train"),
+        build_source(cfg).split("train"),
         metrics={"longest": longest},
         folder=folder,
         accelerator="cpu",
@@ -101,7 +101,7 @@ class Stops(lightning.Callback):
 def test_a_callback_sees_the_completions_of_a_validation(random_policy: Path) -> None:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", [*SETTINGS, f"model.path={random_policy}", "iterations=2"])
-    source, seen = build(cfg, "data"), Stops()
+    source, seen = build_source(cfg), Stops()
     problems = source.split("validation")[:3]
     rsgrpo.fit(
         Policy.from_pretrained(random_policy),
@@ -118,7 +118,7 @@ def test_a_mistake_from_python_is_one_sentence(random_policy: Path, tmp_path: Pa
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("config", [*SETTINGS, f"model.path={random_policy}"])
     recipe, policy = build_recipe(cfg), Policy.from_pretrained(random_policy)
-    problems = build(cfg, "data").split("train")[:2]
+    problems = build_source(cfg).split("train")[:2]
     with pytest.raises(UserError, match="train holds no problem"):
         rsgrpo.fit(policy, recipe, [])
     (tmp_path / "metrics.jsonl").touch()

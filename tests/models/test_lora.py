@@ -52,7 +52,7 @@ def test_at_first_the_policy_is_its_base(any_policy: Policy) -> None:
 def test_only_adapters_are_trained(any_policy: Policy) -> None:
     base = snapshot(any_policy)
     any_policy.add_adapters(LoRA(rank=4), seed=0)
-    optimizer, _ = AdamW(lr=1e-2, weight_decay=0.1).build(any_policy.parameters())
+    optimizer, _ = AdamW(lr=1e-2, weight_decay=0.1).build(any_policy.parameters(), updates=1)
     for _ in range(2):  # the gradient of A is zero as long as B is
         optimizer.zero_grad()
         backward(any_policy)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.data.source import tokenize
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
@@ -66,6 +67,6 @@ def test_a_chat_template_cannot_leave_its_sandbox(policy: Policy, tmp_path: Path
             max_new_tokens=4,
             context=64,
             vocabulary=427,
-            chat_template=True,
+            prompt_format=PromptFormat(chat_template=True),
         )
     assert not victim.exists()

@@ -36,3 +36,11 @@ def test_a_key_that_the_run_has_not_is_refused(tmp_path: Path) -> None:
     done = explained(tmp_path, "task.key=bacthing")
     assert done.returncode == 2
     assert "error: task.key=bacthing: no such key; did you mean batching?" in done.stderr
+
+
+def test_what_makes_a_prompt_is_explained(tmp_path: Path) -> None:
+    words = ("model=qwen3_4b", "data.system=Hi", "model.chat_template_kwargs.enable_thinking=false")
+    lines = [line.split() for line in explained(tmp_path, *words).stdout.splitlines()]
+    assert ["data.system", "Hi", "command", "line"] in lines
+    assert ["data.few_shot", "null", "conf/config.yaml"] in lines
+    assert ["model.chat_template_kwargs.enable_thinking", "false", "command", "line"] in lines

@@ -21,6 +21,7 @@ from omegaconf import OmegaConf
 from rsgrpo import run_folder
 from rsgrpo.command_line.flags import configuration, long_forms, own_folder, read_flags
 from rsgrpo.command_line.keys import PLACED, SECTIONS, choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.command_line.same_run import is_at
 from rsgrpo.errors import UserError
 
 FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
@@ -28,6 +29,9 @@ FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sw
 
 OPTIONAL = ("term/kl", "term/entropy")
 """Groups of which a run has no choice by default."""
+
+OPEN = ("model.chat_template_kwargs", "optimizer.lr_schedule_args")
+"""Mappings whose keys are those of a template or of a schedule: they are added without a `+`."""
 
 MOST_JOBS = 1000
 """Jobs of a sweep: all of them are composed before the first one begins."""
@@ -105,6 +109,8 @@ def _override(word: str) -> Override:
         raise UserError(_unreadable(word)) from None
     if not override.key_or_group:
         raise UserError(f"{shown(word)}: names no key; write key=value")
+    if override.type == OverrideType.CHANGE and any(is_at(override.key_or_group, place) for place in OPEN):
+        return _override(f"++{word}")
     return override
 
 

@@ -24,6 +24,9 @@ LONGEST_WORD = 120
 FOREIGN = {
     "lr": "optimizer.lr",
     "learning_rate": "optimizer.lr",
+    "lr_scheduler": "optimizer.lr_schedule",
+    "lr_scheduler_type": "optimizer.lr_schedule",
+    "lr_scheduler_kwargs": "optimizer.lr_schedule_args",
     "max_grad_norm": "optimizer.grad_clip",
     "gradient_clip_val": "optimizer.grad_clip",
     "batch_size": "batching.prompts_per_iteration",
@@ -49,6 +52,10 @@ FOREIGN = {
     "max_response_length": "sampling.max_new_tokens",
     "max_prompt_length": "data.max_prompt_tokens",
     "model_name_or_path": "model.path",
+    "system_prompt": "data.system",
+    "num_fewshot": "data.few_shot",
+    "enable_thinking": "model.chat_template_kwargs",
+    "apply_chat_template_kwargs": "model.chat_template_kwargs",
     "resume_from_checkpoint": "ckpt",
     "epochs": "batching.epochs",
     "num_epochs": "batching.epochs",
@@ -70,6 +77,7 @@ FOREIGN = {
 ALSO = {
     "batching.epochs": " (passes over the rollouts of an iteration), or iterations (of the run)",
     "trainer.devices": ", with trainer=fsdp2",
+    "model.chat_template_kwargs": ", a mapping: model.chat_template_kwargs.enable_thinking=false",
 }
 """What is added about a key that another trainer's word may stand for."""
 

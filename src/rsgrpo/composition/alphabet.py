@@ -9,6 +9,7 @@ from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.composition.build import build
 from rsgrpo.composition.members import settings_of
+from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.data.source import DataSource, Split, problems_of
 from rsgrpo.errors import UserError, fields_belong_to
 from rsgrpo.pretraining.corpus import Corpus
@@ -18,7 +19,9 @@ DRAWN = 100
 """How many demonstrations are drawn to find the characters of all."""
 
 
-def check_alphabet(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> None:
+def check_alphabet(
+    cfg: DictConfig, source: DataSource, splits: Sequence[Split], prompt_format: PromptFormat | None = None
+) -> None:
     """Refuse problems that the base model of `model.pretrain` can never solve: no reward teaches it to read.
 
     Raises:
@@ -28,7 +31,7 @@ def check_alphabet(cfg: DictConfig, source: DataSource, splits: Sequence[Split])
     if not isinstance(corpus, Corpus):
         return
     known = alphabet(corpus)
-    for where, text in _texts(cfg, source, splits):
+    for where, text in _texts(cfg, source, splits, prompt_format or PromptFormat()):
         word = next((word for word in text.split() if not known.issuperset(word)), None)
         if word is not None:
             raise UserError(
@@ -56,9 +59,14 @@ def alphabet(corpus: Corpus) -> set[str]:
     return set("".join("".join(texts).split()))
 
 
-def _texts(cfg: DictConfig, source: DataSource, splits: Sequence[Split]) -> Iterator[tuple[str, str]]:
+def _texts(
+    cfg: DictConfig, source: DataSource, splits: Sequence[Split], prompt_format: PromptFormat
+) -> Iterator[tuple[str, str]]:
     """(where it stands, text) of what the policy will be asked; first what needs no reading."""
     yield "data.suffix", str(cfg.data.get("suffix") or "")
+    yield "data.system", prompt_format.system or ""
+    for example in prompt_format.few_shot:
+        yield "data.few_shot", f"{example.question} {example.answer}"
     for split in splits:
         with fields_belong_to("data", *settings_of(source)):
             problems = problems_of(source, split)

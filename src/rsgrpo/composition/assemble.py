@@ -17,6 +17,7 @@ from rsgrpo.callbacks.metrics import try_parts
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.same_run import config_hash
 from rsgrpo.composition.alphabet import check_alphabet
+from rsgrpo.composition.asking import build_format, build_source
 from rsgrpo.composition.build import build, check_partial
 from rsgrpo.composition.machine import set_threads
 from rsgrpo.composition.members import check_members, check_methods
@@ -55,7 +56,8 @@ def assemble(
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
     """
-    source, sharding, make_engine = build(cfg, "data"), build_sharding(cfg), build(cfg, "rollout")
+    source, sharding, make_engine = build_source(cfg), build_sharding(cfg), build(cfg, "rollout")
+    prompt_format = build_format(cfg)
     check_members(cfg, "data", source)
     check_partial(make_engine, "rollout")
     check_methods(cfg, "rollout", make_engine)
@@ -63,9 +65,9 @@ def assemble(
     _quiet_lightning()
     trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
-    check_alphabet(cfg, source, splits)
+    check_alphabet(cfg, source, splits, prompt_format)
     policy = load_policy(cfg, on_meta=is_sharded(cfg)) if started is None else started.module.policy
-    data = load_prompts(source, policy, recipe, chat_template=cfg.model.chat_template, splits=splits)
+    data = load_prompts(source, policy, recipe, prompt_format=prompt_format, splits=splits)
     if data.train:
         try_parts(recipe, trainer.callbacks, data.train)  # pyright: ignore[reportAttributeAccessIssue]
     engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine

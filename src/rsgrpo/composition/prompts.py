@@ -8,6 +8,7 @@ from rsgrpo.composition.alphabet import spelled_out
 from rsgrpo.composition.members import settings_of
 from rsgrpo.data.cleaning import for_example, in_words
 from rsgrpo.data.dataset import UNWRAPPED
+from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.data.source import DataSource, NamedSources, Split, digest, problems_of, removed_of, tokenize
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError, fields_belong_to
@@ -24,14 +25,14 @@ LONGEST_SHOWN = 60
 
 
 def load_prompts(
-    source: DataSource, policy: Policy, recipe: Recipe, *, chat_template: bool, splits: Sequence[Split]
+    source: DataSource, policy: Policy, recipe: Recipe, *, prompt_format: PromptFormat, splits: Sequence[Split]
 ) -> PromptData:
     """The named splits; the others are empty.
 
     Raises:
         UserError: when there is nothing to train on, or a prompt does not fit into the policy's context.
     """
-    prompts = {name: _split(source, name, policy, recipe, chat_template) for name in splits}
+    prompts = {name: _split(source, name, policy, recipe, prompt_format) for name in splits}
     asked = next((split for split in prompts.values() if split), [])
     if words := spelled_out(policy.tokenizer, asked):
         say(
@@ -57,7 +58,9 @@ def describe(source: DataSource, data: PromptData) -> dict[str, Any]:
     return described
 
 
-def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, chat_template: bool) -> list[Prompt]:
+def _split(
+    source: DataSource, split: Split, policy: Policy, recipe: Recipe, prompt_format: PromptFormat
+) -> list[Prompt]:
     """One split; says what was left out of it."""
     drawn_for = "sampling" if split == "train" else "evaluation.sampling"
     with fields_belong_to("data", *settings_of(source)), fields_belong_to(drawn_for, "max_new_tokens"):
@@ -68,7 +71,7 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
             max_new_tokens=(recipe if split == "train" else recipe.evaluation).sampling.max_new_tokens,
             context=policy.context,
             vocabulary=policy.vocabulary,
-            chat_template=chat_template,
+            prompt_format=prompt_format,
         )
     comparable, unreadable = readable(prompts, recipe.reward)
     trains = split == "train"
@@ -79,6 +82,9 @@ def _split(source: DataSource, split: Split, policy: Policy, recipe: Recipe, cha
     remarks = [f"left out {removed}"] if removed else []
     remarks += [f"kept {in_words(unreadable)}"] if unreadable and not trains else []
     remarks += [f"{unwrapped:,} without the text that data.strip_before and data.strip_after name"] if unwrapped else []
+    conversations = sum(bool(prompt.problem.messages) for prompt in prompts)
+    whole = ", without data.suffix" if getattr(source, "suffix", "") else ""
+    remarks += [f"{conversations:,} conversations, used as they stand{whole}"] if conversations else []
     if remarks:
         line = "; ".join([f"{split}: {len(prompts):,} problems", *remarks])
         say(line)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from omegaconf import DictConfig
 
@@ -46,6 +46,7 @@ class ModelSettings:
     path: str | None = None
     chunk_tokens: int = 4096
     chat_template: bool = False
+    chat_template_kwargs: Mapping[str, Any] | None = None
     cache_dir: str | None = None
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from rsgrpo.composition.assemble import Assembled
+from rsgrpo.composition.departures import departures
 from rsgrpo.composition.trainer import precision_of
 from rsgrpo.distributed.terminal import terminal
 from rsgrpo.evaluation.evaluate import EvaluationPlan
@@ -37,6 +38,7 @@ def say_what_runs(cfg: DictConfig, recipe: Recipe, assembled: Assembled, run: Pa
 
 def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains: bool = True) -> str:
     """One aligned line on each part of a run, the choice of its group first."""
+    departs = departures(cfg) if trains else []
     lines = {
         **({"objective": _objective(cfg, recipe), "loss": _loss(cfg, recipe)} if trains else {}),
         "model": _model(cfg, sizes),
@@ -45,6 +47,7 @@ def summary(cfg: DictConfig, recipe: Recipe, sizes: Sizes, run: Path, *, trains:
         "engine": f"{_choice('rollout')}, completions of up to {recipe.sampling.max_new_tokens:,} tokens"
         f"{_correction(cfg, recipe, sizes) if trains else ''}",
         "trainer": f"{_choice('trainer')}, {_counted(sizes.processes, 'process')}, {precision_of(cfg)}",
+        **({"departs": f"from the paper: {', '.join(departs)}"} if departs else {}),
         "run folder": str(run),
     }
     width = max(map(len, lines))
@@ -86,7 +89,7 @@ def _loss(cfg: DictConfig, recipe: Recipe) -> str:
     terms = "".join(f" + {_term(cfg, name)}" for name in recipe.terms)
     refills = f", {_counted(recipe.batching.max_refills, 'refill')} at most" if recipe.batching.max_refills else ""
     kept = f"filter {_choice('filter')}{refills}"
-    return f"{_choice('loss')}, {recipe.loss.aggregation}{terms}; {kept}; lr {recipe.optimizer.lr:g}"
+    return f"{_choice('loss')}, {recipe.loss.aggregation}{terms}; {kept}; {_learning_rate(recipe)}"
 
 
 def _term(cfg: DictConfig, name: str) -> str:
@@ -103,6 +106,12 @@ def _correction(cfg: DictConfig, recipe: Recipe, sizes: Sizes) -> str:
     if chosen == "none":
         return "; bfloat16, not corrected" if sizes.half_precision else ""
     return f"; corrected by {' '.join([chosen, *_settings(cfg.correction)])}"
+
+
+def _learning_rate(recipe: Recipe) -> str:
+    settings = recipe.optimizer
+    schedule = "" if settings.lr_schedule == "constant" else f" {settings.lr_schedule}"
+    return f"lr {settings.lr:g}{schedule}"
 
 
 def _model(cfg: DictConfig, sizes: Sizes) -> str:

@@ -122,8 +122,8 @@ def positive(removed: Mapping[str, int]) -> dict[str, int]:
 
 
 def with_suffix(problems: Sequence[Problem], suffix: str) -> list[Problem]:
-    """The problems as the policy is asked them; after cleaning, which compares texts."""
-    return [replace(problem, text=problem.text + suffix) for problem in problems]
+    """The problems as the policy is asked them; after cleaning, which compares texts. A conversation stays as it is."""
+    return [p if p.messages else replace(p, text=p.text + suffix) for p in problems]
 
 
 def in_words(removed: Mapping[str, int]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rsgrpo.data.cleaning import LACKS
-from rsgrpo.data.fields import Gold, gold_of, problem_at
+from rsgrpo.data.fields import Asked, Gold, gold_of, problem_at
 from rsgrpo.data.hub import HubTable
 from rsgrpo.data.rows import Row, read_rows, top, value_at
 from rsgrpo.errors import FieldError, UserError
@@ -116,9 +116,11 @@ class ProblemTable(ABC):
 
     def _problem(self, row: Row, key: str) -> Problem:
         columns = self.columns
-        text = problem_at(row, columns["problem"], f"{key}columns.problem")
+        text, messages = problem_at(row, columns["problem"], f"{key}columns.problem")
         facts: dict[str, Any] = {"dataset": self.name}
-        if text and not (text.startswith(self.strip_before) and text.endswith(self.strip_after)):
+        if messages:
+            pass  # a conversation stays as it stands
+        elif text and not (text.startswith(self.strip_before) and text.endswith(self.strip_after)):
             facts[UNWRAPPED] = True
         else:
             text = text.removeprefix(self.strip_before).removesuffix(self.strip_after)
@@ -132,7 +134,7 @@ class ProblemTable(ABC):
             value = value.rsplit(self.answer_after, 1)[1].strip()
         gold = gold_of(value, row, columns["answer"], f"{key}columns.answer")
         answer = gold.text.removesuffix(self.answer_strip).rstrip() if self.answer_strip else gold.text
-        return problem_of(row, self.name, text, gold._replace(text=answer), facts)
+        return problem_of(row, self.name, Asked(text, messages), gold._replace(text=answer), facts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,10 +142,17 @@ class Dataset(ProblemTable):
     """One dataset by itself: a test set, for example."""
 
 
-def problem_of(row: Row, name: str, text: str, gold: Gold, facts: Mapping[str, Any]) -> Problem:
+def problem_of(row: Row, name: str, asked: Asked, gold: Gold, facts: Mapping[str, Any]) -> Problem:
     """A problem of the dataset `name`, named by the `id` of its row, or else by its number."""
     lacks = {} if gold.why is None else {LACKS: gold.why}
-    return Problem(id=f"{name}/{id_of(row)}", text=text, answer=gold.text, origin=row.origin, facts={**facts, **lacks})
+    return Problem(
+        id=f"{name}/{id_of(row)}",
+        text=asked.text,
+        answer=gold.text,
+        origin=row.origin,
+        facts={**facts, **lacks},
+        messages=asked.messages,
+    )
 
 
 def id_of(row: Row) -> object:

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
+from rsgrpo.data.prompting import SYSTEM, USER
 from rsgrpo.data.rows import Row, in_digits, text_of, value_at
 from rsgrpo.errors import UserError
+from rsgrpo.types import Message
 from rsgrpo.verification.boxes import last_boxed
 
 NO_NUMBER = "with NaN or infinity instead of an answer"
@@ -60,28 +62,57 @@ def gold_of(value: Any, row: Row, column: str, key: str) -> Gold:
     return Gold("", RECORD) if isinstance(spelled, dict) else Gold(answer_in(text))
 
 
-def problem_at(row: Row, column: str, key: str) -> str:
-    """The text of a problem, in a message of the user if need be; empty where there is none.
+class Asked(NamedTuple):
+    """What a row asks: a text, and its messages where it is a conversation."""
+
+    text: str
+    messages: tuple[Message, ...] = ()
+
+
+def problem_at(row: Row, column: str, key: str) -> Asked:
+    """What a row asks; the text is empty where there is nothing.
+
+    One message of the user is its text. Several are a conversation, whose text is that of its turns without a system
+    message: what tells problems apart.
 
     Raises:
-        UserError: naming the row and the column, for what is neither text, a number, nor one message.
+        UserError: naming the row and the column, for what is neither text, a number, nor messages that end with one of
+            the user.
     """
     value = value_at(row, column, key)
     if isinstance(value, list):
-        first = value[0] if value else None
-        if not (isinstance(first, Mapping) and isinstance(first.get("content"), str)):
-            raise UserError(
-                f"{row.origin}: field {column!r} is a list; name the part that is the problem: {key}={column}.0"
-            )
-        if len(value) > 1 or first.get("role") != "user":
-            last = len(value) - 1
-            raise UserError(
-                f"{row.origin}: field {column!r} holds {len(value)} messages, and a problem is one of the user; name "
-                f"it: {key}={column}.{last}.content"
-            )
-        value = first["content"]
+        messages = _messages(value, row, column, key)
+        said = [message.content for message in messages if message.role != SYSTEM]
+        if [message.role for message in messages] != [USER]:
+            return Asked(_unless_blank("\n\n".join(said)), messages)
+        value = said[0]
     _refuse_struct(value, row, column, key)
-    return _unless_blank(text_of(value, row, column))
+    return Asked(_unless_blank(text_of(value, row, column)))
+
+
+def _messages(value: list[Any], row: Row, column: str, key: str) -> tuple[Message, ...]:
+    if not value or not all(isinstance(item, Mapping) and isinstance(item.get("content"), str) for item in value):
+        raise UserError(
+            f"{row.origin}: field {column!r} is a list; name the part that is the problem: {key}={column}.0"
+        )
+    place = f"{row.origin}: field {column!r}"
+    for number, item in enumerate(value):
+        more = [name for name in item if name not in ("role", "content") and item[name] is not None]
+        if not isinstance(item.get("role"), str) or more:
+            lacks = f"has {more[0]!r} too" if more else "has no role"
+            raise UserError(f"{place}: message {number} {lacks}; a message has a role and a content, both text")
+    messages = tuple(
+        Message(item["role"], text_of(item["content"], row, f"{column}.{number}.content"))
+        for number, item in enumerate(value)
+    )
+    if messages[-1].role != USER:
+        users = [number for number, message in enumerate(messages) if message.role == USER]
+        name = f", or name the problem: {key}={column}.{users[-1]}.content" if users else ""
+        raise UserError(
+            f"{place} ends with a message of the {messages[-1].role}, and the policy answers the user; end it with one "
+            f"of the user{name}"
+        )
+    return messages
 
 
 def answer_in(text: str) -> str:

@@ -37,7 +37,7 @@ class Local:
     decontaminate: bool = True
     """Leave out the train problems whose text is in the validation or the test file."""
     suffix: str = ""
-    """Appended to every problem."""
+    """Appended to every problem that is no conversation."""
     max_prompt_tokens: int | None = None
     """Prompts with more tokens are dropped."""
 
@@ -87,6 +87,6 @@ class Local:
         return problems
 
     def _problem(self, row: Row, name: str) -> Problem:
-        text = problem_at(row, self.columns["problem"], "columns.problem")
+        asked = problem_at(row, self.columns["problem"], "columns.problem")
         column, key = self.columns["answer"], "columns.answer"
-        return problem_of(row, name, text, gold_of(value_at(row, column, key), row, column, key), {"dataset": name})
+        return problem_of(row, name, asked, gold_of(value_at(row, column, key), row, column, key), {"dataset": name})

@@ -33,7 +33,7 @@ class Maths(ProblemTable):
     decontaminate: bool = True
     """Leave out the train problems whose text is in a test set."""
     suffix: str = ""
-    """Appended to every problem."""
+    """Appended to every problem that is no conversation."""
     max_prompt_tokens: int | None = None
     """Prompts with more tokens are dropped."""
     cache_dir: str = "~/.cache/rsgrpo/data"

@@ -5,9 +5,9 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol, runtime_checkable
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from rsgrpo.data.prompting import PromptFormat, prompt_texts
 from rsgrpo.errors import UserError, failures_name_their_place
 from rsgrpo.types import Problem, Prompt
 
@@ -91,26 +91,23 @@ def tokenize(
     max_new_tokens: int,
     context: int,
     vocabulary: int,
-    chat_template: bool = False,
+    prompt_format: PromptFormat | None = None,
 ) -> tuple[list[Prompt], int]:
     """The prompts of `problems`, and how many were left out for being longer than `max_prompt_tokens`.
 
     `context` is the policy's longest sequence, `vocabulary` how many tokens it has embeddings for.
 
-    With `chat_template`, each problem is the user's message in the tokenizer's own template, which ends where the
-    assistant begins; the special tokens are those of the template alone.
+    With a chat template the special tokens of a prompt are those of the template alone.
 
     Raises:
         UserError: when a prompt and `max_new_tokens` do not fit into the policy's context, is empty, or holds a token
-            that has no embedding, or when the tokenizer has no chat template that takes it.
+            that has no embedding, or when the tokenizer has no chat template that takes it; see `prompt_texts`.
     """
     if not problems:
         return [], 0
-    if chat_template:
-        texts = [_as_chat(problem, tokenizer) for problem in problems]
-        encoded = tokenizer(texts, add_special_tokens=False).input_ids
-    else:
-        encoded = tokenizer([problem.text for problem in problems]).input_ids
+    asked = prompt_format or PromptFormat()
+    texts = prompt_texts(problems, tokenizer, asked)
+    encoded = tokenizer(texts, add_special_tokens=not asked.chat_template).input_ids
     kept = []
     for problem, ids in zip(problems, encoded, strict=True):
         if max_prompt_tokens is not None and len(ids) > max_prompt_tokens:
@@ -138,25 +135,3 @@ def tokenize(
             )
         kept.append(Prompt(problem=problem, token_ids=tuple(ids)))
     return kept, len(problems) - len(kept)
-
-
-def _as_chat(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> str:
-    if tokenizer.chat_template is None:
-        raise UserError(
-            f"chat_template=True: the tokenizer of path={tokenizer.name_or_path} has no chat template; ask without "
-            "one, chat_template=False",
-            chat_template="policy",
-            path="policy",
-        )
-    message = {"role": "user", "content": problem.text}
-    try:
-        rendered = tokenizer.apply_chat_template([message], add_generation_prompt=True, tokenize=False)
-    except TemplateError as error:
-        raise UserError(
-            f"chat_template=True: the chat template of path={tokenizer.name_or_path} refuses a problem ({error}); ask "
-            "without it, chat_template=False",
-            chat_template="policy",
-            path="policy",
-        ) from error
-    assert isinstance(rendered, str)
-    return rendered

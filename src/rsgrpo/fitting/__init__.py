@@ -16,6 +16,7 @@ from lightning.pytorch.loggers.logger import Logger
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.callbacks.evaluation import PassAtK
 from rsgrpo.callbacks.metrics import StepMetrics, try_parts
+from rsgrpo.data.prompting import Example, PromptFormat
 from rsgrpo.data.source import tokenize
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
@@ -23,7 +24,6 @@ from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.evaluation.evaluate import evaluate as sample
 from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.fitting.arguments import (
-    check_chat_template,
     check_engine,
     check_evaluation,
     check_fit,
@@ -32,6 +32,7 @@ from rsgrpo.fitting.arguments import (
     check_problems,
     in_arguments,
     loggers_of,
+    prompt_format,
 )
 from rsgrpo.fitting.resuming import (
     Resumed,
@@ -79,6 +80,9 @@ def fit(
     folder: Path | str | None = None,
     resume: Path | str | None = None,
     chat_template: bool = False,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    few_shot: Sequence[Example] = (),
     **lightnings: Any,
 ) -> list[dict[str, float]]:
     """Train `policy` on `train` by `recipe`.
@@ -92,6 +96,9 @@ def fit(
         resume: a folder with checkpoints, or one of them: the run goes on there as if it had never ended, with the same
             recipe, problems, metrics and callbacks. `iterations` may be raised, and counts from the beginning.
         chat_template: whether a problem is a user's turn in the tokenizer's template.
+        chat_template_kwargs: what else the template is given: `{"enable_thinking": False}`.
+        system: a system message, put first in every prompt.
+        few_shot: worked examples, `rsgrpo.data.prompting.Example`, put before every problem.
         lightnings: for `lightning.Trainer`: accelerator, devices, precision, logger.
 
     Returns:
@@ -107,7 +114,7 @@ def fit(
     check_problems("train", train, some=True)
     check_problems("validation", validation, some=False)
     check_engine(engine)
-    check_chat_template(chat_template)
+    asked = prompt_format(chat_template, chat_template_kwargs, system, few_shot)
     loggers = loggers_of(lightnings.pop("logger", None))
     check_lightnings(lightnings)
     resumed = None if resume is None else find_resumed(resume, folder, recipe)
@@ -117,8 +124,8 @@ def fit(
         return _fit(
             policy=policy,
             recipe=recipe,
-            prompts=_prompts(policy, train, recipe.sampling, chat_template),
-            held_out=_prompts(policy, validation, recipe.evaluation.sampling, chat_template),
+            prompts=_prompts(policy, train, recipe.sampling, asked),
+            held_out=_prompts(policy, validation, recipe.evaluation.sampling, asked),
             engine=engine,
             observers=[StepMetrics({**built_in_metrics(), **(metrics or {})}, group="metrics"), *callbacks],
             loggers=loggers,
@@ -216,6 +223,9 @@ def evaluate(
     engine: RolloutEngine | None = None,
     seed: int = 0,
     chat_template: bool = False,
+    chat_template_kwargs: Mapping[str, Any] | None = None,
+    system: str | None = None,
+    few_shot: Sequence[Example] = (),
 ) -> Evaluation:
     """Sample `completions` of every problem and count the correct ones.
 
@@ -229,14 +239,14 @@ def evaluate(
     check_problems("problems", problems, some=True)
     check_evaluation(reward, sampling, problems, completions, k, seed)
     check_engine(engine)
-    check_chat_template(chat_template)
+    asked = prompt_format(chat_template, chat_template_kwargs, system, few_shot)
     engine = engine or HFEngine(policy=policy)
     with failures_name_the_engine(engine, "load_policy"):
         engine.load_policy(((name, p.detach()) for name, p in policy.model.named_parameters()), version=0)
     results = sample(
         engine,
         reward,
-        _prompts(policy, problems, sampling, chat_template),
+        _prompts(policy, problems, sampling, asked),
         sampling,
         num_completions=completions,
         seed_of=lambda place: derive_seed(seed, "test", problems[place].id),
@@ -270,7 +280,7 @@ class _Records(lightning.Callback):
         self.records.append(dict(pl_module.metrics))
 
 
-def _prompts(policy: Policy, problems: Sequence[Problem], sampling: Sampling, chat_template: bool) -> list[Prompt]:
+def _prompts(policy: Policy, problems: Sequence[Problem], sampling: Sampling, asked: PromptFormat) -> list[Prompt]:
     try:
         prompts, _ = tokenize(
             problems,
@@ -279,7 +289,7 @@ def _prompts(policy: Policy, problems: Sequence[Problem], sampling: Sampling, ch
             max_new_tokens=sampling.max_new_tokens,
             context=policy.context,
             vocabulary=policy.vocabulary,
-            chat_template=chat_template,
+            prompt_format=asked,
         )
     except UserError as error:
         raise UserError(in_arguments(str(error))) from error

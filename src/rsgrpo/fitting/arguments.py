@@ -10,7 +10,8 @@ from typing import Any
 import lightning
 from lightning.pytorch.loggers.logger import Logger
 
-from rsgrpo.errors import UserError
+from rsgrpo.data.prompting import Example, PromptFormat
+from rsgrpo.errors import FieldError, UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rollouts.engine import RolloutEngine
@@ -38,7 +39,9 @@ SET_HERE = {
 }
 """What `lightning.Trainer` takes and a run decides itself, with what to do instead."""
 
-OWN = ("validation", "engine", "metrics", "callbacks", "folder", "resume", "chat_template")
+OF_PROMPTS = ("chat_template", "chat_template_kwargs", "system", "few_shot")
+
+OWN = ("validation", "engine", "metrics", "callbacks", "folder", "resume", *OF_PROMPTS)
 """The keywords of `fit` itself."""
 
 
@@ -77,13 +80,26 @@ def check_engine(engine: object) -> None:
     _need("engine", engine, right, "give an object like rsgrpo.rollouts.hf.HFEngine(policy=policy), or leave it out")
 
 
-def check_chat_template(chat_template: object) -> None:
-    """Refuse what is neither true nor false.
+def prompt_format(chat_template: Any, chat_template_kwargs: Any, system: Any, few_shot: Any) -> PromptFormat:
+    """How problems become prompts.
 
     Raises:
-        UserError: naming the argument.
+        UserError: naming the argument that is of another kind.
     """
     _need("chat_template", chat_template, isinstance(chat_template, bool), "give True or False")
+    cure = "give a list of rsgrpo.data.prompting.Example(question=..., answer=...)"
+    shown = () if few_shot is None else few_shot
+    several = isinstance(shown, Sequence) and all(isinstance(example, Example) for example in shown)
+    _need("few_shot", few_shot, several, cure)
+    try:
+        return PromptFormat(
+            chat_template=chat_template,
+            chat_template_kwargs={} if chat_template_kwargs is None else chat_template_kwargs,
+            system=system,
+            few_shot=tuple(shown),
+        )
+    except FieldError as error:
+        raise UserError(in_arguments(str(error))) from error
 
 
 def check_fit(recipe: object, metrics: object, callbacks: object, places: Mapping[str, object]) -> None:

@@ -24,6 +24,9 @@ from rsgrpo.types import Prompt
 MAY_CHANGE = ("iterations", "batching.row_tokens", "schedule.iterations")
 """What a resumed run may set anew, beside the `workers` of a reward; everything else makes it the same run."""
 
+EARLIER = {"optimizer.lr_schedule": "constant"}
+"""What fields are taken for that run folders of earlier versions lack."""
+
 
 class Resumed(NamedTuple):
     """Where a run goes on."""
@@ -86,7 +89,7 @@ def check_same(resumed: Resumed, now: Mapping[str, Any]) -> None:
     before, named = run_folder.read_json(resumed.run / run_folder.RUN), f"resume={resumed.run}"
     if "recipe" not in before:
         raise UserError(f"{named} was not written by rsgrpo.fit; go on with `python run.py ckpt={resumed.run}`")
-    was, is_now = before["recipe"], now["recipe"]
+    was, is_now = (EARLIER | recipe for recipe in (before["recipe"], now["recipe"]))
     for field in sorted(was.keys() | is_now.keys()):
         free = field in MAY_CHANGE or (field.startswith("reward.") and field.endswith(".workers"))
         if not free and was.get(field) != is_now.get(field):

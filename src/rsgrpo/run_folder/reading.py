@@ -43,7 +43,11 @@ def read_config(run: Path) -> dict[str, Any]:
     Raises:
         UserError: when it is missing, damaged or of another shape.
     """
-    return _read(run / CONFIG, _yaml)
+    config = _read(run / CONFIG, _yaml)
+    optimizer = config.get("optimizer")
+    if isinstance(optimizer, dict) and "lr" in optimizer:  # of an earlier version, whose rate was constant
+        optimizer.setdefault("lr_schedule", "constant")
+    return config
 
 
 def read_overrides(run: Path) -> list[str]:

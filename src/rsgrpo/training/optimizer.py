@@ -1,13 +1,15 @@
-"""AdamW with a linear warm-up."""
+"""AdamW, its warm-up and the schedule of its learning rate."""
 
 import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import nn
 
 from rsgrpo.fields import check_fields, check_numbers, example
+from rsgrpo.training.learning_rate import Name, check_arguments, factor_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,10 @@ class AdamW:
     weight_decay: float = 0.0
     warmup_steps: int = 0
     """Optimiser steps over which the learning rate rises linearly to `lr`."""
+    lr_schedule: Name = "constant"
+    """What the learning rate does after the warm-up, by the names of transformers; see `training.learning_rate`."""
+    lr_schedule_args: Mapping[str, Any] = field(default_factory=dict)
+    """What else the schedule takes there: `{"min_lr_rate": 0.1}`."""
     grad_clip: float = 1.0
     """Largest global l2 norm of the gradient."""
     max_bad_updates: int = 3
@@ -38,17 +44,24 @@ class AdamW:
             grad_clip=(1e-12, math.inf),
             max_bad_updates=(1, math.inf),
         )
+        check_arguments(self.lr_schedule, self.lr_schedule_args)
+
+    def factor(self, updates: int) -> Callable[[int], float]:
+        """What `lr` is multiplied by at each of the `updates` updates of a run, counted from 0.
+
+        Raises:
+            FieldError: for a run that is too short for its schedule, and for arguments that the schedule refuses.
+        """
+        return factor_of(self.lr_schedule, self.lr_schedule_args, lr=self.lr, warmup=self.warmup_steps, updates=updates)
 
     def build(
-        self, parameters: Iterable[nn.Parameter]
+        self, parameters: Iterable[nn.Parameter], *, updates: int
     ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
-        """The optimiser and its learning-rate schedule, to be stepped once per update.
+        """The optimiser and its learning-rate schedule, to be stepped once per update, of which there are `updates`.
 
         Frozen parameters belong among `parameters`: without a gradient they are left alone and have no moments, but
         a checkpoint that goes from one process to several numbers the parameters of the whole model.
         """
         betas = (float(self.betas[0]), float(self.betas[1]))
         optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=betas, weight_decay=self.weight_decay)
-        return optimizer, torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: min(1.0, (step + 1) / max(1, self.warmup_steps))
-        )
+        return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor(updates))

@@ -65,6 +65,8 @@ class Recipe:
                 **dict.fromkeys(off, "sampling"),
             )
 
+        if isinstance(self.optimizer, AdamW):
+            self.optimizer.factor(self.updates)
         known = get_args(Aggregation)
         if self.loss.aggregation not in known:
             raise FieldError(
@@ -96,6 +98,11 @@ class Recipe:
                 "needs answers, and the reward does not say which answer a completion gives",
                 "give the reward a method answer(prompt, completion), or use another objective",
             )
+
+    @property
+    def updates(self) -> int:
+        """How many optimiser steps a run has, where no iteration loses one for want of groups."""
+        return self.iterations * self.batching.updates_per_epoch * self.batching.epochs
 
     @property
     def needs(self) -> Sequence[str]:

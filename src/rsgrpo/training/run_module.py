@@ -3,15 +3,17 @@
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import lightning
 from lightning.pytorch.trainer.states import TrainerFn
+from torch.optim.lr_scheduler import LRScheduler
 
 from rsgrpo.checkpoints.saving import SavesOnFailure
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding, full_tensors
 from rsgrpo.distributed.signals import StopSignals
+from rsgrpo.errors import failures_name_their_place
 from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.loggers.followers import show
 from rsgrpo.models.policy import Policy
@@ -19,6 +21,8 @@ from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
 from rsgrpo.training.bad_updates import BadUpdates
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.history import History
+from rsgrpo.training.learning_rate import take_up
+from rsgrpo.training.optimizer import AdamW
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.reference import Reference
@@ -154,7 +158,9 @@ class RunModule(lightning.LightningModule, ABC):
         self.write_metrics()
 
     def configure_optimizers(self) -> dict[str, Any]:
-        optimizer, schedule = self.recipe.optimizer.build(self.policy.parameters())
+        of_recipe, parameters = self.recipe.optimizer, self.policy.parameters()
+        with failures_name_their_place("optimizer", of_recipe, "build", like=AdamW.build):
+            optimizer, schedule = of_recipe.build(parameters, updates=self.recipe.updates)
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_validation_start(self) -> None:
@@ -165,8 +171,12 @@ class RunModule(lightning.LightningModule, ABC):
         self.stop_signals.let_through()
 
     def on_train_start(self) -> None:
-        """Hear signals here: Lightning's own handlers hang on several ranks and save nothing on one."""
+        """Hear signals here: Lightning's own handlers hang on several ranks and save nothing on one.
+
+        A resumed run has its checkpoint by now, and may have become longer since that was saved.
+        """
         self.stop_signals.listen()
+        take_up(cast(LRScheduler, self.lr_schedulers()))
         if self.iteration >= self.recipe.iterations:  # a run that ended between its last checkpoint and its end
             self.trainer.should_stop = True
 
