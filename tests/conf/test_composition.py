@@ -186,6 +186,9 @@ def test_every_choice_builds_its_object(
     else:
         node, _, name = group.rpartition("/")
         section = OmegaConf.select(cfg, node) if node else cfg
+        if node == "term" and choice == "none":
+            assert section is None
+            return
         assert isinstance(build(section, name), get_class(section[name]._target_))
 
 

@@ -219,3 +219,14 @@ def test_a_class_of_ones_own_trains(by_yaml: bool, own: Path, here: Path, random
     assert [record["iteration"] for record in trained] == [1, 2]
     assert OmegaConf.load(run / run_folder.CONFIG).objective == {"_target_": "my_objective.Centred", "tau": 0.5}
     assert (run / run_folder.POLICY / "config.json").is_file()
+
+
+def test_a_kl_term_is_audited_beside_the_objective(tmp_path: Path) -> None:
+    _, content, printed = audited(tmp_path, "objective=grpo", "+term/kl=k3", "task.completions=4")
+    assert {(row["estimator"], row["place"]) for row in content["kl"]["estimators"]} == {
+        (estimator, place) for estimator in ("k1", "k2", "k3") for place in ("loss", "reward")
+    }
+    lines = {tuple(line.split()[:2]): line.split()[2:] for line in printed.splitlines() if line.startswith(" k")}
+    assert lines["k1", "loss"][:2] == ["1.00", "0"]
+    assert lines["k2", "loss"][1:3] == ["1.00", "1.00"]
+    assert lines["k1", "reward"][1:3] == ["1.00", "1.00"]

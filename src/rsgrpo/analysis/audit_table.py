@@ -15,6 +15,8 @@ def print_audit(run: Path, console: Console) -> None:
     content = run_folder.read_json(run / run_folder.AUDIT)
     table = audit_table(content)
     whole_width(console, table)
+    if "kl" in content:
+        whole_width(console, kl_table(content["kl"]))
     for name, reason in content["refused"].items():
         console.print(f"not audited: {name}: {reason}", soft_wrap=True, highlight=False)
 
@@ -64,6 +66,26 @@ def audit_table(content: dict[str, Any]) -> Table:
             _edge(entry["all_right"]),
             _edge(entry["all_wrong"]),
         )
+    return table
+
+
+def kl_table(content: dict[str, Any]) -> Table:
+    """What the estimators of the KL divergence do, in the loss and off the reward."""
+    other = content["other_way_round"]
+    table = plain_table(
+        title=f"KL terms: exact expectation over one token, KL(policy || reference) = {content['kl']:.3f} nats",
+        caption="value: expected estimate over the true KL; along, cosine: expected gradient against the gradient of "
+        "KL(policy || reference)\nthat of KL(reference || policy) has "
+        f"{_number(other['along'])} and {_number(other['cosine'])}; noise: standard deviation of one token's gradient "
+        "over the size of the true one",
+    )
+    for column in ("estimator", "place"):
+        table.add_column(column, no_wrap=True)
+    for column in ("value", "along", "cosine", "noise"):
+        table.add_column(column, justify="right", no_wrap=True)
+    for row in content["estimators"]:
+        numbers = (_number(row[name]) for name in ("value", "along", "cosine", "noise"))
+        table.add_row(row["estimator"], row["place"], *numbers)
     return table
 
 

@@ -6,7 +6,13 @@ from typing import Literal
 from rsgrpo.comparison.runs import Run
 from rsgrpo.errors import UserError
 
-Match = Literal["iterations", "prompts", "tokens", "seconds"]
+Match = Literal["iterations", "prompts", "tokens", "seconds", "kl"]
+
+KL = "train/kl"
+"""Logged by the term `kl`."""
+
+SAMPLED = "train/groups_sampled"
+"""Logged of an iteration that sampled other prompts for groups that were dropped."""
 
 
 def moments(runs: Sequence[Run], split: str, match: Match = "iterations") -> dict[Run, int]:
@@ -39,22 +45,26 @@ def moments(runs: Sequence[Run], split: str, match: Match = "iterations") -> dic
 
 
 def cost(run: Run, iteration: int, match: Match) -> float:
-    """What a run had spent on training by an iteration: iterations, prompts, sampled tokens, or seconds of steps."""
+    """What a run had spent on training by an iteration: iterations, prompts, sampled tokens, seconds of steps, or nats
+    per token of KL divergence from the base policy."""
     return _at(spent(run, match), iteration)
 
 
 def spent(run: Run, match: Match) -> dict[int, float]:
-    """What a run had spent on training by each iteration, 0 included; see `cost`.
+    """What a run had spent on training by each iteration, 0 included; see `cost`. Of the KL divergence from the base
+    policy, which is not spent and may fall, the largest so far.
 
     Raises:
         UserError: when the run has not logged what it takes.
     """
+    if match == "kl":
+        return _largest_kl(run)
     prompts = float(run.settings.get("batching.prompts_per_iteration", 0))
     completions = float(run.settings.get("batching.completions_per_prompt", 0))
     per_iteration: Mapping[str, Callable[[Mapping[str, float]], float]] = {
         "iterations": lambda record: 1.0,
-        "prompts": lambda record: prompts,
-        "tokens": lambda record: prompts * completions * record["train/completion_tokens_mean"],
+        "prompts": lambda record: record.get(SAMPLED, prompts),
+        "tokens": lambda record: record.get(SAMPLED, prompts) * completions * record["train/completion_tokens_mean"],
         "seconds": lambda record: record["time/step_s"],
     }
     total, sums = 0.0, {0: 0.0}
@@ -69,6 +79,20 @@ def spent(run: Run, match: Match) -> dict[int, float]:
             ) from None
         sums[iteration] = total
     return sums
+
+
+def _largest_kl(run: Run) -> dict[int, float]:
+    largest, found, logged = 0.0, {0: 0.0}, False
+    for iteration, record in sorted(run.metrics.items()):
+        if "train/reward_mean" in record:
+            logged = logged or KL in record
+            found[iteration] = largest = max(largest, record.get(KL, 0.0))
+    if not logged:
+        raise UserError(
+            f"{run.folder} has not logged its KL divergence from the base policy; a run logs it with +term/kl=k3 "
+            "(term.kl.coefficient=0 changes nothing else), or match by iterations"
+        )
+    return found
 
 
 def _at(used: Mapping[int, float], iteration: int) -> float:

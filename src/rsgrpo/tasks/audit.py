@@ -12,6 +12,7 @@ from rsgrpo import run_folder
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
 from rsgrpo.analysis.audit_table import print_audit
 from rsgrpo.audit import report
+from rsgrpo.audit.divergence import audit_of_kl
 from rsgrpo.composition.build import build_as
 from rsgrpo.composition.choices import (
     composed_objective,
@@ -27,7 +28,7 @@ from rsgrpo.errors import FieldError, UserError
 
 
 def audit(cfg: DictConfig) -> None:
-    """Audit every objective, or the one that the command line names.
+    """Audit every objective, or the one that the command line names; with `term/kl=...`, the estimators of the KL too.
 
     Raises:
         UserError: when the named objective cannot be built, or refuses groups of `task.completions`.
@@ -51,6 +52,8 @@ def audit(cfg: DictConfig) -> None:
     content: dict[str, Any] = {"completions": cfg.task.completions, "audits": audits, "refused": refused}
     if not one:
         content["figure_2"] = _figure_2(cfg)
+    if is_set("term/kl"):
+        content["kl"] = audit_of_kl()
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
     run_folder.write_json(run / run_folder.AUDIT, content)
     figures = draw_one(run) if one else draw_all(run, rivals=list(cfg.task.rivals))

@@ -50,6 +50,8 @@ class RunModule(lightning.LightningModule, ABC):
         self.policy, self.engine, self.recipe = policy, engine, recipe
         self.sharding = sharding or Sharding()
         self.reference = reference
+        # Its forward passes have no backward pass: nothing to checkpoint, and too few of them to compile for.
+        self._alike = Sharding(compute_dtype=self.sharding.compute_dtype)
         self.half_precision = engine.parity is not None and engine.parity.half_precision
         """Whether the engine samples in 16 bits."""
         self.correction = recipe.correction.for_engine(half_precision=self.half_precision)
@@ -71,9 +73,7 @@ class RunModule(lightning.LightningModule, ABC):
         """Lightning calls this before each of its loops: the weights are laid out over the ranks at the first."""
         self.sharding.apply(self.policy, self.device_mesh)
         if self.reference is not None:
-            # Its forward passes have no backward pass: nothing to checkpoint, and too few of them to compile for.
-            alike = Sharding(compute_dtype=self.sharding.compute_dtype)
-            self.reference.lay_out(self.policy, lambda policy: alike.apply(policy, self.device_mesh))
+            self.reference.lay_out(self.policy, lambda policy: self._alike.apply(policy, self.device_mesh))
 
     def close(self) -> None:
         """Nothing is sampled any more: the engine gives back what it holds."""
