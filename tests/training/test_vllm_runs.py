@@ -77,3 +77,30 @@ def test_a_bfloat16_engine_samples_from_float32_masters(run_py: RunPy, tmp_path:
     gaps = [r["train/logprob_gap"] for r in records(run / "metrics.jsonl") if "train/logprob_gap" in r]
     assert len(gaps) == 6
     assert all(BOUND < gap < BOUNDS["bfloat16"] for gap in gaps), gaps
+
+
+REFILLED = ("batching.max_refills=2", "iterations=3", "eval.every=100", "eval.test_every=null")
+
+
+@pytest.mark.slow
+def test_two_ranks_that_share_an_engine_refill_as_one(run_py: RunPy, tmp_path: Path) -> None:
+    """What is missing is now and then an odd number of prompts, or a single one."""
+    one = run_py(tmp_path / "one", *VLLM, *REFILLED)
+    two = run_py(tmp_path / "two", *VLLM, *REFILLED, *TWO_RANKS, "rollout.tensor_parallel_size=2")
+    assert any("train/refills" in record for record in records(one / "metrics.jsonl"))
+    assert_same_run(two, one)
+
+
+@pytest.mark.slow
+def test_an_engine_in_bfloat16_is_corrected_unless_told_otherwise(run_py: RunPy, tmp_path: Path) -> None:
+    half = (*VLLM, "rollout.dtype=bfloat16", *REFILLED)
+    corrected, plain = run_py(tmp_path / "a", *half), run_py(tmp_path / "b", *half, "correction=none")
+    assert "corrected by token_truncate cap=2: it samples in bfloat16" in (corrected / "terminal.txt").read_text()
+    assert "bfloat16, not corrected" in (plain / "terminal.txt").read_text()
+    for run, has in ((corrected, True), (plain, False)):
+        steps = [record for record in records(run / "metrics.jsonl") if "train/loss" in record]
+        assert steps
+        for step in steps:
+            assert ("train/correction_weight" in step) is has
+            assert BOUND < step["train/logprob_gap_mean"] < step["train/logprob_gap_p99"] < step["train/logprob_gap"]
+            assert step["train/sampler_kl"] > 0
