@@ -2,7 +2,7 @@
 
 import copy
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,9 @@ def write_run(
     datasets: Sequence[str] = (),
     described: Mapping[str, Any] | None = None,
     tokens: float = 10.0,
+    logged: Callable[[int], Mapping[str, float]] | None = None,
 ) -> Path:
-    """A run with `counts` of right answers per problem after each iteration, and a metric of every fifth one."""
+    """A run with `counts` of right answers per problem after each iteration; `logged` adds to its metrics."""
     (folder / "eval").mkdir(parents=True)
     (folder / run_folder.CONFIG).write_text(yaml.safe_dump(dict(config)))
     (folder / run_folder.OVERRIDES).write_text("[]")
@@ -75,6 +76,7 @@ def write_run(
             "train/completion_tokens_mean": tokens,
             "train/entropy": 1.0 / iteration,
             "time/step_s": 2.0,
+            **(logged(iteration) if logged else {}),
         }
         for iteration in range(1, last + 1)
     ]

@@ -190,6 +190,31 @@ def test_runs_are_matched_by_what_they_have_spent(tmp_path: Path):
     assert set(compared([short, long], match="prompts").iterations.values()) == {60}
 
 
+def test_prompts_and_tokens_of_refills_count(tmp_path: Path):
+    counts = {0: BASE, 30: WORSE, 60: BETTER}
+    plain = write_run(tmp_path / "plain", changed(**GRPO), counts)
+    # 4 prompts an iteration, and 8 with refills: 60 iterations are 30.
+    refilled = write_run(tmp_path / "refilled", changed(), counts, logged=lambda _: {"train/groups_sampled": 8.0})
+    for match in ("prompts", "tokens"):
+        assert compared([plain, refilled], match=match).iterations == {str(plain): 60, str(refilled): 30}
+
+
+def test_runs_are_matched_by_how_far_they_have_left_the_base(tmp_path: Path):
+    counts = {0: BASE, 20: BASE, 40: WORSE, 60: BETTER}
+    # One moves .001 nats an iteration; the other .002, falls back at the end, and trains nothing in between.
+    near = write_run(tmp_path / "near", changed(**GRPO), counts, logged=lambda i: {"train/kl": 0.001 * i})
+    far = write_run(
+        tmp_path / "far",
+        changed(),
+        counts,
+        logged=lambda i: {} if i % 2 else {"train/kl": 0.002 * i if i < 50 else 0.01},
+    )
+    assert compared([near, far], match="kl").iterations == {str(near): 60, str(far): 20}
+    silent = write_run(tmp_path / "silent", changed(**GRPO), counts)
+    with pytest.raises(UserError, match=r"silent has not logged its KL .*\+term/kl=k3 \(term\.kl\.coefficient=0"):
+        compared([silent, far], match="kl")
+
+
 def test_a_run_that_falls_back_to_its_base_is_named(tmp_path: Path):
     """The cheap run has spent less at its end than the other one before its first evaluation."""
     cheap = write_run(tmp_path / "cheap", changed(**GRPO), {0: BASE, 10: WORSE}, tokens=1)

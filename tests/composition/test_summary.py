@@ -72,6 +72,8 @@ def test_a_correction_is_said_where_it_is_not_a_matter_of_course() -> None:
     assert "correct" not in lines()["engine"]
     assert lines(sizes=half)["engine"].endswith("; corrected by token_truncate cap=2: it samples in bfloat16")
     assert lines("correction=none", sizes=half)["engine"].endswith("; bfloat16, not corrected")
+    paper = lines("experiment=paper/qwen2_5_7b", sizes=half)["engine"]
+    assert paper.endswith("; bfloat16, not corrected")
     assert lines("correction=token_mask")["engine"].endswith("; corrected by token_mask low=0.5 high=5")
 
 

@@ -130,6 +130,47 @@ def test_terms_refills_and_orders_are_those_of_one_rank(run_py: RunPy, tmp_path:
 
 
 @pytest.mark.slow
+def test_adapters_and_their_reference_are_those_of_one_rank(run_py: RunPy, tmp_path: Path) -> None:
+    words = ("model.lora.rank=4", "term/kl=k2", "term.kl.coefficient=0.1", "iterations=3")
+    one, two = (run_py(tmp_path / name, *words, *ranks) for name, ranks in (("one", ()), ("two", TWO_RANKS)))
+    assert_same_run(two, one)
+    assert any(record.get("train/kl", 0) > 1e-6 for record in records(one / "metrics.jsonl"))
+
+
+NAN = ("loss=custom", "loss._target_=tests.training.nan_loss.NaNLoss", "batching.prompts_per_update=8", "filter=none")
+"""One update in each iteration, the i-th of which is call i + 1 of its loss."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ranks", [(), TWO_RANKS], ids=["one rank", "the second of two ranks"])
+def test_all_ranks_skip_an_update_that_is_not_finite_on_one(
+    run_py: RunPy, tmp_path: Path, ranks: tuple[str, ...]
+) -> None:
+    run = run_py(tmp_path / "run", *NAN, "+loss.calls=[4]", "iterations=5", *ranks)
+    steps = [record for record in records(run / "metrics.jsonl") if "train/reward_mean" in record]
+    assert [record["train/bad_updates"] for record in steps] == [0, 0, 1, 0, 0]
+    assert steps[-1]["train/optimizer_steps"] == 4
+    assert (run / "terminal.txt").read_text().count("the loss of an update of iteration 3 is nan: the update is") == 1
+    assert all(tensor.isfinite().all() for tensor in weights(run).values())
+
+
+@pytest.mark.slow
+def test_bad_updates_in_a_row_end_the_run_beside_a_whole_checkpoint(random_policy: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    words = (f"hydra.run.dir={run}", f"model.path={random_policy}", *SETTINGS, *NAN, "+loss.calls=[4,5,6,7,8,9]")
+    ended = python("run.py", *words, "iterations=9", variables={"PYTHONPATH": str(ROOT)})
+    assert ended.returncode == 2
+    assert "of iteration 5 is nan, and so were the 2 before it; try smaller rewards" in ended.stderr
+    assert "the run failed; go on from iteration 4 with" in ended.stdout + ended.stderr
+    saved = run_folder.checkpoints(run)
+    assert [run_folder.iteration_of(checkpoint) for checkpoint in saved] == [3, 4]
+    trusted = [word for word in (*SETTINGS, *NAN) if "_target_" in word]
+    # The calls of its loss are counted anew, so the resumed run is sound up to its third update.
+    went_on = python("run.py", f"ckpt={run}", *trusted, "iterations=6", variables={"PYTHONPATH": str(ROOT)})
+    assert went_on.returncode == 0, went_on.stderr
+
+
+@pytest.mark.slow
 def test_one_rank_of_fsdp2_is_the_plain_trainer(run_py: RunPy, six_iterations: Path, tmp_path: Path) -> None:
     run = run_py(tmp_path / "run", "trainer=fsdp2", "trainer.devices=1")
     assert_same_run(run, six_iterations)

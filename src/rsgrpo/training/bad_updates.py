@@ -23,16 +23,13 @@ class BadUpdates:
             UserError: at the `max_bad_updates`-th update in a row that is not. No weight has changed since the last
                 sound one.
         """
-        loss = "the loss" if not math.isfinite(totals.loss) else None
-        gradient = "the gradient" if not math.isfinite(totals.grad_norm) else None
-        said = ranks.gather(loss or gradient)
-        totals.skipped = next((what for what in said if what is not None), None)
+        bad = [loss for loss in ranks.gather(totals.loss) if not math.isfinite(loss)]
+        totals.skipped = "the loss" if bad else "the gradient" if not math.isfinite(totals.grad_norm) else None
         if totals.skipped is None:
             self.in_a_row = 0
             return True
         self.in_a_row += 1
-        value = totals.loss if totals.skipped == "the loss" and loss else totals.grad_norm
-        words = f"{totals.skipped} of an update of iteration {iteration} is {value}"
+        words = f"{totals.skipped} of an update of iteration {iteration} is {[*bad, totals.grad_norm][0]}"
         if self.in_a_row >= optimizer.max_bad_updates:
             in_a_row = "" if self.in_a_row == 1 else f", and so were the {self.in_a_row - 1} before it"
             raise UserError(
