@@ -45,7 +45,7 @@ def checked_function(function: Callable[..., Any]) -> Callable[..., Any]:
             with_checks = with_shapes(function) if names_arrays(function) else with_beartype(function)
         return with_checks(*args, **kwargs)
 
-    called.is_checked = True  # pyright: ignore[reportFunctionMemberAccess]
+    called.is_checked = True  # pyright: ignore[reportAttributeAccessIssue]
     return called
 
 
