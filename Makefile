@@ -6,8 +6,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --disable-pip-version-check --quiet --constraint constraints.txt
-# Test files run side by side in this many processes.
+# Test files run side by side in this many processes. They and the many that they start keep their compiled code: to
+# compile the package and the tests again in each of them takes longer than many a test.
 JOBS ?= 2
+PYTEST = env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder
 # Without an NVIDIA GPU, PyTorch's own index offers a build without CUDA: a tenth of the size. It is asked for that one
 # package only, and where it cannot be reached the ordinary index serves.
 CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 --timeout 15
@@ -27,12 +29,11 @@ train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARG
 	$(BIN)/python run.py $(ARGS)
 
 test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs)  ## Set up, then run the default tests (SLOW=1: all of them)
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(if $(SLOW),,-m "not slow") $(ARGS)
+	$(PYTEST) $(if $(SLOW),,-m "not slow") $(ARGS)
 
 processors: $(VENV)/.installed $(VLLM)  ## The default tests of numbers, with the kernels of other processors
 	for kernels in "ATEN_CPU_CAPABILITY=avx2" "ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE"; do \
-		env $$kernels $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder -m "not slow" \
-			$(addprefix tests/,$(NUMERIC)) $(ARGS) || exit 1; done
+		env $$kernels $(PYTEST) -m "not slow" $(addprefix tests/,$(NUMERIC)) $(ARGS) || exit 1; done
 
 lint: $(VENV)/.installed  ## Style and format
 	$(BIN)/ruff check .

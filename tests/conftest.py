@@ -1,39 +1,50 @@
-"""Shared fixtures. Shapes and types of every public signature are checked while tests run."""
+"""Shared fixtures. Shapes and types of every public signature are checked while tests run.
+
+The process that only deals tests out reads this file too, and the others wait for it: nothing heavy is imported here.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rsgrpo.models.policy import Policy
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 import jaxtyping
-from jaxtyping import install_import_hook
 
 import tests.processes  # it keeps the environment as it is before the other imports add to it
-import tests.typechecker  # noqa: F401  (the hook imports the package only)
+import tests.typechecker
 
-install_import_hook("rsgrpo", "tests.typechecker.check")
+tests.typechecker.install()
 
 import pytest  # noqa: E402
-import torch  # noqa: E402
-from hydra.core.hydra_config import HydraConfig  # noqa: E402
 from hypothesis import settings  # noqa: E402
 
-from rsgrpo.models.policy import Policy  # noqa: E402
-from rsgrpo.models.tiny import build_model, build_tokenizer  # noqa: E402
-from tests.runs import random_policy, run_py, six_iterations  # noqa: E402, F401  (fixtures)
+from tests.runs import one_for_all, random_policy, run_py, six_iterations  # noqa: E402, F401  (fixtures)
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
-
-torch.set_num_threads(1)
 
 # The same examples everywhere, and no limit of time: neither luck nor a slow machine decides a test.
 settings.register_profile("any machine", deadline=None, derandomize=True)
 settings.load_profile("any machine")
 
-LONGEST = ("test_effect.py", "test_crash.py")
-"""Files of a few tests that take minutes each."""
+LONGEST = (
+    *("test_effect.py", "test_crash.py", "test_fsdp2.py", "test_vllm_runs.py", "test_vllm.py", "test_play.py"),
+    *("test_run.py", "test_bases.py", "test_fuzz.py", "test_countdown.py", "test_maths.py"),
+)
+"""Files whose tests take half a minute and more together."""
+
+
+def pytest_collectstart(collector: pytest.Collector) -> None:
+    """Every process of tests computes in one thread, from the first file that it imports."""
+    if isinstance(collector, pytest.Session):
+        import torch
+
+        torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -42,8 +53,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture
-def policy() -> Policy:
+def policy() -> "Policy":
     """A small policy with random weights, new for every test."""
+    from rsgrpo.models.policy import Policy
+    from rsgrpo.models.tiny import build_model, build_tokenizer
+
     tokenizer = build_tokenizer()
     return Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer)
 
@@ -51,6 +65,8 @@ def policy() -> Policy:
 @pytest.fixture(autouse=True)
 def _outside_a_run() -> Iterator[None]:
     """Hydra remembers its last run in a process, and code that asks it would take the next test for a part of it."""
+    from hydra.core.hydra_config import HydraConfig
+
     HydraConfig.instance().cfg = None
     yield
     HydraConfig.instance().cfg = None

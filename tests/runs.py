@@ -1,18 +1,19 @@
 """Real runs of the command line on a policy with random weights, which needs no pretraining."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from rsgrpo import run_folder
-from rsgrpo.models.policy import Policy
-from rsgrpo.models.tiny import build_model, build_tokenizer
 from tests.processes import ROOT, Python, new_process, python
 
 RunPy = Callable[..., Path]
+OneForAll = Callable[[str, Callable[[Path], object]], Path]
 
 SETTINGS = (
     "reward=custom",
@@ -38,12 +39,34 @@ SETTINGS = (
 
 
 @pytest.fixture(scope="session")
-def random_policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def one_for_all(tmp_path_factory: pytest.TempPathFactory) -> OneForAll:
+    """`one_for_all(name, make)`: a folder that one process of tests makes for all of them, and that none changes."""
+    mine = tmp_path_factory.getbasetemp()
+    above = mine.parent if "PYTEST_XDIST_WORKER" in os.environ else mine
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, done = above / "shared" / name, above / "shared" / f"{name}.done"
+        folder.parent.mkdir(exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            if not done.exists():
+                make(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def random_policy(one_for_all: OneForAll) -> Path:
     """A Hugging Face folder with random weights."""
-    folder = tmp_path_factory.mktemp("policy") / "random"
-    tokenizer = build_tokenizer()
-    Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer).save_pretrained(folder)
-    return folder
+    from rsgrpo.models.policy import Policy  # conftest.py imports this file
+    from rsgrpo.models.tiny import build_model, build_tokenizer
+
+    def make(folder: Path) -> None:
+        tokenizer = build_tokenizer()
+        Policy(build_model(tokenizer, hidden_size=64, num_layers=2, seed=0), tokenizer).save_pretrained(folder)
+
+    return one_for_all("random", make)
 
 
 @pytest.fixture(scope="session")
@@ -64,9 +87,9 @@ def run_py(random_policy: Path) -> RunPy:
 
 
 @pytest.fixture(scope="session")
-def six_iterations(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def six_iterations(run_py: RunPy, one_for_all: OneForAll) -> Path:
     """One uninterrupted run of six iterations, two updates each, in a process of its own."""
-    return run_py(tmp_path_factory.mktemp("runs") / "six", start=new_process)
+    return one_for_all("six", lambda folder: run_py(folder, start=new_process))
 
 
 def records(file: Path) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from matplotlib.image import imread
 from rsgrpo import run_folder
 from rsgrpo.analysis import audit_figures
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
+from rsgrpo.analysis.figures import save
 from rsgrpo.audit import report
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.best_of_n import BestOfN
@@ -150,6 +151,12 @@ def test_an_svg_is_xml_whose_text_can_be_searched(
 
 
 def test_the_same_audit_is_the_same_svg(drawn: Path, content: dict[str, Any], tmp_path: Path) -> None:
+    again = save(audit_figures._weights(content["audits"], N), tmp_path, "weights").with_suffix(".svg")
+    assert again.read_bytes() == (drawn / run_folder.FIGURES / "weights.svg").read_bytes()
+
+
+@pytest.mark.slow
+def test_so_are_all_its_figures(drawn: Path, content: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / run_folder.AUDIT).write_text(json.dumps(content))
     draw_all(tmp_path, rivals=RIVALS)
     for name in ALL:

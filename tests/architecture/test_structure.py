@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,7 @@ INSIDE_FUNCTIONS_ONLY = ("matplotlib", "vllm", "peft")
 SAYS_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager"}
 
 
+@cache
 def tree_of(file: Path) -> ast.Module:
     return ast.parse(file.read_text(encoding="utf-8"), str(file))
 
@@ -82,12 +84,12 @@ def imports(tree: ast.AST, file: Path) -> Iterator[tuple[str, int]]:
             yield from ((f"{module}.{alias.name}", node.lineno) for alias in node.names)
 
 
-def names(tree: ast.AST, file: Path) -> Iterator[tuple[str, int]]:
+@cache
+def names(file: Path) -> list[tuple[str, int]]:
     """(dotted name, line) of every import and of every attribute, such as `torch.distributed`."""
-    yield from imports(tree, file)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and (dotted := _dotted(node)):
-            yield dotted, node.lineno
+    attributes = [node for node in ast.walk(tree_of(file)) if isinstance(node, ast.Attribute)]
+    dotted = [(name, node.lineno) for node in attributes if (name := _dotted(node))]
+    return [*imports(tree_of(file), file), *dotted]
 
 
 def _package_above(file: Path, level: int) -> tuple[str, ...]:
@@ -110,14 +112,12 @@ def room_of(file: Path) -> str:
     return inside.parts[0].removesuffix(".py")
 
 
-def rooms_imported(file: Path) -> Iterator[tuple[str, int]]:
+@cache
+def rooms_imported(file: Path) -> list[tuple[str, int]]:
     """(room, line) of every import of the project's own code."""
-    for name, line in imports(tree_of(file), file):
-        parts = name.split(".")
-        if parts[0] == "rsgrpo" and len(parts) > 1:
-            yield parts[1], line
-        elif parts[0] in APPLICATION:
-            yield parts[0], line
+    split = [(name.split("."), line) for name, line in imports(tree_of(file), file)]
+    own = [(parts[1], line) for parts, line in split if parts[0] == "rsgrpo" and len(parts) > 1]
+    return own + [(parts[0], line) for parts, line in split if parts[0] in APPLICATION]
 
 
 def mentions(name: str, package: str) -> bool:
@@ -170,7 +170,7 @@ def test_a_heavy_package_is_named_in_its_own_rooms_only(package: str) -> None:
     strangers = {
         f"{path}:{line}"
         for file, path in zip(SOURCES, IDS, strict=True)
-        for name, line in names(tree_of(file), file)
+        for name, line in names(file)
         if mentions(name, package) and not path.startswith(HOMES[package])
     }
     assert strangers == set()
@@ -178,7 +178,7 @@ def test_a_heavy_package_is_named_in_its_own_rooms_only(package: str) -> None:
 
 @pytest.mark.parametrize("package", ["lightning", "hydra"])
 def test_that_test_sees_what_is_there(package: str) -> None:
-    assert any(mentions(name, package) for file in SOURCES for name, _ in names(tree_of(file), file))
+    assert any(mentions(name, package) for file in SOURCES for name, _ in names(file))
 
 
 @pytest.mark.parametrize("package", INSIDE_FUNCTIONS_ONLY)

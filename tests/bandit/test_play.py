@@ -39,6 +39,9 @@ PUBLISHED = {
 }
 """beta -> (first pull from which the average over 10,000 is at least .5, .7, .9; its last value; last entropy)."""
 
+AS_USERS_RUN_IT = pytest.mark.usefixtures("as_users_run_it")
+"""For the longest runs, most of whose time would go into checks of types; the others have them."""
+
 
 def experiment(**changes: Any) -> Bandit:
     """The published one, short."""
@@ -170,6 +173,7 @@ def test_a_short_run_is_numpys_pull_for_pull(beta: float) -> None:
     assert result.pulls[-1] == 20_000 - 1600
 
 
+@AS_USERS_RUN_IT
 def test_values_are_the_same_runs_side_by_side() -> None:
     result = play(experiment(values=[0, 8], pulls=20_000, window=1600), RSGRPO(), Constant())
     assert result.values == (0, 8)
@@ -232,6 +236,7 @@ def test_entropy() -> None:
 # Many runs at once
 
 
+@AS_USERS_RUN_IT
 def test_runs_side_by_side_are_the_runs_alone() -> None:
     stream = SeededStreams(seeds=3, seed=5)
     numbers = torch.stack(list(stream.uniforms(250, 16, torch.float64)))
@@ -332,6 +337,7 @@ def test_32_bits_follow_64_for_a_while() -> None:
     assert torch.allclose(half.reward, whole.reward, atol=0.02)
 
 
+@AS_USERS_RUN_IT
 def test_noise_is_around_the_mean_and_the_same_for_every_value() -> None:
     flat = Peaks(arms=4, peaks=((0, 0.0),), floor=0.3, start=3.0, noise=0.5)
     watched = Watched()
@@ -417,6 +423,7 @@ def test_a_crossing_at_the_first_pull_is_not_never() -> None:
     assert result.final_reward.item() == 0.0
 
 
+@AS_USERS_RUN_IT
 def test_beyond_what_is_kept_crossings_are_known_to_the_update(monkeypatch: pytest.MonkeyPatch) -> None:
     thresholds = (0.37, 0.4, 0.45, 0.5)
     bandit = experiment(values=[0, 8], pulls=24_000, window=1600)

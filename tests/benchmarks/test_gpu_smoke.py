@@ -12,6 +12,7 @@ from rich.console import Console
 from benchmarks.gpu_smoke.policy import SIZES
 from benchmarks.gpu_smoke.table import Check, Checks, Result
 from rsgrpo.rollouts.vllm.process import missing
+from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "benchmarks"
@@ -105,9 +106,9 @@ def test_a_check_that_hangs_ends_the_process_with_its_table() -> None:
     assert "still running after" in finished.stdout
 
 
-def test_without_a_gpu_it_says_what_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    finished = run("-m", "benchmarks.gpu_smoke")
+def test_without_a_gpu_it_says_what_it_needs() -> None:
+    hidden = "import os, runpy; os.environ['CUDA_VISIBLE_DEVICES'] = ''; "  # before PyTorch looks for one
+    finished = python("-c", f"{hidden}runpy.run_module('benchmarks.gpu_smoke', run_name='__main__')")
     assert finished.returncode == 2
     assert finished.stdout == ""
     assert finished.stderr == (

@@ -1,9 +1,6 @@
 """Saving: whole or not at all, by one process or two, and said in a sentence when the disk is full."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, cast
 
@@ -103,13 +100,13 @@ def test_what_a_kill_left_of_the_same_iteration_is_in_nobodys_way(tmp_path: Path
 
 
 FULL_DISK = """
-import os, resource, signal, sys
+import resource, signal, sys, tempfile
 from pathlib import Path
 from tests.checkpoints.test_checkpoints import train, trainer_of
 from rsgrpo.checkpoints import saving
 from rsgrpo.errors import UserError
 import lightning, torch
-run = Path(sys.argv[1])
+run, tempfile.tempdir = Path(sys.argv[1]), sys.argv[3]
 torch.set_num_threads(1)
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a write then fails like that on a full disk
 train(run, 2)
@@ -131,13 +128,8 @@ def test_a_full_disk_is_said_in_a_sentence_and_leaves_nothing_half_written(tmp_p
     temporary.mkdir()
     (run / "checkpoints").mkdir(parents=True)
     (run / run_folder.RUN).write_text("{}")
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_DISK, str(run), str(room)],
-        env=os.environ | {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}", "TMPDIR": str(temporary)},
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
+    path = {"PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
+    done = python("-c", FULL_DISK, str(run), str(room), str(temporary), variables=path)
     said = [line for line in done.stdout.splitlines() if line.startswith("said: ")]
     assert said, done.stdout + done.stderr
     # The fresh training fails at its first save, which would have replaced the first checkpoint of the one before.

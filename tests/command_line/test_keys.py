@@ -1,17 +1,29 @@
 """Keys that the chosen configuration has not, and where they are."""
 
+import functools
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
+from rsgrpo.command_line import keys
 from rsgrpo.command_line.arguments import read_command_line
 from rsgrpo.command_line.keys import ALSO, FOREIGN, SECTIONS, dotted, unknown_key
 from rsgrpo.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _composed_once() -> Iterator[None]:
+    """Each configuration that words are looked for in is composed once."""
+    once = functools.cache(keys._composed_keys)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "_composed_keys", lambda conf, groups: once(conf, tuple(groups)))
+        yield
 
 
 @pytest.mark.parametrize(

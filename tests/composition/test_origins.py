@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ def _hydra() -> Iterator[None]:
         yield
 
 
+@cache
 def found(*words: str) -> dict[str, Origin]:
     return {origin.key: origin for origin in origins(words)}
 

@@ -1,5 +1,6 @@
 import json
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,12 @@ def test_more_validation_than_problems_is_refused(files: dict[str, Any]):
         own(files, {"validation": 5}).split("train")
 
 
+@cache
+def cleaned(shared: Path, name: str) -> Maths:
+    """A real train set with its tests, read and cleaned once for all that ask after it."""
+    return real(shared, name)
+
+
 def real(shared: Path, name: str, **more: Any) -> Maths:
     tests = {test: Dataset(name=test, path=str(shared / "data" / f"{test}.jsonl")) for test in BENCHMARKS}
     return own({"name": name, "path": str(shared / "data" / f"{name}.jsonl"), "tests": tests}, more)
@@ -119,7 +126,7 @@ MEASURED = [
 
 @pytest.mark.parametrize(("name", "rows", "left", "counts"), MEASURED, ids=[name for name, *_ in MEASURED])
 def test_real_train_sets_lose_what_the_docs_say(shared: Path, name: str, rows: int, left: int, counts: dict[str, int]):
-    source = real(shared, name)
+    source = cleaned(shared, name)
     assert len(source.split("train")) == left
     assert left + sum(source.removed("train").values()) == rows
     assert [
@@ -130,10 +137,10 @@ def test_real_train_sets_lose_what_the_docs_say(shared: Path, name: str, rows: i
 
 
 def test_real_answers_keep_their_zeros_and_all_their_digits(shared: Path):
-    answers = [p.answer for p in real(shared, "dapo17k").split("train")]
+    answers = [p.answer for p in cleaned(shared, "dapo17k").split("train")]
     assert max(map(len, answers)) > 17
     assert all(answer.lstrip("-").isdigit() for answer in answers)
-    aime = [p.answer for p in real(shared, "dapo17k").split("test") if p.facts["dataset"] == "aime24"]
+    aime = [p.answer for p in cleaned(shared, "dapo17k").split("test") if p.facts["dataset"] == "aime24"]
     assert any(answer.startswith("0") for answer in aime)
 
 

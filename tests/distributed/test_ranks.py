@@ -1,8 +1,5 @@
 """A process alone hears itself; which one is first is known before they meet."""
 
-import subprocess
-import sys
-
 import pytest
 import torch.distributed as dist
 
@@ -10,6 +7,7 @@ from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.types import Problem, Prompt
+from tests.processes import python
 
 
 def test_a_process_alone_is_all_ranks() -> None:
@@ -105,9 +103,7 @@ def test_a_process_that_has_met_others_ends_before_python_is_taken_apart(
     met: bool, end: str, code: int, words: str
 ) -> None:
     """A thread of gloo that is still at its last collective then would abort it: now and then, on a busy machine."""
-    done = subprocess.run(
-        [sys.executable, "-c", ENDS.format(end=end), "met" if met else "alone"], capture_output=True, text=True
-    )
+    done = python("-c", ENDS.format(end=end), "met" if met else "alone")
     assert done.returncode == code
     assert done.stderr.strip().endswith(words)
     assert bool(done.stderr) == bool(words)

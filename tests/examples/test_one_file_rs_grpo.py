@@ -1,7 +1,5 @@
 """The flat example runs, and computes what the library computes."""
 
-import subprocess
-import sys
 from pathlib import Path
 
 import torch
@@ -9,8 +7,8 @@ import torch
 from examples.one_file_rs_grpo import advantages
 from rsgrpo.models.policy import Policy
 from rsgrpo.objectives.rs_grpo import risk_sensitive
+from tests.processes import ROOT, python
 
-ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "examples" / "one_file_rs_grpo.py"
 
 
@@ -26,7 +24,6 @@ def test_it_fits_on_a_few_screens() -> None:
 
 def test_it_runs(policy: Policy, tmp_path: Path) -> None:
     policy.save_pretrained(tmp_path)
-    command = [sys.executable, str(SCRIPT), str(tmp_path), "--iterations", "2"]
-    finished = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    finished = python(str(SCRIPT), str(tmp_path), "--iterations", "2", cwd=tmp_path)
     assert finished.returncode == 0, finished.stderr
     assert [line.split(":")[0] for line in finished.stdout.splitlines()] == ["iteration 1", "iteration 2"]

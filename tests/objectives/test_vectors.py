@@ -1,6 +1,7 @@
 """Every number of vectors.json, which `make_vectors.py` beside it computed from the definitions in 50 digits."""
 
 import json
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 
 from rsgrpo.measures.pass_at_k import pass_at_k
+from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.entropic import beta_of_kl
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.subset_max import shortfall
@@ -24,9 +26,15 @@ def test_no_objective_is_left_out():
     assert {vector["objective"] for vector in VECTORS["advantages"]} == {*NAMES} - SETTINGS_OF_OTHERS - SEES_LIKELIHOODS
 
 
+@cache
+def objectives() -> dict[tuple[str, ...], Objective]:
+    wanted = [(vector["objective"], *vector["settings"]) for vector in VECTORS["advantages"]]
+    return dict(zip(wanted, built(wanted), strict=True))
+
+
 @pytest.mark.parametrize("vector", VECTORS["advantages"], ids=lambda v: " ".join([v["objective"], *v["settings"]]))
 def test_advantages(vector):
-    objective = built(vector["objective"], *vector["settings"])
+    objective = objectives()[vector["objective"], *vector["settings"]]
     for name, expected in vector["of"].items():
         got = advantages_of(objective, VECTORS["groups"][name]).tolist()
         assert got == pytest.approx(expected, rel=1e-12, abs=1e-13), name

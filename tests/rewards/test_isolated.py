@@ -63,7 +63,7 @@ def test_what_costs_a_worker_costs_that_score_and_no_other(reward: IsolatedRewar
 def test_a_reward_that_never_gives_a_verdict_is_refused(monkeypatch: pytest.MonkeyPatch, text: str, says: str) -> None:
     monkeypatch.setattr("rsgrpo.rewards.isolated.GIVE_UP_AFTER", 3)
     monkeypatch.setattr("rsgrpo.workers.pool.ATTEMPTS", 1)
-    isolated = IsolatedReward(reward=bad, timeout_s=0.1, workers=1)
+    isolated = IsolatedReward(reward=bad, timeout_s=0.1 if text == "hangs" else 60.0, workers=1)
     assert scores(isolated, *[text] * 2) == [zero("timeout" if text == "hangs" else "error")] * 2
     with pytest.raises(UserError, match=says):
         scores(isolated, text)

@@ -48,7 +48,8 @@ def test_the_words_of_a_folder_run_it_again(six_iterations: Path, tmp_path: Path
     """As docs/run_folder.md has it, with the copies of the user's own code and nothing of the checkout."""
     python, file, *words = shlex.split(run_folder.read_json(six_iterations / run_folder.RUN)["rerun"])
     assert (python, file) == ("python", "run.py")
-    path = {"PYTHONPATH": str(six_iterations / "own_code")}
+    own_code = shutil.copytree(six_iterations / "own_code", tmp_path / "own_code")  # Python may leave compiled files
+    path = {"PYTHONPATH": str(own_code)}
     finished = new_process("-m", "rsgrpo", *words, f"hydra.run.dir={tmp_path / 'again'}", cwd=tmp_path, variables=path)
     assert finished.returncode == 0, finished.stderr
     without = tmp_path / "first"
