@@ -145,10 +145,8 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one group, without its tokens and texts: all that filters, objectives and metrics look at.
-
-    Groups stay on the rank that sampled them; every rank knows the outcomes of all.
-    """
+    """What came of one group, without its tokens and texts: all that filters, objectives and metrics look at. Groups stay
+    on the rank that sampled them; every rank knows the outcomes of all."""
 
     prompt_id: str
     scores: tuple[Score, ...]
@@ -199,10 +197,8 @@ class ScoredGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PackedRow:
-    """Sequences laid end to end, no padding: one micro-batch.
-
-    `target_index` points at the positions whose next token is a completion token, in row order; every per-token
-    tensor below is aligned with it (shape T, the loss tokens of this row).
+    """Sequences laid end to end, no padding: one micro-batch. Tensors of shape T are aligned with `target_index`, which
+    points at the positions whose next token is a completion token, in row order: the loss tokens of the row.
     """
 
     token_ids: Int[Tensor, " S"]
@@ -228,10 +224,8 @@ class PackedRow:
 
 
 class TokenStatistics(NamedTuple):
-    """What the policy says of each loss token of a row, in nats: log pi(token), and the entropy before it.
-
-    The log-probs carry a gradient; so does the entropy where a loss has asked for it.
-    """
+    """What the policy says of each loss token of a row, in nats: log pi(token), with a gradient, and the entropy before
+    it, which has one where a part of the loss has asked for it."""
 
     logprobs: Float[Tensor, " T"]
     entropy: Float[Tensor, " T"]
@@ -261,8 +255,7 @@ class SamplerGap:
     """|trainer - sampler| of the trained tokens' log-probs before the update, in nats, and what follows from it."""
 
     mean: float
-    p99: float
-    """The 99th percentile, at most 4.4 % too high."""
+    p99: float  # at most 4.4 % too high
     largest: float
     kl: float
     """KL(sampler || trainer) per token: the mean of ratio - 1 - log ratio, which is never negative."""
@@ -297,7 +290,6 @@ class StepReport:
     seconds: Mapping[str, float]
     """Wall time by stage, on this rank."""
     sampler_gap: SamplerGap | None = None
-    """None when nothing was trained."""
     refills: int = 0
     """Draws of other prompts for groups that the filter had dropped."""
     stopped_by: str | None = None
