@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from rsgrpo.data.countdown import Countdown
 from tests.processes import ROOT, python
 from tests.runs import records
 
 PAGE = (ROOT / "docs" / "make_it_yours.md").read_text(encoding="utf-8")
 FILES = dict(re.findall(r"```python\n# (my_\w+\.py)\n(.*?)```", PAGE, re.DOTALL))
-CORRECTED = re.findall(r"```python\n( {8}weight = .*?)```", PAGE, re.DOTALL)
 COMMANDS = re.findall(r"^    python run\.py (.*)$", PAGE, re.MULTILINE)
 
 SMALL = (
@@ -26,9 +26,9 @@ def words(*names: str) -> list[str]:
     return [word for command in found for word in shlex.split(command)]
 
 
-def train(folder: Path, *overrides: str, files: dict[str, str] = FILES) -> tuple[dict[str, float], str]:
+def train(folder: Path, *overrides: str) -> tuple[dict[str, float], str]:
     """The last record of an iteration, and what was printed."""
-    for name, text in files.items():
+    for name, text in FILES.items():
         (folder / name).write_text(text, encoding="utf-8")
     given = (f"hydra.run.dir={folder}/run", *SMALL, *overrides)
     done = python(str(ROOT / "run.py"), *given, cwd=folder, variables={"PYTHONPATH": str(folder)})
@@ -49,19 +49,19 @@ def test_the_parts_train_together(tmp_path: Path) -> None:
     record, said = train(tmp_path, *given, "filter.most=0.4", "batching.epochs=2")
     assert 0 < record["train/completion_tokens_max"] <= 24
     assert record["train/groups_dropped/too_easy"] + record["train/groups_kept"] == 4
-    assert record["train/sequence_ratio"] == pytest.approx(1, abs=0.1)
+    assert 0.9 < record["train/gate_slope"] <= 1  # 1 at a ratio of 1
     assert "longest correct completion after iteration 2: " in said
 
 
 @pytest.mark.slow
 def test_the_other_parts_train_too(tmp_path: Path) -> None:
-    (corrected,) = CORRECTED
-    loss = FILES["my_loss.py"]
-    start = loss.index("        sums = ")
-    files = FILES | {"my_loss.py": loss[:start] + corrected}
-    record, _ = train(tmp_path, *words("my_reward", "my_schedule", "my_loss"), "filter=none", files=files)
-    assert record["train/importance_weight"] == pytest.approx(1, abs=1e-3)  # the hf engine samples from the policy
+    given = words("my_reward", "my_schedule", "my_term", "my_correction", "my_order")
+    record, _ = train(tmp_path, *given)
     assert record["train/beta"] == pytest.approx(2 + (8 - 2) / 5)
+    assert record["train/reward/length_penalty"] == pytest.approx(0.002 * record["train/completion_tokens_mean"])
+    assert record["train/correction_weight"] == pytest.approx(1, abs=1e-3)  # the hf engine samples from the policy
+    visited = [visit["prompt"] for visit in records(tmp_path / "run" / "prompts.jsonl")]
+    assert visited == [problem.id for problem in Countdown().split("train")[:8]]
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The library without Hydra: docs/library.md does what it says, and trains as the command line does."""
 
+import ast
 import os
 import re
 import subprocess
@@ -40,6 +41,16 @@ def test_the_program_of_the_page_runs_in_a_folder_of_the_users_and_goes_on(tmp_p
     assert kept == "[]", "nothing is kept that was not asked for"
     assert [record["iteration"] for record in records(tmp_path / "fitted/metrics.jsonl")] == [1, 2, 3, 4, 5, 6]
     assert [path.name for path in checkpoints(tmp_path / "fitted")] == ["iteration_000003", "iteration_000006"]
+
+
+@pytest.mark.slow
+def test_the_other_parts_of_the_page_train(tmp_path: Path) -> None:
+    (program,) = re.findall(r"```python\n# my_run\.py\n(.*?)```", PAGE, re.DOTALL)
+    (parts,) = re.findall(r"```python\n# other parts\n(.*?)```", PAGE, re.DOTALL)
+    goes_on = "print(sorted(rsgrpo.fit(policy, replace(recipe, iterations=1), problems.split('train'))[0]))"
+    done = python(f"{program}\n{parts}\n{goes_on}", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {"train/kl", "train/correction_weight"} <= set(ast.literal_eval(done.stdout.splitlines()[-1]))
 
 
 def test_objectives_load_no_trainer_and_no_configuration(tmp_path: Path) -> None:
