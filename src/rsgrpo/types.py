@@ -145,8 +145,8 @@ class Score:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of one group, without tokens and texts: all that filters, objectives and metrics look at. Groups stay on
-    the rank that sampled them; every rank knows the outcomes of all."""
+    """What came of one group, without tokens and texts: all that filters, objectives and metrics look at. Groups
+    stay on the rank that sampled them; every rank knows the outcomes of all."""
 
     prompt_id: str
     scores: tuple[Score, ...]
