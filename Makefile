@@ -17,8 +17,8 @@ TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
 # vLLM's CPU build is made for this kind of machine; without it its tests skip.
 VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.vllm))
 # Rooms of tests whose results depend on the processor's kernels.
-NUMERIC := audit bandit batching distributed evaluation golden intervals losses measures metrics models objectives \
-	pretraining rollouts schedules training
+NUMERIC := audit bandit batching corrections distributed evaluation golden intervals losses measures metrics models \
+	objectives pretraining rollouts schedules terms training
 BASES := src/rsgrpo/bases
 NEEDS_GPU = command -v nvidia-smi > /dev/null || { echo "error: make $@ needs an NVIDIA GPU; without one: make train, make vllm"; exit 1; }
 
