@@ -15,7 +15,7 @@ from rsgrpo.batching.plan import BatchPlan
 from rsgrpo.callbacks.checkpoint import Checkpoint
 from rsgrpo.callbacks.evaluation import PassAtK
 from rsgrpo.errors import UserError
-from rsgrpo.fitting.resuming import digest_of_weights
+from rsgrpo.fitting.resuming import EARLIER, digest_of_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.objectives.rs_grpo import RSGRPO
@@ -75,6 +75,15 @@ def test_two_iterations_and_two_more_are_four(two: tuple[Path, list[dict[str, fl
     assert mine == theirs
     assert records(tmp_path / "two/eval/validation.jsonl") == records(tmp_path / "four/eval/validation.jsonl")
     assert more[-1]["train/rewards_so_far"] > two[1][-1]["train/rewards_so_far"] > 0
+
+
+def test_a_run_of_an_earlier_version_lacks_fields_and_goes_on(two: tuple[Path, Any], tmp_path: Path) -> None:
+    shutil.copytree(two[0], tmp_path / "two")
+    described = json.loads((tmp_path / "two/run.json").read_text())
+    assert set(EARLIER) <= set(described["recipe"])
+    described["recipe"] = {name: value for name, value in described["recipe"].items() if name not in EARLIER}
+    (tmp_path / "two/run.json").write_text(json.dumps(described))
+    assert len(train(a_policy(), recipe(iterations=3), resume=tmp_path / "two")) == 1
 
 
 def test_an_earlier_checkpoint_forgets_what_came_after(two: tuple[Path, Any], tmp_path: Path) -> None:

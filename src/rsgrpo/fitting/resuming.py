@@ -24,7 +24,15 @@ from rsgrpo.types import Prompt
 MAY_CHANGE = ("iterations", "batching.row_tokens", "schedule.iterations")
 """What a resumed run may set anew, beside the `workers` of a reward; everything else makes it the same run."""
 
-EARLIER = {"optimizer.lr_schedule": "constant"}
+EARLIER: dict[str, Any] = {
+    "optimizer.lr_schedule": "constant",
+    "optimizer.max_bad_updates": 3,
+    "batching.max_refills": 0,
+    "loss.dual_clip": None,
+    "order": "rsgrpo.data.order.Uniform",
+    "correction": "rsgrpo.corrections.automatic.Automatic",
+    "correction.cap": 2.0,
+}
 """What fields are taken for that run folders of earlier versions lack."""
 
 
