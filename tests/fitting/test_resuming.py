@@ -19,6 +19,7 @@ from rsgrpo.fitting.resuming import EARLIER, digest_of_weights
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.objectives.rs_grpo import RSGRPO
+from rsgrpo.terms.kl import KL
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import StepReport
 from tests.fitting.small import PROBLEMS, recipe
@@ -75,6 +76,17 @@ def test_two_iterations_and_two_more_are_four(two: tuple[Path, list[dict[str, fl
     assert mine == theirs
     assert records(tmp_path / "two/eval/validation.jsonl") == records(tmp_path / "four/eval/validation.jsonl")
     assert more[-1]["train/rewards_so_far"] > two[1][-1]["train/rewards_so_far"] > 0
+
+
+def test_a_run_with_a_reference_goes_on_from_the_policy_that_it_began_with(tmp_path: Path) -> None:
+    terms = {"kl": KL(estimator="k3", place="loss", coefficient=0.1)}
+    whole, policy = train(a_policy(), recipe(iterations=3, terms=terms)), a_policy()
+    train(policy, recipe(iterations=2, terms=terms), folder=tmp_path / "two")
+    with pytest.raises(UserError, match="give fit that policy again, not the trained one"):
+        train(policy, recipe(iterations=3, terms=terms), resume=tmp_path / "two")
+    more = train(a_policy(), recipe(iterations=3, terms=terms), resume=tmp_path / "two")
+    assert without_times(more) == without_times(whole[2:])
+    assert more[0]["train/kl"] > 0
 
 
 def test_a_run_of_an_earlier_version_lacks_fields_and_goes_on(two: tuple[Path, Any], tmp_path: Path) -> None:

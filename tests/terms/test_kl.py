@@ -66,7 +66,7 @@ def test_in_the_reward_k1_is_exact_and_the_others_are_not() -> None:
 
 
 def test_k1_in_the_loss_is_refused_with_its_reason() -> None:
-    with pytest.raises(FieldError, match=r"gradient of 0 in expectation.*estimator=k2.*place=reward"):
+    with pytest.raises(FieldError, match=r"gradient of 0 in expectation.*estimator=k2.*k1 off the reward"):
         KL(estimator="k1", place="loss")
     assert KL(estimator="k1", place="reward").place == "reward"
 

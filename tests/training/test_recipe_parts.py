@@ -217,7 +217,7 @@ CONTRADICTIONS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a penalty off binary rewards": (
         {"objective": MaxRL(), "terms": {"kl": KL(estimator="k1", place="reward")}},
-        r"term\.kl is taken off the reward .*term\.kl\.place=loss",
+        r"term\.kl is taken off the reward .*use a term of the loss, such as KL\(estimator='k2'",
     ),
 }
 

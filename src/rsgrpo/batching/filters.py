@@ -15,7 +15,8 @@ from rsgrpo.types import Outcome
 class GroupFilter(Protocol):
     """Gives for each group the reason why it is dropped, or None to keep it. Kept and dropped together are all of them.
 
-    It sees the groups of all ranks, and every rank asks it: the same outcomes have to give the same answer.
+    It sees the groups of all ranks, and every rank asks it: the same outcomes have to give the same answer. After a
+    refill it is asked again, about all groups of the iteration.
     """
 
     def __call__(self, outcomes: Sequence[Outcome]) -> list[str | None]: ...

@@ -37,6 +37,7 @@ from rsgrpo.fitting.arguments import (
 from rsgrpo.fitting.resuming import (
     Resumed,
     check_same,
+    check_same_base,
     check_same_policy,
     describe,
     digest_of_weights,
@@ -157,6 +158,8 @@ def _fit(
     refuse_contradictions(recipe)
     try_parts(recipe, observers, prompts)
     described = describe(recipe, prompts, held_out)
+    if resumed is not None and recipe.needs_reference:
+        check_same_base(resumed, policy)
     reference = reference_of(policy) if recipe.needs_reference else None
     module = RLModule(
         policy, engine or HFEngine(policy=policy), recipe, train_set_size=len(prompts), reference=reference

@@ -131,6 +131,20 @@ def check_same_policy(resumed: Resumed, module: RLModule) -> None:
             )
 
 
+def check_same_base(resumed: Resumed, policy: Policy) -> None:
+    """Refuse a policy that is not the one that the run began with, where a term compares with that one.
+
+    Raises:
+        UserError: naming the cure.
+    """
+    before = run_folder.read_json(resumed.run / run_folder.RUN).get("base")
+    if before is not None and before != digest_of_weights(policy):
+        raise UserError(
+            f"resume={resumed.run}: a term compares the policy with the one that training began with, and `policy` has "
+            "other weights; give fit that policy again, not the trained one"
+        )
+
+
 def settings_of(value: Any, name: str) -> dict[str, Any]:
     """What a part of a recipe is, as plain values by dotted name: its class, and the fields of dataclasses.
 

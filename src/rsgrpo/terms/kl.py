@@ -58,7 +58,7 @@ class KL(Term):
                 "estimator",
                 "k1",
                 "has a gradient of 0 in expectation in the loss: it would add noise and no pull to the reference",
-                "try estimator=k2, whose gradient is that of the KL divergence, or place=reward",
+                "try estimator=k2, whose gradient is that of the KL divergence, or take k1 off the reward",
             )
 
     def __call__(self, tokens: TokenStatistics, row: PackedRow) -> LossOutput:

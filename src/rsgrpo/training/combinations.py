@@ -28,7 +28,7 @@ def refuse_contradictions(recipe: Recipe) -> None:
             recipe.loss.aggregation,
             f"counts a completion as often as it has tokens, and {type(recipe.loss).__name__} has one ratio for the "
             "whole of it, which would count that often too",
-            "use aggregation=sequence_mean",
+            "use aggregation=sequence_mean (Dr. GRPO comes with constant_sum)",
             aggregation="loss",
         )
     _check_refills(recipe)
@@ -108,8 +108,8 @@ def _check_penalties(recipe: Recipe) -> None:
     except UserError as error:
         name = next(iter(terms))
         raise UserError(
-            f"term.{name} is taken off the reward of each completion, and {error}; or put the term into the loss, "
-            f"term.{name}.place=loss"
+            f"term.{name} is taken off the reward of each completion, and {error}; or use a term of the loss, such as "
+            "KL(estimator='k2', place='loss')"
         ) from error
 
 
