@@ -1,5 +1,7 @@
 """Token weights: their values, their sums, and that splitting an update into rows changes nothing."""
 
+import itertools
+import math
 from itertools import chain
 from typing import get_args
 
@@ -101,3 +103,33 @@ def test_the_loss_of_many_rows_is_the_loss_of_one_row(aggregation, row_tokens):
     assert count == {1: 3, 7: 3, 12: 2, 1000: 1}[row_tokens]  # lengths 3, 5, 5
     torch.testing.assert_close(total, expected, atol=1e-6, rtol=0)
     torch.testing.assert_close(gradient, torch.autograd.grad(expected, logits)[0], atol=1e-6, rtol=0)
+
+
+def expected_weights(aggregation: Aggregation, *, filtered: bool, n: int = 4) -> list[float]:
+    """Expected gradient of a hard and of an easy prompt by their accuracies, in one update of both, by enumeration.
+
+    Completions of one token that is right or wrong, RLOO; `filtered` drops groups that are all right or all wrong.
+    """
+    accuracies, found = (0.05, 0.5), [0.0, 0.0]
+    for correct in itertools.product(range(n + 1), repeat=2):
+        chance = math.prod(
+            math.comb(n, c) * p**c * (1 - p) ** (n - c) for c, p in zip(correct, accuracies, strict=True)
+        )
+        kept = [i for i, c in enumerate(correct) if not filtered or 0 < c < n]
+        weight = token_weight([1] * n * len(kept), aggregation, max_new_tokens=1, sequences=2 * n) if kept else None
+        for i in kept:
+            c, p = correct[i], accuracies[i]
+            # Sum over completions of advantage x d log pi / dp: 1/p for a right one, -1/(1-p) for a wrong one.
+            right, wrong = n / (n - 1) * (1 - c / n), n / (n - 1) * -(c / n)
+            assert weight is not None
+            found[i] += chance * weight(1) * (c * right / p - (n - c) * wrong / (1 - p))
+    return found
+
+
+def test_only_a_constant_keeps_the_weight_of_hard_prompts_when_groups_are_dropped() -> None:
+    # The mean reward of both prompts has a gradient of 1/2 each, whatever their accuracy.
+    assert expected_weights("constant_sum", filtered=True) == pytest.approx([0.5, 0.5], rel=1e-12)
+    assert expected_weights("constant_sum", filtered=False) == pytest.approx([0.5, 0.5], rel=1e-12)
+    assert expected_weights("sequence_sum", filtered=False) == pytest.approx([0.5, 0.5], rel=1e-12)
+    hard, easy = expected_weights("sequence_sum", filtered=True)
+    assert hard / easy < 0.8
