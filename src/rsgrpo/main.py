@@ -21,6 +21,7 @@ from rsgrpo import run_folder
 from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
 from rsgrpo.command_line.errors import explain
+from rsgrpo.command_line.keys import ABROAD, PENALTY, unknown_key
 from rsgrpo.command_line.moved import use_current_names
 from rsgrpo.command_line.names import name_of_job
 from rsgrpo.command_line.own_names import CONF, in_keys
@@ -113,7 +114,8 @@ def _check_read(cfg: DictConfig) -> None:
     words = " ".join(str(override.input_line) for override in line.overrides)
     for name in sections_added(line):
         if name in cfg and not re.search(rf"\$\{{{re.escape(name)}\b", words):
-            raise UserError(f"{name}: nothing reads this key; leave it out")
+            said = unknown_key(name, CONF) if name.rpartition(".")[2] in (*PENALTY, *ABROAD) else None
+            raise UserError(said or f"{name}: nothing reads this key; leave it out")
 
 
 def _check_references(cfg: DictConfig) -> None:

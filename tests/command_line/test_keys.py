@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 
 from rsgrpo.command_line import keys
 from rsgrpo.command_line.arguments import read_command_line
-from rsgrpo.command_line.keys import ALSO, FOREIGN, SECTIONS, dotted, unknown_key
+from rsgrpo.command_line.keys import ALSO, FOREIGN, SECTIONS, dotted, unknown_choice, unknown_key
 from rsgrpo.errors import UserError
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -115,3 +115,27 @@ def test_a_key_that_another_task_spells_otherwise_names_this_one(key: str, task:
     said = unknown_key(key, CONF, [f"task={task}"])
     assert said is not None
     assert said.endswith(f"did you mean {meant}?")
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [
+        ("use_kl_loss", "+term/kl=k3"),
+        ("loss_type", "objective=dr_grpo"),
+        ("entropy_coeff", "+term/entropy=bonus"),
+        ("scale_rewards", "objective.normalize_std"),
+        ("beta", "did you mean objective.beta, or TRL's weight of a KL penalty: +term/kl=k3"),
+        ("term.kl.coefficient", "this run has no such term; choose one as well: +term/kl=k3"),
+        ("term.entropy.coefficient", "choose one as well: +term/entropy=bonus"),
+    ],
+)
+def test_what_is_several_words_here_is_answered_with_them(key: str, words: str) -> None:
+    said = unknown_key(key, CONF, value="0.1")
+    assert said is not None
+    assert said.startswith(f"{key}: ")
+    assert words in said
+
+
+def test_a_choice_that_another_group_has_is_answered_with_it() -> None:
+    assert unknown_choice("objective", "gspo", "grpo, rspo") == "objective=gspo: no such choice; it is loss=gspo"
+    assert unknown_choice("loss", "dr_grpo", "clip") == "loss=dr_grpo: no such choice; it is objective=dr_grpo"

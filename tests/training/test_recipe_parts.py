@@ -234,6 +234,8 @@ def test_contradictions_are_refused_with_their_reason(parts: dict[str, Any], sai
         ({"loss": ReinforceLoss(), "batching": replace(PLAN, epochs=2)}, "with 2 updates per iteration"),
         ({"terms": {"kl": KL(estimator="k1", place="reward")}}, "drops hardly any group"),
         ({"objective": Reinforce()}, "groups that are all right too"),
+        ({"filter": KeepAll(), "terms": {"kl": KL(estimator="k3", place="reward")}}, "k3 off the reward"),
+        ({"terms": {"kl": KL(estimator="k1", place="reward", coefficient=0.0)}}, None),
         ({}, None),
         ({"loss": ReinforceLoss()}, None),
     ],

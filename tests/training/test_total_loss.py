@@ -88,11 +88,15 @@ def called(total: TotalLoss) -> LossOutput:
         (LossOutput(per_token=torch.zeros(3)), r"term\.mine: Odd returned per_token of shape \[3\]; .* \[2\]"),
         (ValueError("no"), r"term\.mine: Odd raised ValueError"),
         (
-            LossOutput(per_token=torch.zeros(2), diagnostics={"clip_fraction": torch.zeros(2)}),
+            LossOutput(per_token=torch.zeros(2, requires_grad=True), diagnostics={"clip_fraction": torch.zeros(2)}),
             r"term\.mine returned the diagnostic 'clip_fraction', which another part of the loss has",
         ),
+        (
+            LossOutput(per_token=torch.zeros(2)),
+            r"term\.mine: Odd returned a per_token without a gradient.*entropy_gradient",
+        ),
     ],
-    ids=["a number", "a wrong shape", "an exception", "a name twice"],
+    ids=["a number", "a wrong shape", "an exception", "a name twice", "no gradient"],
 )
 def test_a_term_of_ones_own_that_is_wrong_is_named(said: object, words: str) -> None:
     with pytest.raises(UserError, match=words):

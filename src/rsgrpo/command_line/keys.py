@@ -22,6 +22,7 @@ LONGEST_WORD = 120
 """Characters of a word that a message repeats."""
 
 FOREIGN = {
+    "beta": "objective.beta",
     "lr": "optimizer.lr",
     "learning_rate": "optimizer.lr",
     "lr_scheduler": "optimizer.lr_schedule",
@@ -77,6 +78,7 @@ FOREIGN = {
 ALSO = {
     "batching.epochs": " (passes over the rollouts of an iteration), or iterations (of the run)",
     "trainer.devices": ", with trainer=fsdp2",
+    "objective.beta": ", or TRL's weight of a KL penalty: +term/kl=k3 term.kl.coefficient=0.04",
     "model.chat_template_kwargs": ", a mapping: model.chat_template_kwargs.enable_thinking=false",
 }
 """What is added about a key that another trainer's word may stand for."""
@@ -92,6 +94,36 @@ ISOLATION = re.compile(r"reward\.(.+\.)?(isolated|isolation(\..+)?)")
 
 OWN_CALLBACK = re.compile(r"callbacks\.(\w+)(\._target_)?")
 """A key of `callbacks` that may name a metric or a callback of one's own."""
+
+ABROAD = {
+    "use_kl_loss": "a term of the loss: +term/kl=k3 term.kl.coefficient=0.001",
+    "kl_loss_type": "the choice of a term: +term/kl=k3, or k2",
+    "use_kl_in_reward": "a term of the reward: +term/kl=k1 term.kl.coefficient=0.001",
+    "kl_penalty": "the choice of a term: +term/kl=k1 is off the reward",
+    **dict.fromkeys(
+        ("entropy_coeff", "entropy_coef", "ent_coef"), "a term: +term/entropy=bonus term.entropy.coefficient=0.001"
+    ),
+    "loss_type": "loss=clip, gspo or cispo and loss.aggregation, or objective=dr_grpo",
+    "loss_mode": "loss=clip, gspo or cispo",
+    "importance_sampling_level": "loss=gspo, for a ratio of whole completions",
+    **dict.fromkeys(
+        ("scale_rewards", "norm_adv_by_std_in_grpo"), "objective=grpo with objective.normalize_std=true or false"
+    ),
+    "dynamic_sampling": "filter=drop_equal_rewards (the default) with batching.max_refills=10",
+    "filter_groups": "filter=drop_equal_rewards (the default) with batching.max_refills=10",
+    "adv_estimator": "objective=grpo, rs_grpo and so on",
+}
+"""What other trainers set by a key, and a run of this one by several, or by a choice."""
+
+HERE = {
+    ("objective", "gspo"): "loss=gspo",
+    ("objective", "cispo"): "loss=cispo",
+    ("objective", "dapo"): "objective=grpo batching.max_refills=10",
+    ("loss", "grpo"): "objective=grpo",
+    ("loss", "dr_grpo"): "objective=dr_grpo",
+    ("loss", "dapo"): "loss=clip batching.max_refills=10",
+}
+"""Choices that another group has."""
 
 PENALTY = ("kl", "kl_coef", "kl_loss_coef", "kl_beta", "init_kl_coef")
 """What other trainers call the weight of a KL penalty against the base policy."""
@@ -123,6 +155,8 @@ def choices(group: str, *folders: Path) -> list[str]:
 
 def unknown_choice(group: str, name: str, known: str) -> str:
     """A message about a choice that a group does not have, with those that it has."""
+    if (group, name) in HERE:
+        return f"{group}={shown(name)}: no such choice; it is {HERE[group, name]}"
     near = difflib.get_close_matches(name, known.split(", "), n=1)
     meant = f", did you mean {near[0]}?" if near else ""
     return f"{group}={shown(name)}: no such choice{meant}; {group} is one of {known}"
@@ -140,6 +174,13 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
     if leaf in PENALTY and parent not in ("objective", "schedule"):
         of = f"term.kl.coefficient={value or 0.001}"
         return f"{shown(key)}: no such key; a KL penalty is a term of the loss: +term/kl=k3 {shown(of)}"
+    if leaf in ABROAD and parent not in ("objective", "schedule"):
+        return (
+            f"{shown(key)}: no such key; here it is {ABROAD[leaf]} (docs/recipe.md has the other keys of verl and TRL)"
+        )
+    if (of_term := re.fullmatch(r"term\.(kl|entropy)(\..+)?", key)) and f"term.{of_term[1]}" not in present:
+        choose = f"+term/{of_term[1]}={'k3' if of_term[1] == 'kl' else 'bonus'}"
+        return f"{shown(key)}: this run has no such term; choose one as well: {choose}"
     if ISOLATION.fullmatch(key):
         return (
             f"{shown(key)}: no such key; it is for rewards of your own (reward=custom): built-in ones cannot hang, or "

@@ -63,7 +63,7 @@ def _setting(word: str) -> str:
         value = value.replace("/", ".")
     if not equals or not key[0].isalpha() or "_target_" in key or "/" in value or "@" in key:
         return ""
-    return key.removeprefix("objective.") + (value if value[:1].isdigit() else f"-{value}")
+    return key.removeprefix("objective.").removeprefix("term/") + (value if value[:1].isdigit() else f"-{value}")
 
 
 def plain(text: str) -> str:

@@ -86,7 +86,9 @@ def _largest_kl(run: Run) -> dict[int, float]:
     for iteration, record in sorted(run.metrics.items()):
         if "train/reward_mean" in record:
             logged = logged or KL in record
-            found[iteration] = largest = max(largest, record.get(KL, 0.0))
+            # It is measured before the update, so it is that of the policy after the iteration before.
+            found[iteration - 1] = largest = max(largest, record.get(KL, 0.0))
+            found[iteration] = largest
     if not logged:
         raise UserError(
             f"{run.folder} has not logged its KL divergence from the base policy; a run logs it with +term/kl=k3 "

@@ -51,6 +51,10 @@ def build_terms(cfg: DictConfig) -> dict[str, Term]:
     """
     terms: dict[str, Term] = {}
     for name in cfg.get("term") or {}:
+        node = cfg.term[name]
+        if not isinstance(node, DictConfig) or "_target_" not in node:
+            ours = {"kl": "+term/kl=k3, or ", "entropy": "+term/entropy=bonus, or "}.get(str(name), "")
+            raise UserError(f"term.{name} names no term; choose one with {ours}+term.{name}._target_=my_module.MyTerm")
         term = build(cfg.term, str(name))
         if not isinstance(term, Term):
             raise UserError(

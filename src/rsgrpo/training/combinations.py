@@ -7,6 +7,7 @@ from rsgrpo.errors import FieldError, UserError
 from rsgrpo.losses.reinforce import ReinforceLoss
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
+from rsgrpo.terms.kl import KL
 from rsgrpo.training.recipe import Recipe
 
 TEACHES = 1e-6
@@ -39,7 +40,7 @@ def remarks(recipe: Recipe) -> list[str]:
     """What is not a contradiction and still seldom meant, one sentence each."""
     found = []
     if isinstance(recipe.filter, DropEqualRewards):
-        if recipe.terms_of("reward"):
+        if any(getattr(term, "coefficient", 1) for term in recipe.terms_of("reward").values()):
             found.append(
                 "note: a term of the reward makes the rewards of a group differ, so filter=DropEqualRewards() "
                 "drops hardly any group"
@@ -48,6 +49,12 @@ def remarks(recipe: Recipe) -> list[str]:
             found.append(
                 f"note: this objective learns from groups that are {' and '.join(lost)} too, and "
                 "filter=DropEqualRewards() drops them; filter=KeepAll() keeps them"
+            )
+    for name, term in recipe.terms_of("reward").items():
+        if isinstance(term, KL) and term.estimator != "k1" and term.coefficient:
+            found.append(
+                f"note: {term.estimator} off the reward (term.{name}) does not have the gradient of the KL divergence, "
+                "and k3 may even pull away from the reference; k1 has it there, and k2 in the loss"
             )
     updates = recipe.batching.updates_per_epoch * recipe.batching.epochs
     if isinstance(recipe.loss, ReinforceLoss) and updates > 1:

@@ -52,6 +52,12 @@ class TotalLoss:
             _add("correction", diagnostics, weights.diagnostics)
         for name, term in self.terms.items():
             added = checked_term(name, term, tokens, row)
+            if not added.per_token.requires_grad:
+                raise UserError(
+                    f"term.{name}: {type(term).__name__} returned a per_token without a gradient, so it would change "
+                    "nothing in the loss; compute it from tokens.logprobs, write entropy_gradient = True in the class "
+                    "where it uses tokens.entropy, or place = 'reward' to take it off the reward"
+                )
             per_token = per_token + added.per_token
             _add(f"term.{name}", diagnostics, added.diagnostics)
         return LossOutput(per_token=per_token, diagnostics=diagnostics)
