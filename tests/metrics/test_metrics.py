@@ -136,12 +136,13 @@ def test_update_statistics_weigh_updates_by_their_loss_tokens():
             "loss_tokens": 40.0,
             "iteration": 1,
             "optimizer_steps": 1,
+            "bad_updates": 0,
         }
     )
 
 
 def test_no_updates_have_counters_alone():
-    assert update_statistics(report()) == {"iteration": 1, "optimizer_steps": 1}
+    assert update_statistics(report()) == {"iteration": 1, "optimizer_steps": 1, "bad_updates": 0}
 
 
 def test_throughput_divides_tokens_by_the_time_of_their_stage():

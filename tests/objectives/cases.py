@@ -50,14 +50,24 @@ def _of_cases() -> dict[str, Objective]:
 def built(wanted: Sequence[Sequence[str]]) -> list[Objective]:
     """The objectives of yamls, each with its settings; composing lets a yaml inherit from another.
 
-    All are composed at once, each in a place of its own, as Hydra takes as long for one.
+    All are composed at once, each in a place of its own, as Hydra takes as long for one. One that sets another part of
+    a run too (dr_grpo) has its place and is composed alone.
     """
+    placed = {
+        i for i, (name, *_) in enumerate(wanted) if "@package _global_" in (CONF / f"objective/{name}.yaml").read_text()
+    }
     words = []
     for i, (name, *settings) in enumerate(wanted):
-        words += [f"+objective@of_{i}={name}", *(f"of_{i}.{setting}" for setting in settings)]
+        if i not in placed:
+            words += [f"+objective@of_{i}={name}", *(f"of_{i}.{setting}" for setting in settings)]
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(overrides=words)
-    return [instantiate(config[f"of_{i}"], _convert_="all") for i in range(len(wanted))]
+        nodes = {i: config[f"of_{i}"] for i in range(len(wanted)) if i not in placed}
+        for i in placed:
+            name, *settings = wanted[i]
+            given = [f"+objective={name}", *(f"objective.{setting}" for setting in settings)]
+            nodes[i] = compose(overrides=given).objective
+    return [instantiate(nodes[i], _convert_="all") for i in range(len(wanted))]
 
 
 def context_of(rewards: Tensor) -> AdvantageContext:

@@ -20,6 +20,7 @@ def test_a_run_that_could_not_start_here_is_explained_and_leaves_nothing(tmp_pat
         ["batching.prompts_per_update", "32", "conf/experiment/base/paper.yaml"],
         ["batching.epochs", "2", "command", "line"],
         ["batching.row_tokens", "16384", "conf/experiment/base/paper.yaml"],
+        ["batching.max_refills", "0", "conf/config.yaml"],
     ]
     assert list(tmp_path.iterdir()) == []
 
