@@ -42,7 +42,8 @@ def wants_no_filter(objective: str) -> bool:
     """Whether its yaml, the one it inherits from included, says that dropped groups would have taught."""
     file = ROOT / "conf/objective" / f"{objective}.yaml"
     text = file.read_text()
-    inherited = [d for d in yaml.safe_load(text).get("defaults", []) if isinstance(d, str) and d != "_self_"]
+    defaults = yaml.safe_load(text).get("defaults", [])
+    inherited = [d.removesuffix("@objective") for d in defaults if isinstance(d, str) and d != "_self_"]
     return "filter=none" in text.split("_target_")[0] or any(map(wants_no_filter, inherited))
 
 
