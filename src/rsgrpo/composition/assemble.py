@@ -72,7 +72,15 @@ def assemble(
         try_parts(recipe, trainer.callbacks, data.train)  # pyright: ignore[reportAttributeAccessIssue]
     engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine
     reference = reference_of(policy) if recipe.needs_reference and data.train else None
-    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding, reference=reference)
+    module = RLModule(
+        policy,
+        engine,
+        recipe,
+        train_set_size=len(data.train),
+        sharding=sharding,
+        reference=reference,
+        offload_optimizer=cfg.trainer.offload_optimizer is True,
+    )
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)
 

@@ -71,7 +71,10 @@ class TrainerSettings:
     num_nodes: int = 1
     precision: Precision = "32-true"
     threads: int | None = 1
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool | Literal["auto"] = "auto"
+    weights: Literal["float32", "bfloat16"] = "float32"
+    offload_optimizer: bool | Literal["auto"] = "auto"
+    cpu_offload: bool = False
     compile: bool = False
     deterministic: bool = False
     detect_anomaly: bool = False
