@@ -85,15 +85,18 @@ def row_bytes(architecture: Architecture, way: Way) -> TwoRows:
 
 @functools.lru_cache(maxsize=256)
 def _traced(architecture: Architecture, way: Way, layers: int) -> TwoRows:
-    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
+    with torch.device("meta"):
         policy = policy_of(architecture.build(layers, dtype=way.weights), way)
+    with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
+        _give_fake_tensors(policy)
+        prepare(policy, way)
         row = row_of(way, policy.device)
         gc.collect()
         return TwoRows(*(measure_row(policy, row, way, live) for _ in range(2)))
 
 
 def policy_of(model: PreTrainedModel, way: Way) -> Policy:
-    """The policy that a run would train, laid out as `way` says; without a tokenizer, which no row needs."""
+    """The policy that a run would train, in the types that `way` says; without a tokenizer, which no row needs."""
     policy = Policy(model, cast(Any, None), chunk_tokens=way.chunk_tokens)
     if way.lora is not None:
         way.lora.freeze_and_adapt(policy.model)
@@ -101,6 +104,27 @@ def policy_of(model: PreTrainedModel, way: Way) -> Policy:
         for parameter in policy.parameters():
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(way.base)
+    return policy
+
+
+def _give_fake_tensors(policy: Policy) -> None:
+    """In place of those of the meta device, for which there is no autocast; tied ones stay tied."""
+    given: dict[int, Any] = {}
+
+    def fake(tensor: Tensor) -> Tensor:
+        if id(tensor) not in given:
+            empty = torch.empty(tensor.shape, dtype=tensor.dtype, device="cpu")
+            trained = tensor.requires_grad
+            given[id(tensor)] = nn.Parameter(empty, trained) if isinstance(tensor, nn.Parameter) else empty
+        return given[id(tensor)]
+
+    for module in policy.modules():
+        for tensors in (module._parameters, module._buffers):
+            tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})
+
+
+def prepare(policy: Policy, way: Way) -> None:
+    """Compute the policy's layers as `way` says."""
     if way.checkpointing:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if way.of_a_gpu:
@@ -108,8 +132,8 @@ def policy_of(model: PreTrainedModel, way: Way) -> Policy:
     if way.gathered:
         for layer in policy.layers:
             for parameter in layer.parameters():
-                parameter.register_post_accumulate_grad_hook(_forget_gradient)
-    return policy
+                if parameter.requires_grad:
+                    parameter.register_post_accumulate_grad_hook(_forget_gradient)
 
 
 def _forget_gradient(parameter: Tensor) -> None:
