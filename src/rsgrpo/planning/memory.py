@@ -123,7 +123,7 @@ def plan_memory(architecture: Architecture, settings: Settings) -> MemoryPlan:
     training = {**held, "gradients": state["gradients"], "optimiser state": state["optimiser state"], **beside}
     largest = max(w.numbers for w in weights)
     gathered_tensor = {"a gathered tensor": largest * (4 + 2.0)} if s.engine != "hf" else {}
-    weights_awake = {name: size for name, size in engine.items() if name != "engine: keys and values"}
+    weights_awake = {name: engine[name] for name in ("engine: weights", "engine: allowance") if name in engine}
     phases: dict[Phase, PhasePlan] = {
         "sample": PhasePlan(parts=_some({**resident, **engine})),
         "train": PhasePlan(parts=_some(training | _row(architecture, s, weights, sum(training.values())))),

@@ -18,6 +18,8 @@ class Settings:
     """Of each GPU; see `usable`."""
     gpus: int
     """Of all nodes: processes."""
+    taken_gib: float = 0.0
+    """Of each GPU, by other processes."""
     on_gpu: bool = True
     sharded: bool = False
     """Weights, gradients and optimiser state over all processes, by FSDP2."""
@@ -89,4 +91,4 @@ class Settings:
         A card that is sold with 80 GB shows 79.1 to 79.6 GiB, one with 24 GB 23.6 to 24.0, and its driver and screen
         have a share in that: 1.5 % of `gpu_gib` are left alone.
         """
-        return self.gpu_gib * GIB * 0.985
+        return (self.gpu_gib * 0.985 - self.taken_gib) * GIB
