@@ -143,7 +143,8 @@ def _time(time: dict[str, Any], console: Console) -> None:
     share = time["evaluation_hours"] / time["hours"]
     left_out = f" (without {', '.join(time['tests_left_out'])})" if time["tests_left_out"] else ""
     console.print(
-        f"{time['iterations']:,} iterations: {time['hours']:.2g} hours, {share:.0%} of them evaluations{left_out}", **PLAIN
+        f"{time['iterations']:,} iterations: {time['hours']:.2g} hours, {share:.0%} of them evaluations{left_out}",
+        **PLAIN,
     )
 
 

@@ -73,7 +73,9 @@ def plan_of(cfg: DictConfig, recipe: Recipe) -> Plan:
         trained=memory.trained,
         optimizer_bytes=memory.host,
     )
-    return Plan(architecture=architecture, memory=memory, time=time, disk=_disk_of(cfg, recipe, architecture), untold=untold)
+    return Plan(
+        architecture=architecture, memory=memory, time=time, disk=_disk_of(cfg, recipe, architecture), untold=untold
+    )
 
 
 def architecture_in(cfg: DictConfig) -> Architecture:

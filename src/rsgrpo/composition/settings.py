@@ -243,6 +243,21 @@ class CompareSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class DoctorSettings:
+    """`task` of task=doctor.
+
+    Raises:
+        FieldError: for a value that is not of its type.
+    """
+
+    layers: int = 2
+    minutes: float = 9.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, layers=(1, 1000), minutes=(0, 1440))
+
+
+@dataclass(frozen=True, kw_only=True)
 class InspectSettings:
     """`task` of task=inspect.
 

@@ -121,9 +121,7 @@ def _candidates(architecture: Architecture, plan: MemoryPlan) -> Iterator[Cure]:
         words = "trainer.activation_checkpointing=true"
         yield Cure(words=words, change={"checkpointing": True}, cost=3, costs="a quarter more time of updates")
     if s.optimizer == "adamw" and s.on_gpu and s.lora is None:
-        yield Cure(
-            words="optimizer=adamw8bit", change={"optimizer": "adamw8bit"}, cost=3, costs="moments in 8 bits"
-        )
+        yield Cure(words="optimizer=adamw8bit", change={"optimizer": "adamw8bit"}, cost=3, costs="moments in 8 bits")
     if s.engine == "vllm" and s.sharded and s.gpus % (2 * s.tensor_parallel_size) == 0:
         twice = 2 * s.tensor_parallel_size
         if architecture.config.num_attention_heads % twice == 0:
@@ -156,7 +154,9 @@ def _of_vllm(plan: MemoryPlan) -> Iterator[Cure]:
 def _help(before: MemoryPlan, after: MemoryPlan) -> tuple[Phase, float] | None:
     """The phase that does not fit and shrinks most, and by how much; for a cache that is too small, its growth."""
     usable = before.settings.usable
-    saved = {name: phase.total - after.phases[name].total for name, phase in before.phases.items() if phase.total > usable}
+    saved = {
+        name: phase.total - after.phases[name].total for name, phase in before.phases.items() if phase.total > usable
+    }
     if saved and max(saved.values()) > 0.01 * GIB:
         phase = max(saved, key=lambda name: saved[name])
         return phase, saved[phase]

@@ -148,7 +148,9 @@ def _some(parts: Mapping[str, float]) -> dict[str, float]:
 def weights_of(architecture: Architecture, lora: LoRA | None) -> tuple[Weight, ...]:
     """Every parameter, adapters included, of the whole model built without memory."""
     with torch.device("meta"):
-        policy = policy_of(architecture.build(), Way(tokens=1, sequences=1, chunk_tokens=1, checkpointing=False, lora=lora))
+        policy = policy_of(
+            architecture.build(), Way(tokens=1, sequences=1, chunk_tokens=1, checkpointing=False, lora=lora)
+        )
     in_layers = {id(parameter) for layer in policy.layers for parameter in layer.parameters()}
     return tuple(Weight(p.numel(), p.requires_grad, id(p) in in_layers) for p in policy.parameters())
 
