@@ -74,6 +74,7 @@ class TrainerSettings:
     activation_checkpointing: bool = False
     compile: bool = False
     deterministic: bool = False
+    check_memory: bool = True
     detect_anomaly: bool = False
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
 

@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 MOST_DEVICES = 128
 
-OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile")
+OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile", "check_memory")
 """Keys of `trainer` that Lightning does not get unchanged."""
 
 

@@ -80,5 +80,3 @@ def saved_bytes(*, without: Sequence[Tensor] = ()) -> Iterator[dict[int, int]]:
 def nbytes(tensors: Sequence[Tensor]) -> int:
     """Bytes of tensors, each storage counted once."""
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
-
-
