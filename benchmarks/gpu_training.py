@@ -14,65 +14,48 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config, Qwen3Config
 
 from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.attention import PackedLayout, packed_attention
 from rsgrpo.models.policy import Policy
-from rsgrpo.models.tiny import EOS, PAD, build_tokenizer
+from rsgrpo.models.tiny import build_tokenizer, model_config
+from rsgrpo.planning.architecture import Architecture, architecture_of
 from rsgrpo.training.optimizer import AdamW, AdamW8bit, Optimizer
 from rsgrpo.types import PackedRow
 
 GIB = 2**30
 
 
-class Shape(NamedTuple):
-    """A model's widths and its depth."""
-
-    kind: type[PretrainedConfig]
-    depth: int
-    vocabulary: int
-    hidden: int
-    intermediate: int
-    heads: int
-    key_value_heads: int
-    head: int = 128
-    tied: bool = True
-
-    def config(self, layers: int, **tokens: int | None) -> PretrainedConfig:
-        """The configuration with some of the layers."""
-        kind: Any = self.kind
-        return kind(
-            vocab_size=self.vocabulary,
-            hidden_size=self.hidden,
-            intermediate_size=self.intermediate,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.key_value_heads,
-            head_dim=self.head,
-            tie_word_embeddings=self.tied,
-            num_hidden_layers=layers,
-            max_position_embeddings=32_768,
-            **tokens,
-        )
-
-
 SHAPES = {
-    "tiny": Shape(Qwen3Config, 8, 100, 32, 64, heads=2, key_value_heads=1, head=16),
-    "qwen3_0_6b": Shape(Qwen3Config, 28, 151_936, 1024, 3072, heads=16, key_value_heads=8),
-    "qwen2_5_math_1_5b": Shape(Qwen2Config, 28, 151_936, 1536, 8960, heads=12, key_value_heads=2),
-    "qwen3_4b": Shape(Qwen3Config, 36, 151_936, 2560, 9728, heads=32, key_value_heads=8),
-    "qwen2_5_7b": Shape(Qwen2Config, 28, 152_064, 3584, 18_944, heads=28, key_value_heads=4, tied=False),
+    "qwen3_0_6b": "Qwen/Qwen3-0.6B",
+    "qwen2_5_math_1_5b": "Qwen/Qwen2.5-Math-1.5B",
+    "qwen3_4b": "Qwen/Qwen3-4B-Base",
+    "qwen2_5_7b": "Qwen/Qwen2.5-7B",
+    "llama3_1_8b_instruct": "meta-llama/Llama-3.1-8B-Instruct",
+    "tiny": None,
 }
+"""The models whose widths are taken, from the descriptions that `task=plan` reads too."""
+
 OPTIMIZERS: dict[str, Optimizer] = {
     "foreach": AdamW(lr=1e-6, fused=False),
     "fused": AdamW(lr=1e-6, fused=True),
     "8bit": AdamW8bit(lr=1e-6),
 }
+
+
+def architecture(shape: str) -> Architecture:
+    """Of a model that is described in the package, or of one that runs anywhere."""
+    name = SHAPES[shape]
+    if name is not None:
+        return architecture_of(name)
+    return Architecture(model_config(build_tokenizer(), hidden_size=64, num_layers=8), "rsgrpo.models.tiny")
+
+
 BF16_PEAK = 989e12
 """Dense bfloat16 FLOP/s of an H100 or H200 by the datasheet."""
 
@@ -93,13 +76,10 @@ class Step:
 
 def build_policy(shape: str, layers: int, device: torch.device) -> Policy:
     """Random weights of the shape's widths, made on the device."""
-    tokenizer = build_tokenizer()
-    vocabulary = tokenizer.get_vocab()
-    config = SHAPES[shape].config(layers, pad_token_id=vocabulary[PAD], eos_token_id=vocabulary[EOS], bos_token_id=None)
     torch.manual_seed(0)
     with device:
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return Policy(model, tokenizer)
+        model = architecture(shape).build(layers)
+    return Policy(model, build_tokenizer())
 
 
 def row_of(tokens: int, device: torch.device) -> PackedRow:
@@ -209,7 +189,7 @@ def main() -> int:
     print(f"one row of {sum(row.lengths):,} tokens, {len(row.lengths)} sequences")
     print(f"{'shape':<18} {'layers':>6} {'checkpoints':>11} {'AdamW':>7} {'GiB':>6} {'in step':>7}      s step s")
     for shape in options.shapes:
-        depth = SHAPES[shape].depth
+        depth = architecture(shape).layers
         for checkpointing in options.checkpointing:
             for optimizer in options.optimizers:
                 few, many = (
@@ -242,8 +222,11 @@ def main() -> int:
 
 def used(shape: str, step: Step, row: PackedRow) -> float:
     """Model FLOPs over the datasheet's: 6 for each parameter and token, and causal attention; no recomputation."""
-    size = SHAPES[shape]
-    attention = 6 * size.depth * size.heads * size.head * sum(length**2 for length in row.lengths)
+    config: Any = architecture(shape).config
+    heads = config.num_attention_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+    attention = 6 * config.num_hidden_layers * heads * sum(length**2 for length in row.lengths)
     flops = 6 * step.parameters * sum(row.lengths) + attention
     return flops / (step.seconds + step.step_seconds) / BF16_PEAK
 

@@ -77,6 +77,7 @@ class TrainerSettings:
     cpu_offload: bool = False
     compile: bool = False
     deterministic: bool = False
+    check_memory: bool = True
     detect_anomaly: bool = False
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
 
