@@ -103,6 +103,8 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PIP) --quiet --no-deps $(TORCH_INDEX) torch
 	@echo "installing the other packages into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]'
+	@# transformers imports torchao wherever it finds it, a second for every process: its tests alone see it, in here.
+	@$(PIP) --no-deps --target $(VENV)/optional torchao
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed

@@ -24,7 +24,7 @@ LEVELS = (
     ("objectives", "terms", "corrections"),
     ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts", "distributed"),
-    ("evaluation", "checkpoints", "loggers", "comparison"),
+    ("evaluation", "checkpoints", "loggers", "comparison", "planning"),
     ("pretraining",),
     ("training", "bandit", "analysis"),
     ("callbacks", "command_line", "doctor"),

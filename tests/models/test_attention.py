@@ -89,7 +89,9 @@ def test_the_buckets_hold_every_token_once_and_only_lengths_that_are_alike(lengt
     assert layout.boundaries.tolist() == [sum(lengths[:i]) for i in range(len(lengths) + 1)]
     assert layout.max_length == max(lengths)
     sequence_at = [i for i, length in enumerate(lengths) for _ in range(length)]
-    for index, keep in layout.buckets:
+    for index, kept_places in layout.buckets:
+        keep = torch.zeros(index.shape, dtype=torch.bool)
+        keep[kept_places] = True
         sizes = keep.sum(1)
         assert sizes.max() <= BUCKET_RATIO * sizes.min()
         for places, kept_here in zip(index, keep, strict=True):

@@ -75,7 +75,15 @@ def assemble(
     if isinstance(engine, VLLMEngine) and (data.train or data.validation or data.test):
         engine.expect(longest(source, data, recipe))
     reference = reference_of(policy) if recipe.needs_reference and data.train else None
-    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding, reference=reference)
+    module = RLModule(
+        policy,
+        engine,
+        recipe,
+        train_set_size=len(data.train),
+        sharding=sharding,
+        reference=reference,
+        offload_optimizer=cfg.trainer.offload_optimizer is True,
+    )
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)
 

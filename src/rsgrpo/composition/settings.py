@@ -71,7 +71,10 @@ class TrainerSettings:
     num_nodes: int = 1
     precision: Precision = "32-true"
     threads: int | None = 1
-    activation_checkpointing: bool = False
+    activation_checkpointing: bool | Literal["auto"] = "auto"
+    weights: Literal["float32", "bfloat16"] = "float32"
+    offload_optimizer: bool | Literal["auto"] = "auto"
+    cpu_offload: bool = False
     compile: bool = False
     deterministic: bool = False
     detect_anomaly: bool = False
@@ -185,6 +188,25 @@ class ExplainSettings:
 
     def __post_init__(self) -> None:
         check_fields(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """`plan` of task=plan.
+
+    Raises:
+        FieldError: for a value that is not of its type.
+    """
+
+    gpu_gib: float | None = None
+    gpus: int | None = None
+    completion_tokens: float | None = None
+    tflops: float | None = None
+    decode_tokens_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        positive = ("gpu_gib", "completion_tokens", "tflops", "decode_tokens_per_s")
+        check_fields(self, gpus=(1, 4096), **{name: (1e-6, math.inf) for name in positive})
 
 
 @dataclass(frozen=True, kw_only=True)

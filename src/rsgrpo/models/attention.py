@@ -8,8 +8,10 @@ does the same without the padding. transformers knows the function as `attn_impl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, cast
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -17,6 +19,9 @@ from torch.nn import functional as F
 from transformers import AttentionInterface, AttentionMaskInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from transformers.masking_utils import sdpa_mask
+
+OF_A_GPU = "packed_of_a_gpu"
+"""The `attn_implementation` that takes the way of a GPU wherever the tensors are."""
 
 BUCKET_RATIO = 1.25
 """Sequences share a padded block while the longest is at most this much longer than the shortest."""
@@ -28,28 +33,29 @@ class PackedLayout:
 
     `buckets` holds one index block [b, L] per bucket of similar lengths: entry [i, j] is the row position of token j
     of sequence i. Padded entries repeat a real token: causal attention keeps it from the tokens before it, and
-    `keep` [b, L] leaves it out of the result.
+    `keep`, the (i, j) of the real ones, leaves it out of the result.
     """
 
-    buckets: tuple[tuple[Int[Tensor, "_ _"], Tensor], ...]
+    buckets: tuple[tuple[Int[Tensor, "_ _"], tuple[Tensor, Tensor]], ...]
     boundaries: Int[Tensor, " ends"]
     max_length: int
 
     @classmethod
     def of(cls, lengths: Sequence[int], device: torch.device) -> "PackedLayout":
         """The layout of a row that holds sequences of `lengths` tokens, in order."""
-        starts = torch.tensor([0, *lengths]).cumsum(0)
+        starts = np.cumsum([0, *lengths])  # numpy: sizes have to be known where tensors have no values (planning/)
         order = sorted(range(len(lengths)), key=lambda i: lengths[i])
         buckets, first = [], 0
         for last in range(1, len(order) + 1):
             if last == len(order) or lengths[order[last]] > BUCKET_RATIO * lengths[order[first]]:
                 members = order[first:last]
-                size = torch.tensor([lengths[i] for i in members])[:, None]
-                offset = torch.arange(int(size.max()))[None]
-                index = starts[members][:, None] + offset.clamp(max=size - 1)
-                buckets.append((index.to(device), (offset < size).to(device)))
+                size = np.array([lengths[i] for i in members])[:, None]
+                offset = np.arange(size.max())[None]
+                index = starts[members][:, None] + np.minimum(offset, size - 1)
+                sequences, places = (torch.from_numpy(kept).to(device) for kept in np.nonzero(offset < size))
+                buckets.append((torch.from_numpy(index).to(device), (sequences, places)))
                 first = last
-        return cls(tuple(buckets), starts.to(device, torch.int32), max(lengths))
+        return cls(tuple(buckets), torch.from_numpy(starts).to(device, torch.int32), max(lengths))
 
 
 def packed_attention(
@@ -65,9 +71,7 @@ def packed_attention(
     """transformers' attention function for both uses of the policy; returns [b, Q, H, D]."""
     if packed is None:
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **kwargs)
-    if torch.is_autocast_enabled(query.device.type):  # norms and rotary embeddings leave queries and keys in float32
-        dtype = torch.get_autocast_dtype(query.device.type)
-        query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    query, key, value = _as_autocast(query, key, value)
     repeats = query.shape[1] // key.shape[1]
     if query.is_cuda and query.dtype in (torch.bfloat16, torch.float16):
         return _varlen_attention(query, key, value, packed, scaling, repeats), None
@@ -80,15 +84,42 @@ def packed_attention(
     return out[None], None
 
 
+def packed_attention_of_a_gpu(
+    module: nn.Module,
+    query: Float[Tensor, "b H Q D"],
+    key: Float[Tensor, "b G K D"],
+    value: Float[Tensor, "b G K D"],
+    attention_mask: Tensor | None,
+    packed: PackedLayout,
+    scaling: float | None = None,
+    **kwargs: Any,
+) -> tuple[Tensor, None]:
+    """What `packed_attention` does in half precision on a GPU, wherever the tensors are: for tensors without values."""
+    query, key, value = _as_autocast(query, key, value)
+    return _varlen_attention(query, key, value, packed, scaling, query.shape[1] // key.shape[1]), None
+
+
+def _as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """In autocast's type: norms and rotary embeddings leave queries and keys in float32."""
+    kind = tensors[0].device.type
+    if not torch.is_autocast_enabled(kind):
+        return tensors
+    return tuple(tensor.to(torch.get_autocast_dtype(kind)) for tensor in tensors)
+
+
 def _varlen_attention(
     query: Tensor, key: Tensor, value: Tensor, packed: PackedLayout, scaling: float | None, repeats: int
 ) -> Tensor:
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)  # torch 2.11 has no enable_gqa
+    grouped = {}
+    if repeats > 1 and "enable_gqa" in signature(varlen_attn).parameters:
+        grouped = {"enable_gqa": True}
+    elif repeats > 1:  # torch 2.11
+        k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
     ends, longest = packed.boundaries, packed.max_length
-    attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0))
+    attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0), **grouped)
     return cast(Tensor, attended)[None]
 
 
@@ -99,4 +130,6 @@ def packed_mask(*args: Any, attention_mask: Tensor | None = None, **kwargs: Any)
 
 # Compiled layers leave it out: its blocks change with every row.
 AttentionInterface.register("packed", torch.compiler.disable(packed_attention))
+AttentionInterface.register(OF_A_GPU, torch.compiler.disable(packed_attention_of_a_gpu))
 AttentionMaskInterface.register("packed", packed_mask)
+AttentionMaskInterface.register(OF_A_GPU, packed_mask)

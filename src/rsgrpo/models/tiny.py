@@ -55,8 +55,15 @@ def build_model(
     tokenizer: PreTrainedTokenizerFast, *, hidden_size: int, num_layers: int, seed: int
 ) -> Qwen3ForCausalLM:
     """A randomly initialised Qwen3 of `hidden_size` with heads of 32, half as many key-value heads, tied embeddings."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Qwen3ForCausalLM(model_config(tokenizer, hidden_size=hidden_size, num_layers=num_layers))
+
+
+def model_config(tokenizer: PreTrainedTokenizerFast, *, hidden_size: int, num_layers: int) -> Qwen3Config:
+    """The configuration of that model."""
     heads = hidden_size // 32
-    config = Qwen3Config(
+    return Qwen3Config(
         vocab_size=len(tokenizer),
         hidden_size=hidden_size,
         intermediate_size=3 * hidden_size,
@@ -70,6 +77,3 @@ def build_model(
         eos_token_id=tokenizer.get_vocab()[EOS],
         bos_token_id=None,
     )
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return Qwen3ForCausalLM(config)

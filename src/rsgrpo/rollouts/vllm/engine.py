@@ -21,6 +21,7 @@ from rsgrpo.rollouts.engine import EngineLost, Parity, check_prompts, group_of
 from rsgrpo.rollouts.vllm import requests, settings, sharing
 from rsgrpo.rollouts.vllm.description import describe
 from rsgrpo.rollouts.vllm.memory import GPUMemory, in_words, sizes
+from rsgrpo.rollouts.vllm.pools import empty_pools
 from rsgrpo.rollouts.vllm.process import ProcessGroup, import_llm, left_as_it_was, missing
 from rsgrpo.rollouts.vllm.weights import BOUNDS, check_names, drop, noting, reload
 from rsgrpo.seeds import derive_seed
@@ -197,7 +198,8 @@ class VLLMEngine:
         self._llm, self._has_weights, self._memory = None, False, GPUMemory()
         gc.collect()
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # what vLLM's allocator still holds would stop the next engine of this process
+            empty_pools()
+            torch.cuda.empty_cache()
 
     @property
     def _dtype(self) -> str:

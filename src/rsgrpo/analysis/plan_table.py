@@ -1,0 +1,161 @@
+"""What `task=plan` prints, made from its `plan.json` alone."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.tables import plain_table, whole_width
+from rsgrpo.planning.architecture import Architecture
+from rsgrpo.planning.cures import Advice
+from rsgrpo.planning.duration import TimePlan
+from rsgrpo.planning.memory import MemoryPlan
+from rsgrpo.planning.settings import GIB
+
+PLAIN: dict[str, Any] = {"soft_wrap": True, "highlight": False, "markup": False}
+
+
+def content_of(
+    architecture: Architecture,
+    memory: MemoryPlan,
+    time: TimePlan,
+    advised: Advice | None,
+    *,
+    disk: str,
+    untold: Sequence[str],
+) -> dict[str, Any]:
+    """`plan.json`: every number of a plan; memory in GiB."""
+    s, cache = memory.settings, memory.cache
+    lora = None if s.lora is None else {"rank": s.lora.rank, "target_modules": s.lora.target_modules}
+    return {
+        "model": {
+            "source": architecture.source,
+            "architecture": type(architecture.config).__name__.removesuffix("Config"),
+            "parameters": memory.parameters,
+            "trained": memory.trained,
+        },
+        "settings": {**asdict(s), "lora": lora},
+        "fits": memory.fits,
+        "usable_gib": s.usable / GIB,
+        "largest": memory.largest,
+        "phases": {
+            name: {"total": phase.total / GIB, "parts": {part: b / GIB for part, b in phase.parts.items()}}
+            for name, phase in memory.phases.items()
+        },
+        "host_gib": memory.host / GIB,
+        "cache": None
+        if cache is None
+        else {"gib": cache.bytes / GIB, "tokens": cache.tokens, "rows": cache.rows, "longest": cache.max_tokens},
+        "time": {
+            "stages_s": dict(time.stages),
+            "iteration_s": time.iteration,
+            "iterations": time.iterations,
+            "hours": time.hours,
+            "evaluation_hours": time.evaluation_hours,
+            "tflops": time.tflops,
+            "decode_tokens_per_s": time.decode_tokens_per_s,
+            "tests_left_out": list(untold),
+        },
+        "disk": disk,
+        "advice": None
+        if advised is None
+        else {
+            "cheapest": [cure.words for cure in advised.cheapest],
+            "gpus": advised.gpus,
+            "remedies": [
+                {"words": r.cure.words, "phase": r.phase, "saves_gib": r.saved / GIB, "costs": r.cure.costs}
+                for r in advised.remedies
+            ],
+        },
+    }
+
+
+def print_plan(run: Path, console: Console) -> None:
+    """The plan of a folder: memory by phase and part, the cache, time, disk, and what to turn."""
+    plan = run_folder.read_json(run / run_folder.PLAN)
+    model, settings = plan["model"], plan["settings"]
+    trained = "" if model["trained"] == model["parameters"] else f", {model['trained']:,} of them trained"
+    console.print(
+        f"{model['architecture']}, {model['parameters']:,} parameters{trained}, from {model['source']}", **PLAIN
+    )
+    _memory(plan, console)
+    console.print(_fits(plan), style="bold", **PLAIN)
+    decided = {name: settings[name] for name in ("sleep", "offload_optimizer", "checkpointing")}
+    said = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in decided.items())
+    console.print(f"planned with: {said}, optimiser {settings['optimizer']}, weights {settings['weights']}", **PLAIN)
+    if (cache := plan["cache"]) is not None:
+        console.print(
+            f"cache: {cache['gib']:.1f} GiB, {cache['tokens']:,} tokens of context, {cache['rows']} of the longest "
+            f"completions ({cache['longest']:,} tokens with their prompts) side by side",
+            **PLAIN,
+        )
+    if plan["host_gib"]:
+        console.print(f"host memory: {plan['host_gib']:.1f} GiB for each GPU", **PLAIN)
+    _time(plan["time"], console)
+    console.print(f"disk: {plan['disk']}", **PLAIN)
+    if plan["advice"] is not None:
+        _advice(plan["advice"], console)
+
+
+def _memory(plan: dict[str, Any], console: Console) -> None:
+    phases = plan["phases"]
+    cards = f"{plan['settings']['gpus']} x {plan['settings']['gpu_gib']:g} GiB"
+    table = plain_table(
+        f"memory by plan, GiB of each GPU ({cards}, of which {plan['usable_gib']:.1f} can be used)",
+        "each column at the peak of its phase; nothing was run",
+    )
+    table.add_column("", no_wrap=True)
+    for name in phases:
+        table.add_column(name, justify="right", no_wrap=True)
+    parts = dict.fromkeys(part for phase in phases.values() for part in phase["parts"])
+    for part in parts:
+        table.add_row(part, *(_gib(phase["parts"].get(part)) for phase in phases.values()))
+    table.add_row("peak", *(_gib(phase["total"]) for phase in phases.values()), style="bold")
+    whole_width(console, table)
+
+
+def _gib(number: float | None) -> str:
+    return "" if number is None else f"{number:.1f}" if number >= 0.05 else "0.0"
+
+
+def _fits(plan: dict[str, Any]) -> str:
+    largest = plan["largest"]
+    peak = f"{largest} is the largest phase, {plan['phases'][largest]['total']:.1f} GiB"
+    return f"fits by plan: {peak}" if plan["fits"] else f"does not fit by plan: {peak}"
+
+
+def _time(time: dict[str, Any], console: Console) -> None:
+    table = plain_table(
+        "time by estimate, from rates and assumed lengths",
+        f"{time['decode_tokens_per_s']:,.0f} tokens/s sampled and {time['tflops']:g} TFLOP/s trained on each GPU; set "
+        "plan.decode_tokens_per_s and plan.tflops",
+    )
+    table.add_column("stage", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
+    table.add_column("share", justify="right", no_wrap=True)
+    for name, seconds in time["stages_s"].items():
+        table.add_row(name, f"{seconds:,.1f}", f"{seconds / time['iteration_s']:.0%}")
+    table.add_row("iteration", f"{time['iteration_s']:,.1f}", "", style="bold")
+    whole_width(console, table)
+    share = time["evaluation_hours"] / time["hours"]
+    left_out = f" (without {', '.join(time['tests_left_out'])})" if time["tests_left_out"] else ""
+    console.print(
+        f"{time['iterations']:,} iterations: {time['hours']:.2g} hours, {share:.0%} of them evaluations{left_out}", **PLAIN
+    )
+
+
+def _advice(advice: dict[str, Any], console: Console) -> None:
+    table = plain_table("what helps, each alone", "saved at the peak of the phase that it helps most")
+    for name in ("key", "saves GiB", "in", "costs"):
+        table.add_column(name, justify="right" if name == "saves GiB" else "left", no_wrap=True)
+    for one in advice["remedies"]:
+        table.add_row(one["words"], f"{one['saves_gib']:.1f}", one["phase"], one["costs"])
+    if advice["remedies"]:
+        whole_width(console, table)
+    if advice["cheapest"]:
+        console.print(f"fits by plan with {' '.join(advice['cheapest'])}", style="bold", **PLAIN)
+    if advice["gpus"] is not None:
+        console.print(f"fits by plan on {advice['gpus']} GPUs with trainer=fsdp2 and no other change", **PLAIN)
