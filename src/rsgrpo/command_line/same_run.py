@@ -27,7 +27,10 @@ MAY_CHANGE = (
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
-NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_dir", "eval.cache_dir")
+NO_EXPERIMENT = (
+    *("ckpt", "callbacks", "logger"),
+    *("model.cache_dir", "data.cache_dir", "eval.cache_dir", "rollout.cache_dir"),
+)
 """What the hash of a configuration leaves out: it changes no number of a run, or depends on the run folder."""
 
 UNREAD = "demonstrations"
