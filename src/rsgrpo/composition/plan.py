@@ -214,20 +214,23 @@ def _disk_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> Dis
     return disk_use(policy, recipe, build_callbacks(cfg, recipe))
 
 
-def check_memory(cfg: DictConfig, recipe: Recipe) -> None:
+def check_memory(cfg: DictConfig, recipe: Recipe) -> Settings | None:
     """On a GPU, say what a run will take of it, and refuse one that cannot fit before its weights are read.
+
+    Returns:
+        The settings, with what is `auto` decided; None where no GPU is used.
 
     Raises:
         UserError: naming the largest phase, what it needs, what there is, and the cure.
     """
     if gpu_here(cfg) is None:
-        return
+        return None
     architecture = architecture_in(cfg)
     memory = plan_memory(architecture, resolved(architecture, settings_of(cfg, recipe, architecture)))
     for line in in_lines(memory):
         say(line)
     if memory.fits or not cfg.trainer.get("check_memory", True):
-        return
+        return memory.settings
     raise UserError(
         f"{refusal(memory, advice(architecture, memory.settings))}; task=plan shows all of it, and "
         "trainer.check_memory=false starts the run all the same"
