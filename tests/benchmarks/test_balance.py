@@ -20,8 +20,8 @@ def test_an_update_takes_at_most_1_08_times_the_balanced_time(ranks: int, seed: 
 
 
 def test_ranks_wait_for_the_longest_row_at_each_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
-    # Rank 0 has sampled 5, 6 and 4, a row each, and rank 1 a row of 1 and 2: 4 + 5 + 6 of 18 / 2. Dealt, the rows 6, 5, 4
-    # and 1 + 2 lie side by side two by two: 6 + 4.
+    # Rank 0 has sampled 5, 6 and 4, a row each, and rank 1 a row of 1 and 2: 4 + 5 + 6 of 18 / 2.
+    # Dealt, the rows 6, 5, 4 and 1 + 2 lie side by side two by two: 6 + 4.
     monkeypatch.setattr(Iteration, "lengths", lambda self, seed: {0: [5, 6, 4], 1: [1, 2]})
     small = Iteration(prompts=2, prompts_per_update=2, row_tokens=6)
     update = [(0, 5), (0, 6), (0, 4), (1, 1), (1, 2)]
