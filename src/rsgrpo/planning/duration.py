@@ -45,7 +45,12 @@ PROMPT_TOKENS = 200
 """Of a prompt, on average, assumed."""
 
 TEST_PROBLEMS = {
-    **{"math500": 500, "aime24": 30, "aime25": 30, "hmmt_feb_2024": 30, "hmmt_feb_2025": 30, "cmimc_2025": 40},
+    "math500": 500,
+    "aime24": 30,
+    "aime25": 30,
+    "hmmt_feb_2024": 30,
+    "hmmt_feb_2025": 30,
+    "cmimc_2025": 40,
     "gsm8k_test": 1319,
 }
 """Problems of the test sets that come with the package."""
@@ -130,7 +135,7 @@ def plan_time(
 
 
 def decode_rate(architecture: Architecture, s: Settings, parameters: int) -> float:
-    """Tokens a second of each GPU: rows over the time of a step, which reads the weights and what is cached of each row.
+    """Tokens a second of each GPU: rows over the time of a step, which reads the weights and the cache of each row.
 
     Rows are as many as are sampled at most, half of their completion long on average; that the last ones of a rollout
     run alone is left out.
