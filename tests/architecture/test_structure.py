@@ -27,7 +27,7 @@ LEVELS = (
     ("evaluation", "checkpoints", "loggers", "comparison", "planning"),
     ("pretraining",),
     ("training", "bandit", "analysis"),
-    ("callbacks", "command_line"),
+    ("callbacks", "command_line", "doctor"),
     ("composition", "fitting"),
     ("tasks",),
     ("main",),

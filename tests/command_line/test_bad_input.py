@@ -118,7 +118,7 @@ CASES = [
     case("unknown precision", "trainer.precision=lots", r"trainer\.precision=lots", "bf16-mixed"),
     case("no threads", "trainer.threads=0", r"trainer\.threads=0", r"trainer\.threads=1"),
     case("key of another choice", "objective=grpo objective.beta=4", r"objective\.beta", "remove it"),
-    case("key without its group", "beta=3", r"beta: no such key", r"objective\.beta\?"),
+    case("key without its group", "beta=3", r"beta: no such key", r"objective\.beta, or"),
     case("misspelt callback to remove", "~callbacks.timming", r"callbacks\.timming", r"mean callbacks\.timing\?"),
     case(
         "metric of one's own without its words",

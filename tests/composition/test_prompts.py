@@ -9,7 +9,7 @@ import pytest
 
 from rsgrpo import run_folder
 from rsgrpo.command_line.same_run import check_same_data
-from rsgrpo.composition.prompts import describe, load_prompts, readable
+from rsgrpo.composition.prompts import describe, load_prompts, longest, readable
 from rsgrpo.data.cleaning import in_words
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
@@ -23,6 +23,7 @@ from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.types import Completion, Problem, Prompt, Score
 from tests.data.test_source import CHATML
+from tests.runs import RunPy
 from tests.training.test_module import RECIPE
 
 
@@ -133,3 +134,42 @@ def test_conversations_are_used_as_they_stand_and_counted(
     assert "system\nMine.<|im_end|>\n<|im_start|>user\n9 !<|im_end|>" in last
     said = capsys.readouterr()
     assert "train: 3 problems; 2 conversations, used as they stand, without data.suffix" in said.out + said.err
+
+
+def of(*lengths: int) -> list[Prompt]:
+    return [Prompt(problem=Problem(id=str(n), text="", answer=""), token_ids=(1,) * n) for n in lengths]
+
+
+def test_the_longest_is_a_prompt_with_its_completion_of_training_or_of_an_evaluation():
+    evaluation = replace(RECIPE.evaluation, sampling=replace(RECIPE.evaluation.sampling, max_new_tokens=50))
+    recipe = replace(RECIPE, sampling=replace(RECIPE.sampling, max_new_tokens=10), evaluation=evaluation)
+    source = Countdown()
+    assert longest(source, PromptData(of(3, 9), [], []), recipe) == 19
+    assert longest(source, PromptData(of(3, 90), of(4), []), recipe) == 100
+    assert longest(source, PromptData(of(3, 9), of(4), of(7, 2)), recipe) == 57
+    assert longest(source, PromptData([], [], of(2)), recipe) == 52
+    bounded = Countdown(max_prompt_tokens=30)
+    assert longest(bounded, PromptData(of(3, 9), [], []), recipe) == 40
+    assert longest(bounded, PromptData(of(3, 9), [], of(7)), recipe) == 80
+
+
+EXPECTING = "rollout._target_=tests.composition.expecting_engine.ExpectingEngine"
+
+
+def expected(run: Path) -> list[int]:
+    words = (run / "terminal.txt").read_text(encoding="utf-8").splitlines()
+    return [int(line.split()[1]) for line in words if line.startswith("expects ")]
+
+
+def test_vllm_is_told_how_long_the_prompts_and_completions_of_a_run_are(run_py: RunPy, tmp_path: Path):
+    run = tmp_path / "run"
+    given = ("iterations=1", "eval.sampling.max_new_tokens=90", "data.max_prompt_tokens=60")
+    run_py(run, "rollout=vllm", EXPECTING, *given)
+    assert expected(run) == [150]
+    run_py(run, f"ckpt={run}", "iterations=2", "data.max_prompt_tokens=60")
+    assert expected(run) == [150]
+    evaluated = tmp_path / "evaluated"
+    jobs = ("task=evaluate", "eval.temperature=[.6,1]", "data.max_prompt_tokens=null")
+    run_py(evaluated, "rollout=vllm", EXPECTING, *jobs, "eval.sampling.max_new_tokens=80")
+    first, again = expected(evaluated)
+    assert first == again < 80 + 60

@@ -44,6 +44,34 @@ def test_every_trainer_can_checkpoint_activations_and_compile(name: str) -> None
     assert build_sharding(composed(f"trainer={name}", "trainer.compile=true")).compile
 
 
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (["trainer=cpu"], False),
+        (["trainer=gpu"], True),
+        (["trainer=gpu", "trainer.activation_checkpointing=false"], False),
+        (["trainer=fsdp2", "trainer.accelerator=gpu"], True),
+        (["trainer=fsdp2", "trainer.accelerator=cpu"], False),
+    ],
+)
+def test_activations_are_checkpointed_where_memory_is_a_gpus(overrides: list[str], expected: bool) -> None:
+    assert build_sharding(composed(*overrides)).activation_checkpointing == expected
+
+
+@pytest.mark.parametrize(
+    ("overrides", "words"),
+    [
+        (["trainer.cpu_offload=true"], r"trainer\.cpu_offload=true is FSDP2's; try trainer=fsdp2"),
+        (["trainer.weights=bfloat16"], r"trainer\.weights=bfloat16: AdamW loses .* optimizer=adamw8bit"),
+    ],
+)
+def test_ways_to_save_memory_that_do_not_go_with_the_rest_are_refused(overrides: list[str], words: str) -> None:
+    with pytest.raises(UserError, match=words):
+        trainer.check_memory(composed(*overrides))
+    trainer.check_memory(composed("trainer=fsdp2", "trainer.cpu_offload=true"))
+    trainer.check_memory(composed("trainer.weights=bfloat16", "optimizer=adamw8bit"))
+
+
 @pytest.mark.usefixtures("as_users_run_it")
 def test_an_option_that_is_no_switch_is_refused() -> None:
     with pytest.raises(

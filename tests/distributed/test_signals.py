@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from rsgrpo.distributed import ranks
 from rsgrpo.distributed.signals import StopSignals
 
 
@@ -29,7 +30,7 @@ def test_a_signal_is_remembered_and_announced(number: signal.Signals, capfd: pyt
 
 
 def test_other_ranks_say_nothing(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(ranks, "is_first", lambda: False)
     signals = StopSignals()
     signals.listen()
     os.kill(os.getpid(), signal.SIGTERM)

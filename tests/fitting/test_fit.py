@@ -91,8 +91,9 @@ def test_a_run_from_python_is_the_run_of_the_command_line(run_py: RunPy, random_
     timeless = [name for name in typed[0] if not name.startswith("time/") and name != "iteration"]
     assert len(timeless) > 15
     for ours, theirs in zip(fitted, typed, strict=True):
+        # Gaps between trainer and sampler are differences of equal numbers: nothing but their rounding.
         assert {name: ours[name] for name in timeless} == pytest.approx(
-            {name: theirs[name] for name in timeless}, rel=1e-4
+            {name: theirs[name] for name in timeless}, rel=1e-4, abs=1e-6
         )
         assert ours["train/longest"] >= ours["train/completion_tokens_mean"]
     assert [record["iteration"] for record in records(folder / "metrics.jsonl")] == [1, 2]

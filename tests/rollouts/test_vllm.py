@@ -194,7 +194,7 @@ def test_a_temperature_that_vllm_would_change_is_refused(policy: Policy) -> None
     [
         ({"max_rows": 0}, "max_rows=0 must be at least 1"),
         ({"max_tokens": 4096}, "max_tokens=4096 is more than the policy's context of 2048; try max_tokens=2048"),
-        ({"max_tokens": 5}, "max_tokens=5 must be at least 128"),
+        ({"max_tokens": 5}, "max_tokens=5 must be at least 132"),
         ({"gpu_memory_share": 1.5}, "gpu_memory_share=1.5 must be between 0.01 and 1"),
         ({"check_every": 0}, "check_every=0 must be at least 1"),
     ],
@@ -210,17 +210,22 @@ def test_without_vllm_one_sentence_says_how_to_get_it(policy: Policy, monkeypatc
         VLLMEngine(policy=policy)
 
 
+TORCHS = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+ALLOCATORS = RuntimeError("CUDA Error: out of memory at /workspace/csrc/cumem_allocator.cpp:139")
+"""What the allocator of an engine that sleeps raises while it wakes up."""
+
+
 class Recorder:
     """Stands in for vLLM on a GPU: writes down what it is told, and fails where it is told to."""
 
-    def __init__(self, fails_at: str = "") -> None:
+    def __init__(self, fails_at: str = "", error: Exception = TORCHS) -> None:
         self.calls: list[str] = []
-        self.fails_at = fails_at
+        self.fails_at, self.error = fails_at, error
 
     def note(self, call: str) -> None:
         self.calls.append(call)
         if call == self.fails_at:
-            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            raise self.error
 
     def sleep(self, level: int) -> None:
         self.note(f"sleep {level}")
@@ -273,12 +278,17 @@ def test_on_a_gpu_two_syncs_in_a_row_wake_it_once(policy: Policy, on_a_gpu: VLLM
 
 
 @pytest.mark.parametrize("fails_at", ["wake weights", "wake kv_cache"])
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [(TORCHS, r"CUDA out of memory\. Tried to allocate 2\.00 GiB"), (ALLOCATORS, "CUDA Error: out of memory")],
+    ids=["PyTorch", "allocator"],
+)
 def test_too_little_gpu_memory_is_said_in_numbers_with_the_keys(
-    policy: Policy, on_a_gpu: VLLMEngine, fails_at: str
+    policy: Policy, on_a_gpu: VLLMEngine, fails_at: str, error: Exception, says: str
 ) -> None:
-    on_a_gpu._llm = Recorder(fails_at)
+    on_a_gpu._llm = Recorder(fails_at, error)
     on_a_gpu.make_room()
-    with pytest.raises(UserError, match=r"50\.0 of the GPU's 80\.0 GiB are free: CUDA out of memory.*gpu_memory_share"):
+    with pytest.raises(UserError, match=rf"50\.0 of the GPU's 80\.0 GiB are free: {says}; lower gpu_memory_share"):
         on_a_gpu.load_policy(full_tensors(policy.model), version=1)
 
 
@@ -302,9 +312,11 @@ def test_what_vllm_says_of_memory_is_said_in_keys_of_ours(error: str, says: str)
     assert re.search(says, in_keys(caught.value))
 
 
-def test_an_error_that_is_not_of_memory_is_raised_as_it_is() -> None:
-    other = ValueError("another mistake")
-    with pytest.raises(ValueError, match="another mistake") as raised, memory.in_words():
+@pytest.mark.parametrize(
+    "other", [ValueError("another mistake"), RuntimeError("CUDA Error: another mistake at memory.cpp:1")]
+)
+def test_an_error_that_is_not_of_memory_is_raised_as_it_is(other: Exception) -> None:
+    with pytest.raises(type(other), match="another mistake") as raised, memory.in_words():
         raise other
     assert raised.value is other
 

@@ -68,9 +68,20 @@ class Reports(lightning.Callback):
     ) -> None:
         self.reports.append(outputs["report"])
 
+    def on_before_optimizer_step(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, optimizer: torch.optim.Optimizer
+    ) -> None:
+        named = pl_module.named_parameters()
+        pl_module.__dict__["gradients_seen"] = {n: p.grad.clone() for n, p in named if p.grad is not None}
+
 
 def train(
-    folder: Path, recipe: Recipe, logger: Any = False, callbacks: Sequence[lightning.Callback] = ()
+    folder: Path,
+    recipe: Recipe,
+    logger: Any = False,
+    callbacks: Sequence[lightning.Callback] = (),
+    *,
+    offload: bool = False,
 ) -> tuple[RLModule, list[StepReport]]:
     """Train a new random policy by `recipe`."""
     tokenizer = build_tokenizer()
@@ -79,7 +90,9 @@ def train(
     prompts = [Prompt(problem=p, token_ids=tuple(tokenizer(p.text).input_ids)) for p in problems]
     reference = reference_of(policy) if recipe.needs_reference else None
     engine = HFEngine(policy=policy)
-    module = RLModule(policy, engine, recipe, train_set_size=len(prompts), reference=reference)
+    module = RLModule(
+        policy, engine, recipe, train_set_size=len(prompts), reference=reference, offload_optimizer=offload
+    )
     observer = Reports()
     trainer = lightning.Trainer(
         accelerator="cpu",
@@ -98,8 +111,9 @@ def train(
 
 
 def gradients(module: RLModule) -> dict[str, torch.Tensor]:
-    """The gradient of the last update."""
-    return {name: p.grad for name, p in module.policy.named_parameters() if p.grad is not None}
+    """The gradient of the last update, which is freed after it."""
+    assert all(parameter.grad is None for parameter in module.parameters())
+    return module.__dict__["gradients_seen"]
 
 
 @pytest.mark.parametrize("aggregation", get_args(Aggregation))

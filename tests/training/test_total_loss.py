@@ -78,7 +78,8 @@ class Odd(Term):
 def called(total: TotalLoss) -> LossOutput:
     logprobs = torch.zeros(2, requires_grad=True)
     row = replace(row_of([2]), advantages=torch.ones(2), sampler_logprobs=torch.zeros(2))
-    return total(TokenStatistics(logprobs * 1.0, torch.zeros(2)), torch.zeros(2), row)
+    entropy = torch.ones(2, requires_grad=total.entropy_gradient)
+    return total(TokenStatistics(logprobs * 1.0, entropy * 1.0), torch.zeros(2), row)
 
 
 @pytest.mark.parametrize(

@@ -84,7 +84,6 @@ ALSO = {
 """What is added about a key that another trainer's word may stand for."""
 
 SECTIONS = {
-    "optimizer": "it is AdamW: set optimizer.lr=1e-5 for example, or name a class of yours by optimizer._target_=...",
     "batching": "set batching.prompts_per_iteration=64 or batching.completions_per_prompt=16, for example",
     "sampling": "set sampling.temperature=0.6 or sampling.max_new_tokens=1024, for example",
 }

@@ -23,10 +23,14 @@ different completions, and they are meant to be compared."""
 MAY_CHANGE = (
     *("iterations", "ckpt", "task", "callbacks", "logger", "trainer", ENGINE),
     *("model.cache_dir", "data.cache_dir", "eval.cache_dir", "batching.row_tokens", "schedule.iterations"),
+    "optimizer.fused",
 )
 """What a resumed run may set anew; everything else is what makes it the same run."""
 
-NO_EXPERIMENT = ("ckpt", "callbacks", "logger", "model.cache_dir", "data.cache_dir", "eval.cache_dir")
+NO_EXPERIMENT = (
+    *("ckpt", "callbacks", "logger"),
+    *("model.cache_dir", "data.cache_dir", "eval.cache_dir", "rollout.cache_dir"),
+)
 """What the hash of a configuration leaves out: it changes no number of a run, or depends on the run folder."""
 
 UNREAD = "demonstrations"
@@ -35,7 +39,7 @@ UNREAD = "demonstrations"
 ADDED = (
     *("eval.test_every", "eval.test_completions_of", "eval.curve_completions", "eval.curve_completions_of"),
     *("eval.completions", "eval.base", "eval.keep", "eval.temperature"),
-    *("correction", "order", "loss.dual_clip", "batching.max_refills", "optimizer.max_bad_updates"),
+    *("correction", "order", "loss.dual_clip", "batching.max_refills", "optimizer.max_bad_updates", "optimizer.fused"),
 )
 """Settings that run folders of earlier versions lack: such a run goes on with today's."""
 

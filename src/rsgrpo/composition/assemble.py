@@ -24,12 +24,13 @@ from rsgrpo.composition.members import check_members, check_methods
 from rsgrpo.composition.own_code import keep_own_code
 from rsgrpo.composition.plan import check_memory
 from rsgrpo.composition.policy import check_policy, load_policy
-from rsgrpo.composition.prompts import describe, load_prompts
+from rsgrpo.composition.prompts import describe, load_prompts, longest
 from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
 from rsgrpo.data.source import Split
 from rsgrpo.errors import field_errors_name_their_key
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.rollouts.vllm import VLLMEngine
 from rsgrpo.run_folder.provenance import provenance
 from rsgrpo.training.datamodule import PromptData
 from rsgrpo.training.module import RLModule
@@ -74,8 +75,18 @@ def assemble(
     if data.train:
         try_parts(recipe, trainer.callbacks, data.train)  # pyright: ignore[reportAttributeAccessIssue]
     engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine
+    if isinstance(engine, VLLMEngine) and (data.train or data.validation or data.test):
+        engine.expect(longest(source, data, recipe))
     reference = reference_of(policy) if recipe.needs_reference and data.train else None
-    module = RLModule(policy, engine, recipe, train_set_size=len(data.train), sharding=sharding, reference=reference)
+    module = RLModule(
+        policy,
+        engine,
+        recipe,
+        train_set_size=len(data.train),
+        sharding=sharding,
+        reference=reference,
+        offload_optimizer=cfg.trainer.offload_optimizer is True,
+    )
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.command_line.own_names import CONF
 from rsgrpo.command_line.same_run import MAY_MOVE, WORKERS_OF_REWARDS, flat, is_at
-from rsgrpo.composition.trainer import precision_of
+from rsgrpo.composition.device import precision_of
 from rsgrpo.fields import as_typed
 
 PAPER = "paper/"

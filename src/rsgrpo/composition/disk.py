@@ -14,9 +14,6 @@ from rsgrpo.models.lora import plain_parameters
 from rsgrpo.models.policy import Policy
 from rsgrpo.training.recipe import Recipe
 
-MOMENTS = 2
-"""Numbers that AdamW keeps of each trained parameter, in the parameter's own type."""
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiskUse:
@@ -68,9 +65,10 @@ def disk_use(policy: Policy, recipe: Recipe, callbacks: Iterable[object]) -> Dis
             kept += min(_saved(callback, recipe), callback.keep + (callback.best is not None))
         elif isinstance(callback, Export) and callback.every is not None:
             exported += recipe.iterations // callback.every
-    parameters = [(p.numel() * p.element_size(), p.requires_grad) for p in policy.parameters()]
+    weights = sum(p.numel() * p.element_size() for p in policy.parameters())
+    moments = sum(recipe.optimizer.state_bytes(p) for p in policy.parameters() if p.requires_grad)
     return DiskUse(
-        checkpoint=sum(size * (1 + MOMENTS * trained) for size, trained in parameters),
+        checkpoint=weights + moments,
         checkpoints=kept,
         replaces=saved > kept,
         policy=sum(p.numel() * p.element_size() for _, p, _ in plain_parameters(policy.model)),

@@ -26,7 +26,7 @@ SAMPLED_BY = ("seed", "model", "data", "reward", "rollout", "trainer", "eval")
 """Sections that samples of the base and their verdicts follow from."""
 
 NOT_SAMPLED_BY = (
-    *("model.path", "model.cache_dir", "data.cache_dir", "eval.cache_dir"),
+    *("model.path", "model.cache_dir", "data.cache_dir", "eval.cache_dir", "rollout.cache_dir"),
     *("eval.every", "eval.test_every", "eval.curve_completions", "eval.curve_completions_of", "eval.k"),
 )
 """Keys of theirs that change none: weights and problems are known by their hashes."""

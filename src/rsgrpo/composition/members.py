@@ -17,7 +17,7 @@ from rsgrpo.losses.base import Loss
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.training.optimizer import AdamW
+from rsgrpo.training.optimizer import Optimizer
 from rsgrpo.types import Sampling
 
 MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
@@ -33,7 +33,7 @@ MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
         group: (kind, tuple(spec.name for spec in fields(kind)))
         for group, kind in (
             *(("batching", BatchPlan), ("sampling", Sampling)),
-            *(("optimizer", AdamW), ("eval", EvaluationPlan)),
+            *(("optimizer", Optimizer), ("eval", EvaluationPlan)),
         )
     },
 }

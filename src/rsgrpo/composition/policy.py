@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+import torch
 import transformers
 from huggingface_hub import snapshot_download
 from omegaconf import DictConfig, OmegaConf
@@ -14,6 +16,7 @@ from rich.progress import TextColumn, TimeRemainingColumn
 
 from rsgrpo import checkpoints
 from rsgrpo.composition.build import build
+from rsgrpo.composition.device import is_on_gpu
 from rsgrpo.distributed.terminal import say, terminal
 from rsgrpo.errors import UserError, field_errors_name_their_key
 from rsgrpo.models.lora import LoRA
@@ -31,10 +34,14 @@ LINE_EVERY = 200
 def load_policy(cfg: DictConfig, *, on_meta: bool = False) -> Policy:
     """The policy that training starts from; `on_meta`, without its weights, which are then read shard by shard."""
     lora = build_lora(cfg)
+    if lora is not None and lora.base_dtype is None and is_on_gpu(cfg):
+        lora = replace(lora, base_dtype="bfloat16")
     policy = Policy.from_pretrained(policy_folder(cfg), chunk_tokens=cfg.model.chunk_tokens, on_meta=on_meta)
     if lora is not None:
         with field_errors_name_their_key("model.lora"):
             policy.add_adapters(lora, seed=cfg.seed)
+    if cfg.trainer.weights == "bfloat16":
+        policy.keep_weights_in(torch.bfloat16)
     for remark in remarks(policy):
         say(remark)
     return policy

@@ -58,6 +58,19 @@ def describe(source: DataSource, data: PromptData) -> dict[str, Any]:
     return described
 
 
+def longest(source: DataSource, data: PromptData, recipe: Recipe) -> int:
+    """The longest prompt plus completion that a run on these prompts may ask its engine for, in tokens.
+
+    The longest prompt is `data.max_prompt_tokens` where that is set: it is then the same for all splits of the data.
+    """
+    asked = ((data.train, recipe.sampling), ([*data.validation, *data.test], recipe.evaluation.sampling))
+    return max(
+        (source.max_prompt_tokens or max(len(prompt.token_ids) for prompt in prompts)) + sampling.max_new_tokens
+        for prompts, sampling in asked
+        if prompts
+    )
+
+
 def _split(
     source: DataSource, split: Split, policy: Policy, recipe: Recipe, prompt_format: PromptFormat
 ) -> list[Prompt]:

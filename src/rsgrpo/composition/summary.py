@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from rsgrpo.composition.assemble import Assembled
 from rsgrpo.composition.departures import departures
-from rsgrpo.composition.trainer import precision_of
+from rsgrpo.composition.device import precision_of
 from rsgrpo.distributed.terminal import terminal
 from rsgrpo.evaluation.evaluate import EvaluationPlan
 from rsgrpo.training.recipe import Recipe

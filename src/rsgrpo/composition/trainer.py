@@ -18,6 +18,7 @@ from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.program import started_again
 from rsgrpo.composition.build import build
 from rsgrpo.composition.callbacks import build_callbacks
+from rsgrpo.composition.device import checkpoints_activations, precision_of
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.distributed.strategy import FSDP2
@@ -30,7 +31,10 @@ T = TypeVar("T")
 
 MOST_DEVICES = 128
 
-OURS = ("threads", "strategy", "precision", "activation_checkpointing", "compile", "check_memory")
+OURS = (
+    *("threads", "strategy", "precision", "activation_checkpointing", "compile"),
+    *("weights", "offload_optimizer", "cpu_offload", "check_memory"),
+)
 """Keys of `trainer` that Lightning does not get unchanged."""
 
 
@@ -44,8 +48,9 @@ def build_sharding(cfg: DictConfig) -> Sharding:
     mixed = is_sharded(cfg) and precision_of(cfg) == "bf16-mixed"
     return Sharding(
         compute_dtype=torch.bfloat16 if mixed else None,
-        activation_checkpointing=cfg.trainer.activation_checkpointing,
+        activation_checkpointing=checkpoints_activations(cfg),
         compile=cfg.trainer.compile,
+        cpu_offload=cfg.trainer.cpu_offload,
     )
 
 
@@ -58,12 +63,14 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
         UserError: for what Lightning refuses.
     """
     _check_devices(cfg)
+    check_memory(cfg)
     settings: dict[str, Any] = {str(key): value for key, value in cfg.trainer.items() if key not in OURS}
     precision = precision_of(cfg)
     if is_sharded(cfg):
         strategy = build(cfg.trainer, "strategy")
         if isinstance(strategy, FSDP2):
             strategy.command = _command(run)
+            strategy.cpu_offload = cfg.trainer.cpu_offload
         # FSDP2 converts the gathered weights itself; its shards stay float32.
         settings |= {"strategy": strategy, "precision": "32-true" if precision == "bf16-mixed" else precision}
     else:
@@ -130,13 +137,23 @@ def _check_devices(cfg: DictConfig) -> None:
         raise UserError(f"trainer.devices={devices}: this trainer has one process; try {cure}")
 
 
-def precision_of(cfg: DictConfig) -> str:
-    """`trainer.precision`, where `auto` is bfloat16 compute on GPUs and float32 on the CPU."""
-    precision = cfg.trainer.precision
-    if precision == "auto":
-        on_gpu = cfg.trainer.accelerator == "gpu" or (cfg.trainer.accelerator == "auto" and torch.cuda.is_available())
-        return "bf16-mixed" if on_gpu else "32-true"
-    return precision
+def check_memory(cfg: DictConfig) -> None:
+    """Refuse ways to save memory that the other settings do not allow.
+
+    Raises:
+        UserError: naming the key and the cure.
+    """
+    trainer = cfg.trainer
+    if trainer.cpu_offload and not is_sharded(cfg):
+        raise UserError(
+            "trainer.cpu_offload=true is FSDP2's; try trainer=fsdp2 trainer.devices=1, or first "
+            "trainer.offload_optimizer=true, which takes less time"
+        )
+    if trainer.weights == "bfloat16" and cfg.optimizer.get("_target_") == "rsgrpo.training.optimizer.AdamW":
+        raise UserError(
+            "trainer.weights=bfloat16: AdamW loses every update that is smaller than half a step of bfloat16; "
+            "optimizer=adamw8bit rounds stochastically"
+        )
 
 
 def _command(run: Path) -> list[str]:

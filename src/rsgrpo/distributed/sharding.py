@@ -14,7 +14,7 @@ from torch.distributed.checkpoint.filesystem import FileSystem
 from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
 from torch.distributed.checkpoint.state_dict_loader import load
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.distributed.fsdp import CPUOffloadPolicy, FSDPModule, MixedPrecisionPolicy, OffloadPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from rsgrpo.batching.packing import empty_row
@@ -75,6 +75,9 @@ class Sharding:
     """Keep only the inputs of each layer for the backward pass, and compute the rest again."""
     compile: bool = False
     """`torch.compile` each layer (without its attention, whose blocks change with every row)."""
+    cpu_offload: bool = False
+    """Weights, gradients and the optimiser's state lie in the host's memory; each layer is brought to the GPU when it
+    is computed."""
     applied: bool = field(default=False, init=False)
 
     def apply(self, policy: Policy, mesh: DeviceMesh | None) -> None:
@@ -87,29 +90,35 @@ class Sharding:
         if self.compile:
             for layer in policy.layers:
                 layer.compile(dynamic=True)
+            policy.statistics = torch.compile(policy.statistics, dynamic=True)
         if mesh is not None:
             self._shard(policy, mesh["data_parallel"])
         if self.compile:
             policy.layout = Compiled(policy.layout)
 
     def _shard(self, policy: Policy, mesh: DeviceMesh) -> None:
+        on_gpu = mesh.device_type == "cuda"
+        device = torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu")
         precision = MixedPrecisionPolicy(param_dtype=self.compute_dtype, reduce_dtype=torch.float32)
+        away = CPUOffloadPolicy(pin_memory=on_gpu) if self.cpu_offload else OffloadPolicy()
         for layer in policy.layers:
-            fully_shard(layer, mesh=mesh, mp_policy=precision)
+            fully_shard(layer, mesh=mesh, mp_policy=precision, offload_policy=away)
         # What is not a layer (embeddings, last norm, head) is gathered for the whole of `Policy.forward`.
-        fully_shard(policy, mesh=mesh, mp_policy=precision)
+        fully_shard(policy, mesh=mesh, mp_policy=precision, offload_policy=away)
         for module in _sharded(policy):
             # Token weights already count the tokens of all ranks: gradients are summed, not averaged.
             cast(FSDPModule, module).set_gradient_divide_factor(1.0)
             cast(FSDPModule, module).set_force_sum_reduction_for_comms(True)
         if policy.is_on_meta:
-            on_gpu = mesh.device_type == "cuda"
-            policy.materialise(torch.device("cuda", torch.cuda.current_device()) if on_gpu else torch.device("cpu"))
+            policy.materialise(torch.device("cpu") if self.cpu_offload else device)
+            for module in policy.modules():  # FSDP2 leaves buffers where they are
+                module._buffers.update({name: b.to(device) for name, b in module._buffers.items() if b is not None})
             load_shards(policy)
             with torch.no_grad():
                 for parameter, value in policy.first_adapters():
                     parameter.copy_(_laid_out_like(parameter, value))
         policy.layout = Sharded(_sharded(policy))
+        policy.compute_device = device
         with torch.no_grad():
             policy(empty_row(policy.device), 1.0)  # the first forward of the root ties the layers' states to it
         cast(FSDPModule, policy).reshard()

@@ -43,11 +43,21 @@ class FSDP2(ModelParallelStrategy):
             raise FieldError("timeout_minutes", timeout_minutes, "must be a positive number", "try timeout_minutes=30")
         super().__init__(tensor_parallel_size=1, timeout=timedelta(minutes=timeout_minutes))
         self.command: Sequence[str] = ()
+        self.cpu_offload = False
+        """Whether weights and gradients lie in the host's memory: sums over ranks then need gloo beside NCCL."""
 
     def _configure_launcher(self) -> None:
         assert self.cluster_environment is not None
         if not self.cluster_environment.creates_processes_externally:
             self._launcher = Launcher(self.cluster_environment, self.num_processes, self.num_nodes, self.command)
+
+    def _get_process_group_backend(self) -> str:
+        backend = super()._get_process_group_backend()
+        return f"cpu:gloo,cuda:{backend}" if self.cpu_offload and backend == "nccl" else backend
+
+    def model_to_device(self) -> None:
+        if not self.cpu_offload:
+            super().model_to_device()
 
     def setup_environment(self) -> None:
         self._data_parallel_size = self.num_nodes * self.num_processes

@@ -27,6 +27,7 @@ MAY_CHANGE = ("iterations", "batching.row_tokens", "schedule.iterations")
 EARLIER: dict[str, Any] = {
     "optimizer.lr_schedule": "constant",
     "optimizer.max_bad_updates": 3,
+    "optimizer.fused": "auto",
     "batching.max_refills": 0,
     "loss.dual_clip": None,
     "order": "rsgrpo.data.order.Uniform",

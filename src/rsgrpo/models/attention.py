@@ -8,6 +8,7 @@ does the same without the padding. transformers knows the function as `attn_impl
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any, cast
 
 import numpy as np
@@ -112,9 +113,13 @@ def _varlen_attention(
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)  # torch 2.11 has no enable_gqa
+    grouped = {}
+    if repeats > 1 and "enable_gqa" in signature(varlen_attn).parameters:
+        grouped = {"enable_gqa": True}
+    elif repeats > 1:  # torch 2.11
+        k, v = k.repeat_interleave(repeats, dim=1), v.repeat_interleave(repeats, dim=1)
     ends, longest = packed.boundaries, packed.max_length
-    attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0))
+    attended = varlen_attn(q, k, v, ends, ends, longest, longest, scale=scaling, window_size=(-1, 0), **grouped)
     return cast(Tensor, attended)[None]
 
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, Literal, NamedTuple, cast
 
 import torch
 from jaxtyping import Float
@@ -41,6 +41,8 @@ class LoRA:
     """B A counts alpha / rank times, so that the learning rate hardly depends on the rank."""
     target_modules: Sequence[str] | None = None
     """Last names of the layers that get adapters, such as q_proj; None is all of them."""
+    base_dtype: Literal["float32", "bfloat16"] | None = None
+    """Of the frozen weights, which no update changes; None leaves them as they are. Adapters stay in float32."""
 
     def __post_init__(self) -> None:
         names: Any = self.target_modules
@@ -80,6 +82,10 @@ class LoRA:
         config = LoraConfig(r=self.rank, lora_alpha=cast(int, self.alpha), target_modules=wanted)
         with torch.random.fork_rng(devices=[]):  # peft draws values of its own
             inject_adapter_in_model(config, model, NAME)
+        if self.base_dtype is not None:
+            for parameter in model.parameters():
+                if not parameter.requires_grad:
+                    parameter.data = parameter.data.to(getattr(torch, self.base_dtype))
 
 
 def first_values(model: nn.Module, seed: int) -> Iterator[tuple[nn.Parameter, Tensor]]:

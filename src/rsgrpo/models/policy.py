@@ -48,6 +48,10 @@ class Policy(nn.Module):
         self.chunk_tokens = chunk_tokens
         self.source = ""
         self.layout = InOnePlace()
+        self.statistics = _token_statistics
+        """From the head and hidden states to log-probs and entropies; whoever compiles the layers compiles this too."""
+        self.compute_device: torch.device | None = None
+        """Where it computes, if its weights may lie elsewhere."""
         self._adapter_seed: int | None = None
         self.train()
 
@@ -100,6 +104,12 @@ class Policy(nn.Module):
         """(parameter, whole tensor of its value before training) of every adapter, if there are any."""
         return iter(()) if self._adapter_seed is None else first_values(self.model, self._adapter_seed)
 
+    def keep_weights_in(self, dtype: torch.dtype) -> None:
+        """From now on, hold the weights that are trained, and so their gradients, in `dtype`."""
+        for parameter in self.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.to(dtype)
+
     @property
     def has_adapters(self) -> bool:
         """Whether adapters are trained, and no other weight."""
@@ -139,7 +149,8 @@ class Policy(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        return self.model.device
+        """Where it computes."""
+        return self.model.device if self.compute_device is None else self.compute_device
 
     @property
     def layers(self) -> list[nn.Module]:
@@ -148,7 +159,7 @@ class Policy(nn.Module):
 
     @property
     def is_on_meta(self) -> bool:
-        return self.device.type == "meta"
+        return self.model.device.type == "meta"
 
     def materialise(self, device: torch.device) -> None:
         """Give a policy from the meta device its memory on `device`: weights unset, computed buffers computed."""
@@ -198,9 +209,9 @@ class Policy(nn.Module):
         wanted = hidden[row.target_index]
         head = cast(nn.Module, self.model.get_output_embeddings())
         if wanted.shape[0] <= self.chunk_tokens:
-            return _token_statistics(head, wanted, row.target_ids, temperature, entropy_gradient)
+            return self.statistics(head, wanted, row.target_ids, temperature, entropy_gradient)
         parts = [
-            checkpoint(_token_statistics, head, h, ids, temperature, entropy_gradient, use_reentrant=False)
+            checkpoint(self.statistics, head, h, ids, temperature, entropy_gradient, use_reentrant=False)
             for h, ids in zip(wanted.split(self.chunk_tokens), row.target_ids.split(self.chunk_tokens), strict=True)
         ]
         return TokenStatistics(*(torch.cat(column) for column in zip(*parts, strict=True)))

@@ -138,7 +138,7 @@ class _Batch:
         padded = [[0] * (longest - len(prompt.token_ids)) + list(prompt.token_ids) for prompt in self.prompts]
         mask = torch.arange(longest, device=lengths.device)[None] >= (longest - lengths)[:, None]
         position = (mask.long().cumsum(1) - 1).clamp(min=0)
-        cache = DynamicCache(config=self.policy.model.config)
+        cache = ComputeTypeCache(config=self.policy.model.config)
         logits = self._forward(torch.tensor(padded, device=lengths.device), mask.long(), position, cache)
         cache.batch_repeat_interleave(self.n)
         logits, mask, lengths = (x.repeat_interleave(self.n, dim=0) for x in (logits, mask.long(), lengths))
@@ -160,6 +160,19 @@ class _Batch:
         self.logprobs[rows[live], step] = logprob[live]
         self.lengths[rows[live]] = step + 1
         self.finished[rows] |= torch.isin(token, self.stop_ids)
+
+
+class ComputeTypeCache(DynamicCache):
+    """Keys and values in the type of the computation: under autocast, norms and rotary embeddings leave float32."""
+
+    def update(
+        self, key_states: Tensor, value_states: Tensor, layer_idx: int, *args: Any, **kwargs: Any
+    ) -> tuple[Tensor, Tensor]:
+        kind = key_states.device.type
+        if torch.is_autocast_enabled(kind):
+            dtype = torch.get_autocast_dtype(kind)
+            key_states, value_states = key_states.to(dtype), value_states.to(dtype)
+        return super().update(key_states, value_states, layer_idx, *args, **kwargs)
 
 
 class UniformStreams:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.terminal import say
 from rsgrpo.errors import UserError
-from rsgrpo.training.optimizer import AdamW
+from rsgrpo.training.optimizer import Optimizer
 from rsgrpo.training.update import UpdateTotals
 
 
@@ -16,7 +16,7 @@ class BadUpdates:
 
     in_a_row: int = 0
 
-    def is_sound(self, totals: UpdateTotals, optimizer: AdamW, *, iteration: int) -> bool:
+    def is_sound(self, totals: UpdateTotals, optimizer: Optimizer, *, iteration: int) -> bool:
         """Whether the losses of all ranks and the gradient are finite: the ranks step, or skip, together.
 
         Raises:

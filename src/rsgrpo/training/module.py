@@ -15,7 +15,7 @@ from rsgrpo.data.order import Order
 from rsgrpo.data.stream import PromptStream
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import failures_name_their_place, fields_belong_to
-from rsgrpo.evaluation.sampling import failures_name_the_engine, sampled_groups
+from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.losses.base import Loss
 from rsgrpo.rewards.base import Pending, begin
 from rsgrpo.schedules.base import Schedule
@@ -104,8 +104,7 @@ class RLModule(EvaluatingModule):
         n = self.recipe.batching.completions_per_prompt
         groups = sampled_groups(self.engine, prompts, self.recipe.sampling, num_completions=n, seeds=seeds)
         sampled = {places[i]: (group, begin(self.recipe.reward, group)) for i, group in groups}
-        with failures_name_the_engine(self.engine, "make_room"):
-            self.engine.make_room()
+        self.make_room()
         return sampled
 
     @stage("reward")
@@ -196,7 +195,6 @@ class RLModule(EvaluatingModule):
         """One optimiser step on the sum of all ranks' losses, whose token weights make it one big batch."""
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LRScheduler, self.lr_schedulers())
-        optimizer.zero_grad(set_to_none=True)
         totals, loss = UpdateTotals(), TotalLoss(surrogate, self.recipe.terms_of("loss"), self.correction)
         for row in rows:
             tokens = self.policy(row, self.recipe.sampling.temperature, entropy_gradient=loss.entropy_gradient)
@@ -210,11 +208,12 @@ class RLModule(EvaluatingModule):
             loss.check_backward()
             totals.add(row, row_loss.detach(), output)
         totals.grad_norm = clipped_norm(self.policy.parameters(), self.recipe.optimizer.grad_clip)
-        totals.learning_rate = optimizer.param_groups[0]["lr"]
+        totals.learning_rate = float(optimizer.param_groups[0]["lr"])
         if self.bad_updates.is_sound(totals, self.recipe.optimizer, iteration=self.iteration + 1):
             optimizer.step()
             schedule.step()
             self.optimizer_steps += 1
+        optimizer.zero_grad(set_to_none=True)  # now: the engine wakes before the next update, and needs the memory
         return totals
 
     def report(

@@ -1,20 +1,22 @@
-"""AdamW, its warm-up and the schedule of its learning rate."""
+"""The optimisers, AdamW with moments of 32 or 8 bits: clipping, warm-up and the schedule of the learning rate."""
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
 from rsgrpo.fields import check_fields, check_numbers, example
+from rsgrpo.training.adamw8bit import QuantisedAdamW, state_bytes
 from rsgrpo.training.learning_rate import Name, check_arguments, factor_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AdamW:
-    """Settings of `torch.optim.AdamW`, of its warm-up and of gradient clipping.
+class Optimizer(ABC):
+    """What every optimiser is told: Adam's settings, its warm-up and schedule, and gradient clipping.
 
     Raises:
         FieldError: for a value outside its range.
@@ -62,6 +64,45 @@ class AdamW:
         Frozen parameters belong among `parameters`: without a gradient they are left alone and have no moments, but
         a checkpoint that goes from one process to several numbers the parameters of the whole model.
         """
-        betas = (float(self.betas[0]), float(self.betas[1]))
-        optimizer = torch.optim.AdamW(parameters, lr=self.lr, betas=betas, weight_decay=self.weight_decay)
+        optimizer = self.over(list(parameters))
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, self.factor(updates))
+
+    @abstractmethod
+    def over(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        """PyTorch's optimiser of these parameters."""
+
+    @abstractmethod
+    def state_bytes(self, parameter: nn.Parameter) -> int:
+        """Bytes of both moments of a whole parameter."""
+
+    @property
+    def adam(self) -> dict[str, Any]:
+        """The arguments that every Adam takes."""
+        betas = (float(self.betas[0]), float(self.betas[1]))
+        return {"lr": float(self.lr), "betas": betas, "weight_decay": float(self.weight_decay)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdamW(Optimizer):
+    """`torch.optim.AdamW` (https://arxiv.org/abs/1711.05101): two moments of 4 bytes for each parameter."""
+
+    fused: bool | Literal["auto"] = "auto"
+    """Whether one kernel updates all tensors, without temporary copies of them; auto: on a GPU."""
+
+    def over(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        fused = any(p.is_cuda for p in parameters) if self.fused == "auto" else self.fused
+        return torch.optim.AdamW(parameters, **self.adam, fused=fused)
+
+    def state_bytes(self, parameter: nn.Parameter) -> int:
+        return 2 * parameter.numel() * parameter.element_size()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdamW8bit(Optimizer):
+    """AdamW with moments of one byte each (https://arxiv.org/abs/2110.02861); see `training.adamw8bit`."""
+
+    def over(self, parameters: Sequence[nn.Parameter]) -> torch.optim.Optimizer:
+        return QuantisedAdamW(parameters, **self.adam)
+
+    def state_bytes(self, parameter: nn.Parameter) -> int:
+        return state_bytes(parameter.shape)

@@ -20,7 +20,7 @@ from rsgrpo.rewards.base import FindsAnswers, Reward
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.schedules.constant import Constant
 from rsgrpo.terms.base import Place, Term
-from rsgrpo.training.optimizer import AdamW
+from rsgrpo.training.optimizer import Optimizer
 from rsgrpo.types import Sampling
 
 STATEFUL = ("objective", "schedule", "filter", "order")
@@ -46,7 +46,7 @@ class Recipe:
     reward: Reward
     batching: BatchPlan
     sampling: Sampling
-    optimizer: AdamW
+    optimizer: Optimizer
     evaluation: EvaluationPlan
     iterations: int
     seed: int = 0
@@ -65,7 +65,7 @@ class Recipe:
                 **dict.fromkeys(off, "sampling"),
             )
 
-        if isinstance(self.optimizer, AdamW):
+        if isinstance(self.optimizer, Optimizer):
             self.optimizer.factor(self.updates)
         known = get_args(Aggregation)
         if self.loss.aggregation not in known:

@@ -22,7 +22,8 @@ from rsgrpo.training.bad_updates import BadUpdates
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.history import History
 from rsgrpo.training.learning_rate import take_up
-from rsgrpo.training.optimizer import AdamW
+from rsgrpo.training.offload import OffloadedState
+from rsgrpo.training.optimizer import Optimizer
 from rsgrpo.training.parity import check_parity
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.reference import Reference
@@ -44,12 +45,16 @@ class RunModule(lightning.LightningModule, ABC):
         train_set_size: int,
         sharding: Sharding | None = None,
         reference: Reference | None = None,
+        offload_optimizer: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.policy, self.engine, self.recipe = policy, engine, recipe
         self.sharding = sharding or Sharding()
         self.reference = reference
+        self.offload_optimizer = offload_optimizer
+        """Whether the optimiser's state is in the host's memory while the engine works."""
+        self._offloaded: OffloadedState | None = None
         # Its forward passes have no backward pass: nothing to checkpoint, and too few of them to compile for.
         self._alike = Sharding(compute_dtype=self.sharding.compute_dtype)
         self.half_precision = engine.parity is not None and engine.parity.half_precision
@@ -95,6 +100,7 @@ class RunModule(lightning.LightningModule, ABC):
                 ranks.fail(error)
             for callback in self.trainer.checkpoint_callbacks if self.iteration else ():
                 if isinstance(callback, SavesOnFailure):
+                    self._reload_optimizer()
                     callback.save_on_failure(self.trainer, self)
             raise
 
@@ -116,6 +122,8 @@ class RunModule(lightning.LightningModule, ABC):
 
     def load(self) -> None:
         """Give the engine the policy's weights, which it needs anew whenever it has made room."""
+        if self._offloaded is not None:
+            self._offloaded.to_host()
         weights = full_tensors(self.policy.model)
         try:
             with failures_name_the_engine(self.engine, "load_policy"):
@@ -126,6 +134,16 @@ class RunModule(lightning.LightningModule, ABC):
             raise
         ranks.barrier()
         self.synced = self.iteration
+
+    def make_room(self) -> None:
+        """Nothing is sampled before the next `load`: the memory is the trainer's again."""
+        with failures_name_the_engine(self.engine, "make_room"):
+            self.engine.make_room()
+        self._reload_optimizer()
+
+    def _reload_optimizer(self) -> None:
+        if self._offloaded is not None:
+            self._offloaded.to_device()
 
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add to `metrics`, all that is logged of the present iteration or evaluation, for every callback to read.
@@ -159,8 +177,9 @@ class RunModule(lightning.LightningModule, ABC):
 
     def configure_optimizers(self) -> dict[str, Any]:
         of_recipe, parameters = self.recipe.optimizer, self.policy.parameters()
-        with failures_name_their_place("optimizer", of_recipe, "build", like=AdamW.build):
+        with failures_name_their_place("optimizer", of_recipe, "build", like=Optimizer.build):
             optimizer, schedule = of_recipe.build(parameters, updates=self.recipe.updates)
+        self._offloaded = OffloadedState(optimizer) if self.offload_optimizer else None
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_validation_start(self) -> None:

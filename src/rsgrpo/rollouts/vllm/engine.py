@@ -5,11 +5,9 @@ vLLM is imported when the first weights arrive.
 
 import gc
 import math
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -19,15 +17,17 @@ from torch import Tensor
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields
 from rsgrpo.models.policy import Policy
-from rsgrpo.rollouts.engine import EngineLost, Parity, Sample, check_prompts, group_of
-from rsgrpo.rollouts.vllm import requests, sharing
+from rsgrpo.rollouts.engine import EngineLost, Parity, check_prompts, group_of
+from rsgrpo.rollouts.vllm import requests, settings, sharing
+from rsgrpo.rollouts.vllm.description import describe
 from rsgrpo.rollouts.vllm.memory import GPUMemory, in_words, sizes
+from rsgrpo.rollouts.vllm.pools import empty_pools
 from rsgrpo.rollouts.vllm.process import ProcessGroup, import_llm, left_as_it_was, missing
 from rsgrpo.rollouts.vllm.weights import BOUNDS, check_names, drop, noting, reload
 from rsgrpo.seeds import derive_seed
 from rsgrpo.types import Group, Prompt, Sampling
 
-FEWEST_TOKENS = 128
+FEWEST_TOKENS = 132
 """What the trainer's check of the log-probs needs."""
 
 LOWEST_TEMPERATURE = 1e-2
@@ -71,24 +71,30 @@ class VLLMEngine:
     max_rows: int = 512
     """Completions sampled side by side, at most."""
     max_tokens: int | None = None
-    """Longest prompt plus completion; None is the policy's context."""
+    """Longest prompt plus completion; None is what `expect` was told, and the policy's context before that."""
     prefill_tokens: int = 32768
-    """Prompt tokens of one forward pass, at most; a prompt is never cut, so at least `max_tokens`."""
+    """Prompt tokens of one forward pass, at most. A GPU cuts longer prompts; a CPU cannot, so there it is at least the
+    longest prompt plus completion."""
     kv_cache_gib: float | None = None
     """Memory for keys and values, in GiB; None is 1 on the CPU and `gpu_memory_share` on a GPU."""
     tensor_parallel_size: int = 1
     """Ranks that share an engine, for policies that one device cannot hold beside the trainer."""
     gpu_memory_share: float = 0.6
     """On a GPU, share of the memory that is free at the start that the engine may use, weights included."""
-    enforce_eager: bool = True
-    """Without CUDA graphs, which make short steps faster and the start slower."""
+    sleep: Literal["auto"] | bool = "auto"
+    """On a GPU, whether the engine gives its memory up in `make_room`; auto: yes."""
+    enforce_eager: Literal["auto"] | bool = "auto"
+    """Without CUDA graphs, which make short steps faster and the first start slower; auto: with them on a GPU."""
     check_every: int = 1
     """Syncs between two comparisons of the engine's log-probs with the trainer's; the first is always checked."""
     max_gap: float | None = None
     """Largest mean difference of the two, in nats; None is 1e-4 in float32, .02 in float32 on a GPU, .2 in bfloat16."""
+    cache_dir: str | None = None
+    """Where the policy is described to vLLM; None is a folder of this user in the machine's temporary one."""
     version: int = field(default=0, init=False)
     _llm: Any = field(default=None, init=False, repr=False)
     _has_weights: bool = field(default=False, init=False, repr=False)
+    _expected: int | None = field(default=None, init=False, repr=False)
     _memory: GPUMemory = field(default_factory=GPUMemory, init=False, repr=False)
     _process_group: ProcessGroup | None = field(default=None, init=False, repr=False)
     _batches: int = field(default=0, init=False, repr=False)
@@ -119,6 +125,18 @@ class VLLMEngine:
         dtype = "tfloat32" if self._dtype == "float32" and torch.cuda.is_available() else self._dtype
         bound = BOUNDS[dtype] if self.max_gap is None else self.max_gap
         return Parity(bound=bound, every=self.check_every, half_precision=dtype == "bfloat16")
+
+    def expect(self, tokens: int) -> None:
+        """Where `max_tokens` is None: no prompt with its completion will be longer than this from now on.
+
+        An engine that has started for less ends here, and the next `load_policy` starts it anew.
+        """
+        started_for = self._max_tokens
+        self._expected = min(max(tokens, FEWEST_TOKENS), self.policy.context)
+        if self._llm is not None and self._max_tokens > started_for:
+            self.close()
+        elif self._llm is not None:
+            self._expected = started_for
 
     def load_policy(self, weights: Iterable[tuple[str, Tensor]], *, version: int) -> None:
         """Take the policy's weights, one tensor at a time, and forget the keys and values of the old ones.
@@ -161,10 +179,11 @@ class VLLMEngine:
         return self._groups(shares, sampling, num_completions)
 
     def make_room(self) -> None:
-        """Leave the GPU's memory to the trainer; the weights are gone until the next `load_policy`."""
+        """Leave the GPU's memory to the trainer, where it sleeps; nothing is sampled until the next `load_policy`."""
         self._has_weights = False
-        with self._visiting():
-            self._memory.sleep(self._llm)
+        if self.sleep:
+            with self._visiting():
+                self._memory.sleep(self._llm)
 
     def close(self) -> None:
         """End vLLM. A process group that others have made stays; vLLM's own may be gone already."""
@@ -176,10 +195,11 @@ class VLLMEngine:
                 self._llm.collective_rpc(drop)
             finally:
                 self._llm.llm_engine.engine_core.shutdown()
-        self._llm, self._has_weights = None, False
+        self._llm, self._has_weights, self._memory = None, False, GPUMemory()
         gc.collect()
         if torch.cuda.is_available():
-            torch.cuda.empty_cache()  # what vLLM's allocator still holds would stop the next engine of this process
+            empty_pools()
+            torch.cuda.empty_cache()
 
     @property
     def _dtype(self) -> str:
@@ -189,11 +209,17 @@ class VLLMEngine:
 
     @property
     def _max_tokens(self) -> int:
-        return self.policy.context if self.max_tokens is None else self.max_tokens
+        if self.max_tokens is not None:
+            return self.max_tokens
+        return self.policy.context if self._expected is None else self._expected
+
+    @property
+    def _is_eager(self) -> bool:
+        return not torch.cuda.is_available() if self.enforce_eager == "auto" else self.enforce_eager
 
     def _visiting(self) -> AbstractContextManager[None]:
         """Around every call of vLLM, which changes much of the process it runs in."""
-        return left_as_it_was(self.policy.device.type, enforce_eager=self.enforce_eager)
+        return left_as_it_was(self.policy.device.type, enforce_eager=self._is_eager)
 
     def _start(self) -> None:
         """Once, import vLLM, and build its model out of the policy's configuration, weights unset."""
@@ -202,8 +228,8 @@ class VLLMEngine:
         had_process_group = dist.is_initialized()
         ranks = dist.get_world_size() if had_process_group else 1
         sharing.check_ranks(ranks, self.tensor_parallel_size)
-        with tempfile.TemporaryDirectory() as folder, self._visiting():
-            self.policy.save_description(Path(folder))
+        with self._visiting():
+            folder = str(describe(self.policy, self.cache_dir))
             llm = import_llm()
             if self.tensor_parallel_size > 1:
                 sharing.name_shared_memory()
@@ -213,29 +239,15 @@ class VLLMEngine:
 
     def _settings(self, ranks: int) -> dict[str, Any]:
         """vLLM's, all but the folder that describes the policy."""
-        settings: dict[str, Any] = {
-            "load_format": "dummy",
+        return {
+            **settings.ALWAYS,
             "hf_overrides": {"architectures": [type(self.policy.model).__name__]},  # a new model's file has none
-            "generation_config": "vllm",
             "dtype": self._dtype,
-            "enforce_eager": self.enforce_eager,
-            "max_model_len": self._max_tokens,
-            "max_num_seqs": self.max_rows,
-            # A prefill that is cut would draw from its request's generator twice.
-            "enable_chunked_prefill": False,
-            "max_num_batched_tokens": max(self.prefill_tokens, self._max_tokens, self.max_rows),
-            "enable_prefix_caching": True,
-            "logprobs_mode": "processed_logprobs",
-            "disable_log_stats": True,
-            "seed": 0,
-            **sizes(gpu_memory_share=self.gpu_memory_share, kv_cache_gib=self.kv_cache_gib),
+            "enforce_eager": self._is_eager,
+            **settings.batches(max_rows=self.max_rows, max_tokens=self._max_tokens, prefill_tokens=self.prefill_tokens),
+            **sizes(gpu_memory_share=self.gpu_memory_share, kv_cache_gib=self.kv_cache_gib, sleeps=bool(self.sleep)),
+            **settings.ranks_that_share(ranks, self.tensor_parallel_size),
         }
-        if ranks > 1:
-            settings |= {
-                "distributed_executor_backend": "external_launcher",
-                "tensor_parallel_size": self.tensor_parallel_size,
-            }
-        return settings
 
     def _forget_prefixes(self) -> None:
         if not self._llm.reset_prefix_cache():
@@ -245,33 +257,26 @@ class VLLMEngine:
         self, shares: Sequence[Sequence[tuple[Prompt, int]]], sampling: Sampling, num_completions: int
     ) -> Iterator[tuple[int, Group]]:
         """Sample what all sharers ask for, all of them alike, and yield what this one has asked for."""
-        me = sharing.place(self.tensor_parallel_size)
-        places = [(sharer, index) for sharer, share in enumerate(shares) for index in range(len(share))]
-        samples: dict[tuple[int, int], list[Sample | None]] = {place: [None] * num_completions for place in places}
-        unfinished = dict.fromkeys(places, num_completions)
-        waiting: dict[str, tuple[tuple[int, int], int]] = {}
-        self._batches += 1
+        me, self._batches = sharing.place(self.tensor_parallel_size), self._batches + 1
+        batch = requests.Batch(f"{self._batches}", [len(share) for share in shares], num_completions)
         try:
             with self._visiting():
-                for place in places:
-                    prompt, seed = shares[place[0]][place[1]]
-                    for sample in range(num_completions):
-                        name = f"{self._batches}.{place[0]}.{place[1]}.{sample}"
-                        self._ask(name, prompt, sampling, derive_seed(seed, sample))
-                        waiting[name] = (place, sample)
-            while waiting:
-                for output in self._step():
-                    place, sample = waiting.pop(output.request_id)
-                    samples[place][sample] = requests.sample_of(output.outputs[0])
-                    unfinished[place] -= 1
-                    if not unfinished[place] and place[0] == me:
-                        done = [s for s in samples.pop(place) if s is not None]
-                        prompt, _ = shares[me][place[1]]
-                        yield place[1], group_of(prompt, done, self.policy.tokenizer, self.version)
+                for name, (sharer, index, sample) in batch.waiting.items():
+                    prompt, seed = shares[sharer][index]
+                    self._ask(name, prompt, sampling, derive_seed(seed, sample))
+            while batch.waiting:
+                done: list[int] = []
+                with self._visiting():  # which takes longer than a short step: once for all steps up to the next group
+                    while batch.waiting and not done:
+                        finished = [batch.take(output.request_id, output.outputs[0]) for output in self._step()]
+                        done += [index for sharer, index in filter(None, finished) if sharer == me]
+                for index in done:
+                    samples = batch.samples(me, index)
+                    yield index, group_of(shares[me][index][0], samples, self.policy.tokenizer, self.version)
         finally:
-            if waiting:
+            if batch.waiting:
                 with self._visiting():
-                    self._llm.llm_engine.abort_request(list(waiting))
+                    self._llm.llm_engine.abort_request(list(batch.waiting))
 
     def _ask(self, name: str, prompt: Prompt, sampling: Sampling, seed: int) -> None:
         """Queue one completion as a request of its own: vLLM gives sample i of one request the seed plus i."""
@@ -282,8 +287,7 @@ class VLLMEngine:
     def _step(self) -> list[Any]:
         """One forward pass of vLLM; the requests that it has finished."""
         try:
-            with self._visiting():
-                return [output for output in self._llm.llm_engine.step() if output.finished]
+            return [output for output in self._llm.llm_engine.step() if output.finished]
         except Exception as error:
             if self.tensor_parallel_size == 1:
                 raise

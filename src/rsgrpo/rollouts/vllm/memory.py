@@ -1,5 +1,6 @@
 """The memory that vLLM takes and, on a GPU, shares with the trainer."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,14 +13,14 @@ from rsgrpo.errors import UserError
 GIB = 2**30
 
 
-def sizes(*, gpu_memory_share: float, kv_cache_gib: float | None) -> dict[str, Any]:
+def sizes(*, gpu_memory_share: float, kv_cache_gib: float | None, sleeps: bool) -> dict[str, Any]:
     """The settings of vLLM that bound its memory; see the fields of `VLLMEngine`."""
     cache = {} if kv_cache_gib is None else {"kv_cache_memory_bytes": int(kv_cache_gib * GIB)}
     if not torch.cuda.is_available():
         # Blocks of 32 tokens instead of the CPU's 128: prompts share whole blocks only.
         return {"kv_cache_memory_bytes": GIB, "block_size": 32} | cache
     free, total = torch.cuda.mem_get_info()
-    return {"gpu_memory_utilization": gpu_memory_share * free / total, "enable_sleep_mode": True} | cache
+    return {"gpu_memory_utilization": gpu_memory_share * free / total, "enable_sleep_mode": sleeps} | cache
 
 
 @dataclass(slots=True)
@@ -64,9 +65,12 @@ def in_words() -> Iterator[None]:
     """
     try:
         yield
-    except (torch.OutOfMemoryError, ValueError) as error:
-        words = str(error).partition("\n")[0]
-        if isinstance(error, ValueError) and "memory" not in words.lower():
+    except (ValueError, RuntimeError) as error:
+        # PyTorch's own kind of error, or what the allocator of an engine that sleeps says in a plain RuntimeError:
+        # "CUDA Error: out of memory at FILE:LINE".
+        words = re.sub(r" at \S+:\d+$", "", str(error).partition("\n")[0])
+        of_memory = "memory" if isinstance(error, ValueError) else "out of memory"
+        if of_memory not in words.lower():
             raise
         bounds = ("gpu_memory_share", "kv_cache_gib", "max_tokens", "max_rows")
         raise UserError(_not_enough(words), row_tokens="batching", **dict.fromkeys(bounds, "engine")) from error

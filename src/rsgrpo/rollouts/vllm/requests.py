@@ -1,4 +1,4 @@
-"""A completion as vLLM is asked for it, and as it gives it back."""
+"""Completions as vLLM is asked for them, and as it gives them back."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -35,3 +35,31 @@ def sample_of(output: Any) -> Sample:
     return Sample(
         token_ids=tuple(output.token_ids), logprobs=torch.tensor(logprobs), finished=output.finish_reason == "stop"
     )
+
+
+class Batch:
+    """The requests of one call of `generate`, one for each completion: which of them wait, and what the others gave."""
+
+    def __init__(self, name: str, prompts: Sequence[int], num_completions: int) -> None:
+        """`name` tells its requests from those of other batches; `prompts` are how many each sharer asks for."""
+        self.waiting = {
+            f"{name}.{sharer}.{index}.{sample}": (sharer, index, sample)
+            for sharer, count in enumerate(prompts)
+            for index in range(count)
+            for sample in range(num_completions)
+        }
+        """(sharer, index of the prompt, number of the completion) by the name of the request, in order."""
+        self._drawn: dict[tuple[int, int], dict[int, Sample]] = {}
+        self._num_completions = num_completions
+
+    def take(self, name: str, output: Any) -> tuple[int, int] | None:
+        """Take what a request gave; (sharer, index of the prompt) if it was the last one of its prompt."""
+        sharer, index, sample = self.waiting.pop(name)
+        drawn = self._drawn.setdefault((sharer, index), {})
+        drawn[sample] = sample_of(output)
+        return (sharer, index) if len(drawn) == self._num_completions else None
+
+    def samples(self, sharer: int, index: int) -> list[Sample]:
+        """The completions of a prompt, in the order of their numbers; they are forgotten here."""
+        drawn = self._drawn.pop((sharer, index))
+        return [drawn[sample] for sample in range(self._num_completions)]

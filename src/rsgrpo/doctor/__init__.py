@@ -1,0 +1,1 @@
+"""What a machine has to have, and what to do where it has not."""
