@@ -92,7 +92,7 @@ def architecture_in(cfg: DictConfig) -> Architecture:
 
 
 def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> Settings:
-    """The one place that reads the configuration for the arithmetic; what is `auto` there and the plan's to say is None."""
+    """The one place that reads the configuration for the arithmetic; an `auto` that the plan decides is None."""
     plan = build_as(cfg, "plan", PlanSettings) if "plan" in cfg else PlanSettings()
     trainer, rollout, lora = cfg.trainer, cfg.rollout, build_lora(cfg)
     on_gpu = trainer.accelerator in ("gpu", "cuda") or (
@@ -103,7 +103,7 @@ def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> 
     precision = str(trainer.precision)
     new, longest = int(cfg.sampling.max_new_tokens), int(architecture.config.max_position_embeddings)
     prompt = int(cfg.data.get("max_prompt_tokens") or min(ASSUMED_PROMPT, max(1, longest - new)))
-    engine = ENGINES.get(str(rollout.get("_target_")), "other")
+    engine: Literal["hf", "vllm", "other"] = ENGINES.get(str(rollout.get("_target_")), "other")  # pyright: ignore[reportAssignmentType]
     gpu_gib, taken = (plan.gpu_gib, 0.0) if plan.gpu_gib else gpu_here(cfg) or (ASSUMED_GIB, 0.0)
     if not on_gpu:
         gpu_gib, taken = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB / gpus, 0.0
