@@ -5,7 +5,6 @@
 
 Random weights, some of the layers, one row of `--row-tokens` tokens; both are linear in the number of layers, so that
 two depths say what the whole model takes. What is printed for the whole depth is extrapolated, and marked so.
-The optimiser's step is measured as PyTorch does it by default and fused.
 """
 
 import argparse
@@ -15,58 +14,48 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, PretrainedConfig, Qwen2Config, Qwen3Config
 
 from rsgrpo.batching.packing import TrainingSequence, pack
+from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.attention import PackedLayout, packed_attention
 from rsgrpo.models.policy import Policy
-from rsgrpo.models.tiny import EOS, PAD, build_tokenizer
+from rsgrpo.models.tiny import build_tokenizer, model_config
+from rsgrpo.planning.architecture import Architecture, architecture_of
+from rsgrpo.training.optimizer import AdamW, AdamW8bit, Optimizer
 from rsgrpo.types import PackedRow
 
 GIB = 2**30
 
 
-class Shape(NamedTuple):
-    """A model's widths and its depth."""
-
-    kind: type[PretrainedConfig]
-    depth: int
-    vocabulary: int
-    hidden: int
-    intermediate: int
-    heads: int
-    key_value_heads: int
-    head: int = 128
-    tied: bool = True
-
-    def config(self, layers: int, **tokens: int | None) -> PretrainedConfig:
-        """The configuration with some of the layers."""
-        kind: Any = self.kind
-        return kind(
-            vocab_size=self.vocabulary,
-            hidden_size=self.hidden,
-            intermediate_size=self.intermediate,
-            num_attention_heads=self.heads,
-            num_key_value_heads=self.key_value_heads,
-            head_dim=self.head,
-            tie_word_embeddings=self.tied,
-            num_hidden_layers=layers,
-            max_position_embeddings=32_768,
-            **tokens,
-        )
-
-
 SHAPES = {
-    "tiny": Shape(Qwen3Config, 8, 100, 32, 64, heads=2, key_value_heads=1, head=16),
-    "qwen3_0_6b": Shape(Qwen3Config, 28, 151_936, 1024, 3072, heads=16, key_value_heads=8),
-    "qwen2_5_math_1_5b": Shape(Qwen2Config, 28, 151_936, 1536, 8960, heads=12, key_value_heads=2),
-    "qwen3_4b": Shape(Qwen3Config, 36, 151_936, 2560, 9728, heads=32, key_value_heads=8),
-    "qwen2_5_7b": Shape(Qwen2Config, 28, 152_064, 3584, 18_944, heads=28, key_value_heads=4, tied=False),
+    "qwen3_0_6b": "Qwen/Qwen3-0.6B",
+    "qwen2_5_math_1_5b": "Qwen/Qwen2.5-Math-1.5B",
+    "qwen3_4b": "Qwen/Qwen3-4B-Base",
+    "qwen2_5_7b": "Qwen/Qwen2.5-7B",
+    "llama3_1_8b_instruct": "meta-llama/Llama-3.1-8B-Instruct",
+    "tiny": None,
 }
+"""The models whose widths are taken, from the descriptions that `task=plan` reads too."""
+
+OPTIMIZERS: dict[str, Optimizer] = {
+    "foreach": AdamW(lr=1e-6, fused=False),
+    "fused": AdamW(lr=1e-6, fused=True),
+    "8bit": AdamW8bit(lr=1e-6),
+}
+
+
+def architecture(shape: str) -> Architecture:
+    """Of a model that is described in the package, or of one that runs anywhere."""
+    name = SHAPES[shape]
+    if name is not None:
+        return architecture_of(name)
+    return Architecture(model_config(build_tokenizer(), hidden_size=64, num_layers=8), "rsgrpo.models.tiny")
+
+
 BF16_PEAK = 989e12
 """Dense bfloat16 FLOP/s of an H100 or H200 by the datasheet."""
 
@@ -87,13 +76,10 @@ class Step:
 
 def build_policy(shape: str, layers: int, device: torch.device) -> Policy:
     """Random weights of the shape's widths, made on the device."""
-    tokenizer = build_tokenizer()
-    vocabulary = tokenizer.get_vocab()
-    config = SHAPES[shape].config(layers, pad_token_id=vocabulary[PAD], eos_token_id=vocabulary[EOS], bos_token_id=None)
     torch.manual_seed(0)
     with device:
-        model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    return Policy(model, tokenizer)
+        model = architecture(shape).build(layers)
+    return Policy(model, build_tokenizer())
 
 
 def row_of(tokens: int, device: torch.device) -> PackedRow:
@@ -117,18 +103,20 @@ def row_of(tokens: int, device: torch.device) -> PackedRow:
     return row
 
 
-def measure(shape: str, layers: int, row: PackedRow, *, checkpointing: bool, fused: bool) -> Step:
-    """The second of two steps: by then the optimiser has its moments."""
+def measure(
+    shape: str, layers: int, row: PackedRow, *, checkpointing: bool, compiled: bool, optimizer: str, chunk_tokens: int
+) -> Step:
+    """The third of three steps: by then the optimiser has its moments, and everything is compiled."""
     gc.collect()  # what the last one has left
     device = row.token_ids.device
     policy = build_policy(shape, layers, device)
-    if checkpointing:
-        policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-6, fused=fused)
-    for _ in range(2):
-        optimizer.zero_grad()
+    policy.chunk_tokens = chunk_tokens
+    Sharding(activation_checkpointing=checkpointing, compile=compiled).apply(policy, None)
+    adam = OPTIMIZERS[optimizer].over(list(policy.parameters()))
+    for _ in range(3):  # until the second, what is compiled takes its time; the third is measured
+        adam.zero_grad()
         seconds, gib = timed(lambda: gradients(policy, row), device)
-        step_seconds, step_gib = timed(optimizer.step, device)
+        step_seconds, step_gib = timed(adam.step, device)
     count = sum(parameter.numel() for parameter in policy.parameters())
     return Step(parameters=count, gib=gib, step_gib=step_gib, seconds=seconds, step_seconds=step_seconds)
 
@@ -184,6 +172,10 @@ def main() -> int:
     parser.add_argument("--shapes", nargs="+", default=["qwen3_4b"], choices=list(SHAPES))
     parser.add_argument("--layers", nargs=2, type=int, default=[2, 4], help="the two depths that are measured")
     parser.add_argument("--row-tokens", type=int, default=16_384)
+    parser.add_argument("--chunk-tokens", type=int, default=2048, help="tokens whose logits are in memory at once")
+    parser.add_argument("--checkpointing", nargs="+", default=["no", "yes"], choices=["no", "yes"])
+    parser.add_argument("--optimizers", nargs="+", default=["foreach", "fused"], choices=list(OPTIMIZERS))
+    parser.add_argument("--compile", action="store_true", help="as with trainer.compile=true")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():
         print("gpu_training needs an NVIDIA GPU that PyTorch can use; --device cpu needs none", file=sys.stderr)
@@ -197,27 +189,46 @@ def main() -> int:
     print(f"one row of {sum(row.lengths):,} tokens, {len(row.lengths)} sequences")
     print(f"{'shape':<18} {'layers':>6} {'checkpoints':>11} {'AdamW':>7} {'GiB':>6} {'in step':>7}      s step s")
     for shape in options.shapes:
-        depth = SHAPES[shape].depth
-        for checkpointing in (False, True):
-            for fused in (False, True):
+        depth = architecture(shape).layers
+        for checkpointing in options.checkpointing:
+            for optimizer in options.optimizers:
                 few, many = (
-                    measure(shape, layers, row, checkpointing=checkpointing, fused=fused) for layers in options.layers
+                    measure(
+                        shape,
+                        layers,
+                        row,
+                        checkpointing=checkpointing == "yes",
+                        compiled=options.compile,
+                        optimizer=optimizer,
+                        chunk_tokens=options.chunk_tokens,
+                    )
+                    for layers in options.layers
                 )
                 whole = extrapolated(few, many, options.layers, depth)
                 for layers, step in zip([*options.layers, depth], [few, many, whole], strict=True):
                     print(
-                        f"{shape:<18} {layers:>6} {'yes' if checkpointing else 'no':>11} "
-                        f"{'fused' if fused else 'foreach':>7} {step.gib:>6.1f} {step.step_gib:>7.1f} "
+                        f"{shape:<18} {layers:>6} {checkpointing:>11} "
+                        f"{optimizer:>7} {step.gib:>6.1f} {step.step_gib:>7.1f} "
                         f"{step.seconds:>6.2f} {step.step_seconds:>6.3f}"
-                        + ("" if layers != depth else f"  extrapolated; {used(whole, row):.0%} of the GPU's peak"),
+                        + (
+                            ""
+                            if layers != depth
+                            else f"  extrapolated; {used(shape, whole, row):.0%} of the GPU's peak"
+                        ),
                         flush=True,
                     )
     return 0
 
 
-def used(step: Step, row: PackedRow) -> float:
-    """Model FLOPs over the datasheet's: 6 for each parameter and token, attention and recomputation left out."""
-    return 6 * step.parameters * sum(row.lengths) / (step.seconds + step.step_seconds) / BF16_PEAK
+def used(shape: str, step: Step, row: PackedRow) -> float:
+    """Model FLOPs over the datasheet's: 6 for each parameter and token, and causal attention; no recomputation."""
+    config: Any = architecture(shape).config
+    heads = config.num_attention_heads * (
+        getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    )
+    attention = 6 * config.num_hidden_layers * heads * sum(length**2 for length in row.lengths)
+    flops = 6 * step.parameters * sum(row.lengths) + attention
+    return flops / (step.seconds + step.step_seconds) / BF16_PEAK
 
 
 def extrapolated(few: Step, many: Step, layers: Sequence[int], depth: int) -> Step:

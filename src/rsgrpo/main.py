@@ -35,8 +35,8 @@ from rsgrpo.errors import UserError
 USER_ERROR = 2
 """Exit code for a mistake in what was asked for."""
 
-OF_ANOTHER_MACHINE = ("explain", "plan")
-"""The tasks that say what another machine would run."""
+SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
+"""The tasks that say what another machine would run, and what this one lacks."""
 
 OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
@@ -96,7 +96,7 @@ def _call(cfg: DictConfig, run: Path) -> None:
         _check_references(cfg)
         if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
             check_targets(cfg, _GIVEN, line_of_job().conf)
-        if HydraConfig.get().runtime.choices["task"] not in OF_ANOTHER_MACHINE:
+        if HydraConfig.get().runtime.choices["task"] not in SAY_IT_THEMSELVES:
             check_machine(cfg)  # before the imports of a task, which take seconds
         with disk_refusals_are_told(run):
             get_method(cfg.task._target_)(cfg)

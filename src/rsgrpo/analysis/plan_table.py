@@ -84,7 +84,8 @@ def print_plan(run: Path, console: Console) -> None:
     _memory(plan, console)
     console.print(_fits(plan), style="bold", **PLAIN)
     decided = {name: settings[name] for name in ("sleep", "offload_optimizer", "checkpointing")}
-    said = ", ".join(f"{name} {'on' if on else 'off'}" for name, on in decided.items())
+    layout = "trainer=fsdp2, " if settings["sharded"] else ""
+    said = layout + ", ".join(f"{name} {'on' if on else 'off'}" for name, on in decided.items())
     console.print(f"planned with: {said}, optimiser {settings['optimizer']}, weights {settings['weights']}", **PLAIN)
     if (cache := plan["cache"]) is not None:
         console.print(
@@ -102,11 +103,15 @@ def print_plan(run: Path, console: Console) -> None:
 
 def _memory(plan: dict[str, Any], console: Console) -> None:
     phases = plan["phases"]
-    cards = f"{plan['settings']['gpus']} x {plan['settings']['gpu_gib']:g} GiB"
-    table = plain_table(
-        f"memory by plan, GiB of each GPU ({cards}, of which {plan['usable_gib']:.1f} can be used)",
-        "each column at the peak of its phase; nothing was run",
+    settings = plan["settings"]
+    place = "GPU" if settings["on_gpu"] else "process on the CPU"
+    cards = f"{settings['gpus']} x {settings['gpu_gib']:.4g} GiB"
+    console.print(
+        f"\nmemory by plan, GiB of each {place} at the peak of each phase ({cards}, of which {plan['usable_gib']:.1f} can be "
+        "used)",
+        **PLAIN,
     )
+    table = plain_table("", "")
     table.add_column("", no_wrap=True)
     for name in phases:
         table.add_column(name, justify="right", no_wrap=True)
@@ -128,11 +133,12 @@ def _fits(plan: dict[str, Any]) -> str:
 
 
 def _time(time: dict[str, Any], console: Console) -> None:
-    table = plain_table(
-        "time by estimate, from rates and assumed lengths",
-        f"{time['decode_tokens_per_s']:,.0f} tokens/s sampled and {time['tflops']:g} TFLOP/s trained on each GPU; set "
-        "plan.decode_tokens_per_s and plan.tflops",
+    console.print(
+        f"\ntime by estimate, at {time['decode_tokens_per_s']:,.0f} tokens/s sampled and {time['tflops']:g} TFLOP/s trained "
+        "on each GPU (plan.decode_tokens_per_s, plan.tflops)",
+        **PLAIN,
     )
+    table = plain_table("", "")
     table.add_column("stage", no_wrap=True)
     table.add_column("s", justify="right", no_wrap=True)
     table.add_column("share", justify="right", no_wrap=True)
@@ -143,12 +149,15 @@ def _time(time: dict[str, Any], console: Console) -> None:
     share = time["evaluation_hours"] / time["hours"]
     left_out = f" (without {', '.join(time['tests_left_out'])})" if time["tests_left_out"] else ""
     console.print(
-        f"{time['iterations']:,} iterations: {time['hours']:.2g} hours, {share:.0%} of them evaluations{left_out}", **PLAIN
+        f"{time['iterations']:,} iterations: {time['hours']:.2g} hours, {share:.0%} of them evaluations{left_out}",
+        **PLAIN,
     )
 
 
 def _advice(advice: dict[str, Any], console: Console) -> None:
-    table = plain_table("what helps, each alone", "saved at the peak of the phase that it helps most")
+    if advice["remedies"]:
+        console.print("\nwhat helps, each alone, at the peak of the phase that it helps most", **PLAIN)
+    table = plain_table("", "")
     for name in ("key", "saves GiB", "in", "costs"):
         table.add_column(name, justify="right" if name == "saves GiB" else "left", no_wrap=True)
     for one in advice["remedies"]:

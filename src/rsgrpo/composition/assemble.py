@@ -22,6 +22,7 @@ from rsgrpo.composition.build import build, check_partial
 from rsgrpo.composition.machine import set_threads
 from rsgrpo.composition.members import check_members, check_methods
 from rsgrpo.composition.own_code import keep_own_code
+from rsgrpo.composition.plan import check_memory
 from rsgrpo.composition.policy import check_policy, load_policy
 from rsgrpo.composition.prompts import describe, load_prompts, longest
 from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
@@ -67,6 +68,8 @@ def assemble(
     trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
     check_alphabet(cfg, source, splits, prompt_format)
+    if "train" in splits:
+        check_memory(cfg, recipe)
     policy = load_policy(cfg, on_meta=is_sharded(cfg)) if started is None else started.module.policy
     data = load_prompts(source, policy, recipe, prompt_format=prompt_format, splits=splits)
     if data.train:

@@ -73,7 +73,9 @@ def plan_of(cfg: DictConfig, recipe: Recipe) -> Plan:
         trained=memory.trained,
         optimizer_bytes=memory.host,
     )
-    return Plan(architecture=architecture, memory=memory, time=time, disk=_disk_of(cfg, recipe, architecture), untold=untold)
+    return Plan(
+        architecture=architecture, memory=memory, time=time, disk=_disk_of(cfg, recipe, architecture), untold=untold
+    )
 
 
 def architecture_in(cfg: DictConfig) -> Architecture:
@@ -93,9 +95,8 @@ def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> 
     """The one place that reads the configuration for the arithmetic; what is `auto` there and the plan's to say is None."""
     plan = build_as(cfg, "plan", PlanSettings) if "plan" in cfg else PlanSettings()
     trainer, rollout, lora = cfg.trainer, cfg.rollout, build_lora(cfg)
-    planned = plan.gpu_gib is not None or plan.gpus is not None
     on_gpu = trainer.accelerator in ("gpu", "cuda") or (
-        trainer.accelerator == "auto" and (planned or torch.cuda.is_available() or "plan" in cfg)
+        trainer.accelerator == "auto" and ("plan" in cfg or torch.cuda.is_available())
     )
     gpus = plan.gpus or processes(cfg)
     sharded = trainer.get("strategy") is not None or gpus > 1
@@ -104,6 +105,8 @@ def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> 
     prompt = int(cfg.data.get("max_prompt_tokens") or min(ASSUMED_PROMPT, max(1, longest - new)))
     engine = ENGINES.get(str(rollout.get("_target_")), "other")
     gpu_gib, taken = (plan.gpu_gib, 0.0) if plan.gpu_gib else gpu_here(cfg) or (ASSUMED_GIB, 0.0)
+    if not on_gpu:
+        gpu_gib, taken = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB / gpus, 0.0
     return Settings(
         gpu_gib=gpu_gib,
         taken_gib=taken,

@@ -77,6 +77,7 @@ class TrainerSettings:
     cpu_offload: bool = False
     compile: bool = False
     deterministic: bool = False
+    check_memory: bool = True
     detect_anomaly: bool = False
     profiler: Literal["simple", "advanced", "pytorch"] | None = None
 
@@ -240,6 +241,21 @@ class CompareSettings:
 
     def __post_init__(self) -> None:
         check_fields(self, level=(0.5, 0.9999))
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoctorSettings:
+    """`task` of task=doctor.
+
+    Raises:
+        FieldError: for a value that is not of its type.
+    """
+
+    layers: int = 2
+    minutes: float = 9.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, layers=(1, 1000), minutes=(0, 1440))
 
 
 @dataclass(frozen=True, kw_only=True)

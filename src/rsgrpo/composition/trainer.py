@@ -33,7 +33,7 @@ MOST_DEVICES = 128
 
 OURS = (
     *("threads", "strategy", "precision", "activation_checkpointing", "compile"),
-    *("weights", "offload_optimizer", "cpu_offload"),
+    *("weights", "offload_optimizer", "cpu_offload", "check_memory"),
 )
 """Keys of `trainer` that Lightning does not get unchanged."""
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import product
 from typing import Any, NamedTuple
 
 from rsgrpo.planning.architecture import Architecture
@@ -74,16 +74,26 @@ def _fit(plan: MemoryPlan, *phases: Phase) -> bool:
 def advice(architecture: Architecture, settings: Settings) -> Advice:
     """For settings whose plan does not fit, every `auto` decided."""
     before = plan_memory(architecture, settings)
-    remedies = []
-    for cure in candidates(architecture, before):
+    remedies, cures = [], candidates(architecture, before)
+    for cure in cures:
         after = plan_memory(architecture, cure.of(settings))
         if help_of := _help(before, after):
             remedies.append(Remedy(cure, *help_of))
     return Advice(
-        remedies=tuple(remedies),
-        cheapest=_cheapest(architecture, settings, [remedy.cure for remedy in remedies]),
+        remedies=tuple(_one_of_each(remedies)),
+        cheapest=_cheapest(architecture, settings, cures),
         gpus=_enough_gpus(architecture, settings),
     )
+
+
+def _one_of_each(remedies: list[Remedy]) -> Iterator[Remedy]:
+    """Of several values of one key, the first."""
+    seen: set[str] = set()
+    for remedy in remedies:
+        key = remedy.cure.words.partition("=")[0]
+        if key not in seen:
+            yield remedy
+        seen.add(key)
 
 
 def candidates(architecture: Architecture, plan: MemoryPlan) -> list[Cure]:
@@ -121,9 +131,7 @@ def _candidates(architecture: Architecture, plan: MemoryPlan) -> Iterator[Cure]:
         words = "trainer.activation_checkpointing=true"
         yield Cure(words=words, change={"checkpointing": True}, cost=3, costs="a quarter more time of updates")
     if s.optimizer == "adamw" and s.on_gpu and s.lora is None:
-        yield Cure(
-            words="optimizer=adamw8bit", change={"optimizer": "adamw8bit"}, cost=3, costs="moments in 8 bits"
-        )
+        yield Cure(words="optimizer=adamw8bit", change={"optimizer": "adamw8bit"}, cost=3, costs="moments in 8 bits")
     if s.engine == "vllm" and s.sharded and s.gpus % (2 * s.tensor_parallel_size) == 0:
         twice = 2 * s.tensor_parallel_size
         if architecture.config.num_attention_heads % twice == 0:
@@ -156,7 +164,9 @@ def _of_vllm(plan: MemoryPlan) -> Iterator[Cure]:
 def _help(before: MemoryPlan, after: MemoryPlan) -> tuple[Phase, float] | None:
     """The phase that does not fit and shrinks most, and by how much; for a cache that is too small, its growth."""
     usable = before.settings.usable
-    saved = {name: phase.total - after.phases[name].total for name, phase in before.phases.items() if phase.total > usable}
+    saved = {
+        name: phase.total - after.phases[name].total for name, phase in before.phases.items() if phase.total > usable
+    }
     if saved and max(saved.values()) > 0.01 * GIB:
         phase = max(saved, key=lambda name: saved[name])
         return phase, saved[phase]
@@ -167,20 +177,18 @@ def _help(before: MemoryPlan, after: MemoryPlan) -> tuple[Phase, float] | None:
 
 
 def _cheapest(architecture: Architecture, settings: Settings, cures: list[Cure]) -> tuple[Cure, ...]:
-    """By cost, then by number; two values of one setting exclude each other."""
-    sets = [chosen for size in range(1, 6) for chosen in combinations(cures, size) if _consistent(chosen)]
-    for chosen in sorted(sets, key=lambda chosen: (sum(cure.cost for cure in chosen), len(chosen))):
+    """By cost, then by number. One that does not help alone may help in a set: a larger share of a GPU that has room."""
+    by_key: dict[str, list[Cure | None]] = {}
+    for cure in cures:
+        by_key.setdefault(cure.words.partition("=")[0], [None]).append(cure)
+    sets = [tuple(cure for cure in chosen if cure is not None) for chosen in product(*by_key.values())]
+    for chosen in sorted(sets, key=lambda chosen: (sum(cure.cost for cure in chosen), len(chosen)))[1:]:
         s = settings
         for cure in chosen:
             s = cure.of(s)
-        if plan_memory(architecture, s).fits:
+        if plan_memory(architecture, s, row=False).fits and plan_memory(architecture, s).fits:
             return chosen
     return ()
-
-
-def _consistent(cures: tuple[Cure, ...]) -> bool:
-    changed = [name for cure in cures for name in cure.change]
-    return len(set(changed)) == len(changed)
 
 
 def _enough_gpus(architecture: Architecture, settings: Settings) -> int | None:
@@ -189,7 +197,7 @@ def _enough_gpus(architecture: Architecture, settings: Settings) -> int | None:
     gpus = max(2, settings.gpus * 2)
     while gpus <= MOST_GPUS:
         more = replace(settings, sharded=True, gpus=gpus)
-        if plan_memory(architecture, more).fits:
+        if plan_memory(architecture, more, row=False).fits and plan_memory(architecture, more).fits:
             return gpus
         gpus *= 2
     return None

@@ -45,7 +45,12 @@ PROMPT_TOKENS = 200
 """Of a prompt, on average, assumed."""
 
 TEST_PROBLEMS = {
-    **{"math500": 500, "aime24": 30, "aime25": 30, "hmmt_feb_2024": 30, "hmmt_feb_2025": 30, "cmimc_2025": 40},
+    "math500": 500,
+    "aime24": 30,
+    "aime25": 30,
+    "hmmt_feb_2024": 30,
+    "hmmt_feb_2025": 30,
+    "cmimc_2025": 40,
     "gsm8k_test": 1319,
 }
 """Problems of the test sets that come with the package."""

@@ -37,9 +37,7 @@ class Cache:
         return min(self.max_rows, self.tokens // self.max_tokens)
 
 
-def engine_parts(
-    architecture: Architecture, s: Settings, *, resident: float
-) -> tuple[dict[str, float], Cache | None]:
+def engine_parts(architecture: Architecture, s: Settings, *, resident: float) -> tuple[dict[str, float], Cache | None]:
     """Bytes of an engine that is awake, by part.
 
     Args:

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -80,5 +79,3 @@ def saved_bytes(*, without: Sequence[Tensor] = ()) -> Iterator[dict[int, int]]:
 def nbytes(tensors: Sequence[Tensor]) -> int:
     """Bytes of tensors, each storage counted once."""
     return sum({t.untyped_storage()._cdata: t.untyped_storage().nbytes() for t in tensors}.values())
-
-

@@ -97,8 +97,12 @@ class MemoryPlan:
         return self.peak - self.settings.usable
 
 
-def plan_memory(architecture: Architecture, settings: Settings) -> MemoryPlan:
-    """Of each process, with `None` among the settings taken as off; see `rsgrpo.planning.cures.resolved`."""
+def plan_memory(architecture: Architecture, settings: Settings, *, row: bool = True) -> MemoryPlan:
+    """Of each process; an `auto` that is not decided counts as off, see `rsgrpo.planning.cures.resolved`.
+
+    Args:
+        row: without it `train` is left without its row, whose trace takes most of the time: less than what is needed.
+    """
     s = settings
     weights = weights_of(architecture, s.lora)
     trained = sum(w.numbers for w in weights if w.trained)
@@ -126,7 +130,7 @@ def plan_memory(architecture: Architecture, settings: Settings) -> MemoryPlan:
     weights_awake = {name: engine[name] for name in ("engine: weights", "engine: allowance") if name in engine}
     phases: dict[Phase, PhasePlan] = {
         "sample": PhasePlan(parts=_some({**resident, **engine})),
-        "train": PhasePlan(parts=_some(training | _row(architecture, s, weights, sum(training.values())))),
+        "train": PhasePlan(parts=_some(training | (_row(architecture, s, weights, training) if row else {}))),
         "step": PhasePlan(parts=_some({**training, "optimiser's step": _step(s, weights)})),
         "sync": PhasePlan(parts=_some({**resident, **weights_awake, **gathered_tensor})),
     }
@@ -148,7 +152,9 @@ def _some(parts: Mapping[str, float]) -> dict[str, float]:
 def weights_of(architecture: Architecture, lora: LoRA | None) -> tuple[Weight, ...]:
     """Every parameter, adapters included, of the whole model built without memory."""
     with torch.device("meta"):
-        policy = policy_of(architecture.build(), Way(tokens=1, sequences=1, chunk_tokens=1, checkpointing=False, lora=lora))
+        policy = policy_of(
+            architecture.build(), Way(tokens=1, sequences=1, chunk_tokens=1, checkpointing=False, lora=lora)
+        )
     in_layers = {id(parameter) for layer in policy.layers for parameter in layer.parameters()}
     return tuple(Weight(p.numel(), p.requires_grad, id(p) in in_layers) for p in policy.parameters())
 
@@ -205,7 +211,9 @@ def way_of(s: Settings) -> Way:
     )
 
 
-def _row(architecture: Architecture, s: Settings, weights: tuple[Weight, ...], held: float) -> dict[str, float]:
+def _row(
+    architecture: Architecture, s: Settings, weights: tuple[Weight, ...], beside: Mapping[str, float]
+) -> dict[str, float]:
     """What a row takes, from the second one of an update on, with what FSDP2 gathers for it."""
     row = row_bytes(architecture, way_of(s)).further
     parts = {"activations of a row": row.kept}
@@ -216,7 +224,7 @@ def _row(architecture: Architecture, s: Settings, weights: tuple[Weight, ...], h
     if s.sharded:
         parts["gathered weights"] = _gathered(s, weights, architecture.layers)
     if s.on_gpu:
-        parts["allowance: fragments"] = FRAGMENTS * (held + sum(parts.values()))
+        parts["allowance: fragments"] = FRAGMENTS * (sum(beside.values()) + sum(parts.values()))
     return parts
 
 

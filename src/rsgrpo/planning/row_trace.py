@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from rsgrpo.models.attention import OF_A_GPU
 from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
+from rsgrpo.models.tiny import build_tokenizer
 from rsgrpo.planning.architecture import Architecture
 from rsgrpo.planning.live_bytes import LiveBytes, saved_bytes
 from rsgrpo.types import PackedRow
@@ -96,8 +97,8 @@ def _traced(architecture: Architecture, way: Way, layers: int) -> TwoRows:
 
 
 def policy_of(model: PreTrainedModel, way: Way) -> Policy:
-    """The policy that a run would train, in the types that `way` says; without a tokenizer, which no row needs."""
-    policy = Policy(model, cast(Any, None), chunk_tokens=way.chunk_tokens)
+    """The policy that a run would train, in the types that `way` says; with any tokenizer, since a row needs none."""
+    policy = Policy(model, _any_tokenizer(), chunk_tokens=way.chunk_tokens)
     if way.lora is not None:
         way.lora.freeze_and_adapt(policy.model)
     if way.base is not None:
@@ -105,6 +106,11 @@ def policy_of(model: PreTrainedModel, way: Way) -> Policy:
             if not parameter.requires_grad:
                 parameter.data = parameter.data.to(way.base)
     return policy
+
+
+@functools.cache
+def _any_tokenizer() -> PreTrainedTokenizerBase:
+    return build_tokenizer()
 
 
 def _give_fake_tensors(policy: Policy) -> None:
@@ -163,6 +169,10 @@ def row_of(way: Way, device: torch.device) -> PackedRow:
 
 def measure_row(policy: Policy, row: PackedRow, way: Way, live: LiveBytes) -> RowBytes:
     """Forward and backward of one row, whose gradients stay: with fake tensors, or with real ones on the CPU."""
+    for parameter in policy.parameters():  # what is there already would count as new when it is first written to
+        live.see(parameter)
+        if parameter.grad is not None:
+            live.see(parameter.grad)
     before = live.live
     live.restart()
     head: list[int] = []

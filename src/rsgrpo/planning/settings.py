@@ -15,9 +15,9 @@ class Settings:
     """The resolved keys of a configuration; `None` where a key is `auto` and the plan is what decides (`resolved`)."""
 
     gpu_gib: float
-    """Of each GPU; see `usable`."""
+    """Of each GPU, see `usable`; on the CPU, the share of a process in the machine's memory."""
     gpus: int
-    """Of all nodes: processes."""
+    """Of all nodes; on the CPU, processes."""
     taken_gib: float = 0.0
     """Of each GPU, by other processes."""
     on_gpu: bool = True

@@ -33,9 +33,7 @@ def plan(cfg: DictConfig) -> None:
         close(recipe.reward)
     advised = None if made.memory.fits else made.advice()
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
-    content = content_of(
-        made.architecture, made.memory, made.time, advised, disk=str(made.disk), untold=made.untold
-    )
+    content = content_of(made.architecture, made.memory, made.time, advised, disk=str(made.disk), untold=made.untold)
     run_folder.write_json(run / run_folder.PLAN, content)
     console = wide_console()
     print_plan(run, console)

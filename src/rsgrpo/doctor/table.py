@@ -1,4 +1,4 @@
-"""The table of a smoke test: checks that are run one after another, a row for each."""
+"""The doctor's table: checks that are run one after another, a row for each, and the cures of those that failed."""
 
 import faulthandler
 import multiprocessing
@@ -10,15 +10,16 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from rsgrpo.analysis.tables import plain_table, whole_width
+from rsgrpo.errors import UserError
 
-State = Literal["ok", "FAILED", "needs a GPU", "skipped"]
+State = Literal["ok", "FAILED", "not here", "skipped"]
 
 
 class Result(NamedTuple):
@@ -27,6 +28,8 @@ class Result(NamedTuple):
     measured: str
     bound: str = ""
     ok: bool = True
+    cure: str = ""
+    """A better one than that of the check."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,10 @@ class Check:
 
     name: str
     run: Callable[[], Result]
-    on_gpu_only: bool = False
+    cure: str = ""
+    """What to do where it fails."""
+    needs: str = ""
+    """What this machine or run lacks for it, in words; empty where it can be checked."""
     after: str = ""
     """The check that has to be ok for this one to mean anything."""
 
@@ -48,6 +54,7 @@ class Row:
     state: State
     measured: str = ""
     bound: str = ""
+    cure: str = ""
     trace: str = ""
 
 
@@ -55,7 +62,7 @@ class Row:
 class Checks:
     """The checks one after another; an exception fails its own row and those that build on it."""
 
-    on_gpu: bool
+    title: str
     seconds: float
     """No check starts later than this."""
     limit: float
@@ -74,8 +81,8 @@ class Checks:
             print(f"{elapsed:6.1f} s  {row.name}: {row.state} {row.measured}", file=sys.stderr, flush=True)
 
     def _row(self, check: Check) -> Row:
-        if check.on_gpu_only and not self.on_gpu:
-            return Row(name=check.name, state="needs a GPU")
+        if check.needs:
+            return Row(name=check.name, state="not here", measured=f"needs {check.needs}")
         if time.monotonic() - self.started >= self.seconds:
             return Row(name=check.name, state="skipped", measured="no time left")
         if check.after and not any(row.name == check.after and row.state == "ok" for row in self.rows):
@@ -87,10 +94,13 @@ class Checks:
             return Row(
                 name=check.name,
                 state="FAILED",
-                measured=f"{type(error).__name__}: {words}",
-                trace=traceback.format_exc(),
+                measured=words if isinstance(error, UserError) else f"{type(error).__name__}: {words}",
+                cure=check.cure,
+                trace="" if isinstance(error, UserError) else traceback.format_exc(),
             )
-        return Row(name=check.name, state="ok" if result.ok else "FAILED", measured=result.measured, bound=result.bound)
+        cure = "" if result.ok else (result.cure or check.cure)
+        state: State = "ok" if result.ok else "FAILED"
+        return Row(name=check.name, state=state, measured=result.measured, bound=result.bound, cure=cure)
 
     def out_of_time(self) -> None:
         """End the process from another thread, with the table of what there is: what runs may never return."""
@@ -102,9 +112,18 @@ class Checks:
         sys.stdout.flush()
         os._exit(1)
 
+    def content(self) -> dict[str, Any]:
+        """The rows, for a file."""
+        return {
+            "rows": [
+                {"check": r.name, **{n: getattr(r, n) for n in ("state", "measured", "bound", "cure")}}
+                for r in self.rows
+            ]
+        }
+
     def show(self, console: Console) -> None:
         """The table, tracebacks below it, and a sentence that counts."""
-        table: Table = plain_table("vLLM and the trainer on one device", "")
+        table: Table = plain_table(self.title, "")
         for column in ("check", "measured", "bound", "result"):
             table.add_column(column)
         for row in self.rows:
@@ -112,12 +131,15 @@ class Checks:
             table.add_row(row.name, Text(row.measured), row.bound, Text(row.state, style))
         whole_width(console, table)
         for row in self.rows:
+            if row.cure:
+                console.print(f"{row.name}: {row.cure}", markup=False, highlight=False, soft_wrap=True)
+        for row in self.rows:
             if row.trace:
                 console.print(f"{row.name}:\n{row.trace}", markup=False, highlight=False, soft_wrap=True)
         counts = {state: sum(row.state == state for row in self.rows) for state in ("ok", "FAILED", "skipped")}
-        not_here = sum(row.state == "needs a GPU" for row in self.rows)
+        not_here = sum(row.state == "not here" for row in self.rows)
         console.print(
-            f"{counts['ok']} ok, {counts['FAILED']} failed, {counts['skipped']} skipped, {not_here} that need a GPU; "
+            f"{counts['ok']} ok, {counts['FAILED']} failed, {counts['skipped']} skipped, {not_here} not here; "
             f"{time.monotonic() - self.started:.0f} s",
             highlight=False,
         )
