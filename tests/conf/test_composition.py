@@ -73,6 +73,7 @@ NEEDS = {
 
 OWN_VALUE = {
     ("rsgrpo.evaluation.evaluate.EvaluationPlan", "cache_dir"): "a run from Python keeps nothing outside its folder",
+    ("rsgrpo.rollouts.vllm.VLLMEngine", "cache_dir"): "a run from Python uses the temporary folder of the machine",
     ("rsgrpo.data.local.Local", "suffix"): "the class appends nothing, the yaml the paper's instruction",
     **{
         (f"rsgrpo.schedules.{name}.{name.title()}", "iterations"): "the class is told nothing, the yaml the run's own"
