@@ -1,5 +1,6 @@
 """Each check is ok on what is right, and finds the fault that it is there for."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,7 +15,7 @@ from rsgrpo.doctor.versions import unmet_requirements
 from rsgrpo.models import attention
 from rsgrpo.models import policy as policies
 from rsgrpo.models.policy import Policy
-from rsgrpo.models.tiny import build_tokenizer
+from rsgrpo.models.tiny import build_model, build_tokenizer
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.types import Problem
@@ -22,8 +23,10 @@ from tests.doctor.faults import AlwaysRight, NeverRight, OwnWeights
 
 
 @pytest.fixture
-def wide(policy: Policy) -> Policy:
-    """Logits that spread as those of a trained model."""
+def wide() -> Policy:
+    """One layer, and logits that spread as those of a trained model."""
+    tokenizer = build_tokenizer()
+    policy = Policy(build_model(tokenizer, hidden_size=64, num_layers=1, seed=0), tokenizer)
     with torch.no_grad():
         policy.model.get_output_embeddings().weight.mul_(3.0)  # type: ignore[union-attr, operator]
     return policy
@@ -54,13 +57,12 @@ def test_sequences_that_see_each_other_are_found(wide: Policy, monkeypatch: pyte
     assert not result.ok, result
 
 
-def test_positions_that_go_on_are_found(wide: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_positions_that_are_right_in_short_rows_only_are_found(wide: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
     forward = Policy.forward
 
     def shifted(self: Policy, row: Any, *args: Any, **kwargs: Any) -> Any:
-        from dataclasses import replace
-
-        return forward(self, replace(row, position_ids=torch.arange(len(row.position_ids))), *args, **kwargs)
+        seen = row.position_ids * (len(row.lengths) == 1)
+        return forward(self, replace(row, position_ids=seen), *args, **kwargs)
 
     monkeypatch.setattr(Policy, "forward", shifted)
     assert not trainer.packed_is_separate(bench_of(wide)).ok
@@ -70,8 +72,6 @@ def test_a_gradient_that_depends_on_the_rows_is_found(wide: Policy, monkeypatch:
     rows = Bench.rows
 
     def averaged(self: Bench, *args: Any, **kwargs: Any) -> Any:
-        from dataclasses import replace
-
         made = rows(self, *args, **kwargs)
         return [replace(row, weights=row.weights / len(made)) for row in made]
 
@@ -80,7 +80,7 @@ def test_a_gradient_that_depends_on_the_rows_is_found(wide: Policy, monkeypatch:
 
 
 @pytest.mark.parametrize(
-    "name", ["model.norm.weight", "model.layers.1.mlp.down_proj.weight", "model.layers.0.self_attn.k_norm.weight"]
+    "name", ["model.norm.weight", "model.layers.0.mlp.down_proj.weight", "model.layers.0.self_attn.k_norm.weight"]
 )
 def test_a_tensor_that_no_sync_moves_is_named(wide: Policy, name: str) -> None:
     result = engine.every_tensor_moves(bench_of(wide, skips=name))
@@ -104,7 +104,7 @@ def test_an_engine_that_samples_another_policy_is_found(wide: Policy) -> None:
 
 @pytest.mark.parametrize(("reward", "ok"), [(CountdownReward(), True), (AlwaysRight(), False), (NeverRight(), False)])
 def test_a_reward_that_does_not_judge_is_found(reward: Any, ok: bool) -> None:
-    problems = Countdown(levels=[2]).split("train")[:4]
+    problems = Countdown(levels=[1]).split("train")[:4]
 
     def answers(problem: Problem) -> list[str]:
         numbers = problem.facts["numbers"]
@@ -137,6 +137,19 @@ def test_a_prompt_comes_back_as_it_was() -> None:
     assert result.ok
     assert "<|im_start|>user" in result.measured
     assert prompts.round_trip(build_tokenizer(), PROBLEM, PromptFormat()).ok
+
+
+def test_a_text_that_the_tokenizer_changes_is_found() -> None:
+    class Forgets:
+        bos_token_id = None
+
+        def __call__(self, text: str, add_special_tokens: bool) -> Any:
+            return build_tokenizer()(text.replace("9", ""))
+
+        def decode(self, ids: Any) -> str:
+            return build_tokenizer().decode(ids)
+
+    assert not prompts.round_trip(Forgets(), PROBLEM, PromptFormat()).ok  # type: ignore[arg-type]
 
 
 def test_a_text_that_begins_twice_is_found() -> None:

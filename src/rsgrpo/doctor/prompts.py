@@ -17,17 +17,16 @@ ANSWER = "The answer is 7."
 
 
 def round_trip(tokenizer: PreTrainedTokenizerBase, problem: Problem, prompt_format: PromptFormat) -> Result:
-    """Text -> tokens -> text -> tokens: nothing may change on the way, and no beginning be put twice."""
+    """Text -> tokens -> text: nothing but white space may change on the way, and no beginning be put twice."""
     [text] = prompt_texts([problem], tokenizer, prompt_format)
     ids = tokenizer(text, add_special_tokens=not prompt_format.chat_template).input_ids
     shown = str(tokenizer.decode(ids))
-    again = tokenizer(shown, add_special_tokens=False).input_ids
     begin = tokenizer.bos_token_id
     if begin is not None and list(ids[:2]) == [begin, begin]:
         cure = "the template and the tokenizer both begin the text: remove one of them from tokenizer_config.json"
         return Result(f"{len(ids)} tokens that begin twice with {tokenizer.bos_token!r}", "once", False, cure)
     words = f"{len(ids)} tokens: {shown[:SHOWN]!r}" + ("..." if len(shown) > SHOWN else "")
-    return Result(words, "the same tokens again", list(again) == list(ids))
+    return Result(words, "the text that was asked", "".join(shown.split()).endswith("".join(text.split())))
 
 
 def stops_of(source: str | Path, tokenizer: PreTrainedTokenizerBase) -> list[int]:
