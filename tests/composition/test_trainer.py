@@ -67,9 +67,9 @@ def test_activations_are_checkpointed_where_memory_is_a_gpus(overrides: list[str
 )
 def test_ways_to_save_memory_that_do_not_go_with_the_rest_are_refused(overrides: list[str], words: str) -> None:
     with pytest.raises(UserError, match=words):
-        trainer.check_memory(composed(*overrides))
-    trainer.check_memory(composed("trainer=fsdp2", "trainer.cpu_offload=true"))
-    trainer.check_memory(composed("trainer.weights=bfloat16", "optimizer=adamw8bit"))
+        trainer.check_savings(composed(*overrides))
+    trainer.check_savings(composed("trainer=fsdp2", "trainer.cpu_offload=true"))
+    trainer.check_savings(composed("trainer.weights=bfloat16", "optimizer=adamw8bit"))
 
 
 @pytest.mark.usefixtures("as_users_run_it")

@@ -11,6 +11,7 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.tensor import DTensor
 from transformers import AutoModelForCausalLM
 
+from rsgrpo.batching.balance import rows_of_ranks
 from rsgrpo.batching.packing import TrainingSequence, empty_row, pack
 from rsgrpo.corrections.mask import SequenceMask, TokenMask
 from rsgrpo.corrections.truncate import SequenceTruncate, TokenTruncate
@@ -28,8 +29,10 @@ from rsgrpo.terms.entropy import EntropyBonus, EntropyTarget
 from rsgrpo.terms.kl import KL
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.reference import Reference, reference_of
+from rsgrpo.training.rows import rows_of_updates
 from rsgrpo.training.total_loss import TotalLoss
 from rsgrpo.types import PackedRow, Problem, Prompt, Sampling
+from tests.distributed import dealt
 
 CPU = torch.device("cpu")
 
@@ -313,3 +316,22 @@ def over_ranks(policy: Policy) -> None:
 
 def nothing(policy: Policy) -> None:
     """Leave a policy as it is."""
+
+
+def sequences_are_dealt_by_length(folder: Path) -> None:
+    """What all ranks train is what one process would, in the rows that any of them can tell from the lengths."""
+    nothing_for_others = [place for place in range(dealt.PLACES) if dealt.rank_of(place, ranks.count())]
+    groups = {p: g for p, g in dealt.all_groups().items() if dealt.rank_of(p, ranks.count()) == ranks.index()}
+    for dropped in (dealt.DROPPED, nothing_for_others, range(1, dealt.PLACES), range(dealt.PLACES)):
+        for row_tokens in (1, 60, 1000):
+            recipe = dealt.recipe_of(row_tokens)
+            mine = rows_of_updates(groups, dealt.selection(dropped), recipe, CPU)
+            everyones = list(zip(*ranks.gather(mine), strict=True))
+            for of_ranks, sequences in zip(everyones, dealt.sequences_of_updates(recipe, dropped), strict=True):
+                one = pack(sequences, row_tokens=row_tokens, device=CPU)
+                assert dealt.sequences_in([row for rows in of_ranks for row in rows]) == dealt.sequences_in(one)
+                lengths = [len(s.prompt_ids) + len(s.completion_ids) for s in sequences]
+                expected = rows_of_ranks(lengths, ranks=ranks.count(), row_tokens=row_tokens)
+                assert [[row.lengths for row in rows] for rows in of_ranks] == [
+                    [tuple(lengths[i] for i in row) or (1,) for row in rows] for rows in expected
+                ]

@@ -12,8 +12,8 @@ MEASURED = {
     "Qwen/Qwen2.5-7B": (16_384, 230.0, 118.0),
     "Qwen/Qwen3-0.6B": (8192, 38.5, 20.2),
 }
-"""Tokens of a row, and GiB on an H200 without and with activation checkpointing: the peak of forward and backward of the
-one row of an update, float32 weights and moments included, under bfloat16 autocast with chunks of 4,096 tokens."""
+"""Tokens of a row, and GiB on an H200 without and with activation checkpointing: the peak of forward and backward of
+one row in an update, float32 weights and moments included, under bfloat16 autocast with chunks of 4,096 tokens."""
 
 CASES = [
     pytest.param(model, tokens, gib, checkpointing, id=f"{model}-{'AC' if checkpointing else 'plain'}")

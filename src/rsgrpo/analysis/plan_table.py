@@ -107,8 +107,7 @@ def _memory(plan: dict[str, Any], console: Console) -> None:
     place = "GPU" if settings["on_gpu"] else "process on the CPU"
     cards = f"{settings['gpus']} x {settings['gpu_gib']:.4g} GiB"
     console.print(
-        f"\nmemory by plan, GiB of each {place} at the peak of each phase ({cards}, of which {plan['usable_gib']:.1f} can be "
-        "used)",
+        f"\nmemory by plan, GiB of each {place} at the peak of each phase ({cards}, {plan['usable_gib']:.1f} can be used)",
         **PLAIN,
     )
     table = plain_table("", "")
@@ -134,8 +133,8 @@ def _fits(plan: dict[str, Any]) -> str:
 
 def _time(time: dict[str, Any], console: Console) -> None:
     console.print(
-        f"\ntime by estimate, at {time['decode_tokens_per_s']:,.0f} tokens/s sampled and {time['tflops']:g} TFLOP/s trained "
-        "on each GPU (plan.decode_tokens_per_s, plan.tflops)",
+        f"\ntime by estimate, at {time['decode_tokens_per_s']:,.0f} tokens/s sampled and {time['tflops']:g} TFLOP/s "
+        "trained on each (plan.decode_tokens_per_s, plan.tflops)",
         **PLAIN,
     )
     table = plain_table("", "")

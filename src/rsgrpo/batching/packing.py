@@ -68,45 +68,31 @@ def pack(
         row_tokens: tokens of a row, prompts included.
         device: where the rows live.
     """
+    rows = shortest_first([_length(sequence) for sequence in sequences], row_tokens)
+    return [row_of([sequences[i] for i in row], device) for row in rows]
+
+
+def shortest_first(lengths: Sequence[int], row_tokens: int) -> list[list[int]]:
+    """The rows of `pack`: the numbers of the sequences in each, by length, and equally long ones as they come.
+
+    >>> shortest_first([3, 1, 2, 9], row_tokens=4)
+    [[1, 2], [0], [3]]
+    """
     rows: list[list[int]] = []
     filled = 0
-    for i in packing_order(sequences):
-        length = _length(sequences[i])
-        if not rows or filled + length > row_tokens:
+    for i in sorted(range(len(lengths)), key=lambda i: lengths[i]):
+        if not rows or filled + lengths[i] > row_tokens:
             rows.append([])
             filled = 0
         rows[-1].append(i)
-        filled += length
-    return [_row([sequences[i] for i in row], device) for row in rows]
+        filled += lengths[i]
+    return rows
 
 
-def packing_order(sequences: Sequence[TrainingSequence]) -> list[int]:
-    """The order in which `pack` lays the sequences into rows: by length, and equally long ones as they come."""
-    return sorted(range(len(sequences)), key=lambda i: _length(sequences[i]))
-
-
-def empty_row(device: torch.device) -> PackedRow:
-    """One token and no loss: what a rank without rows computes, to take part in the collectives of others."""
-    none = torch.zeros(0, dtype=torch.long, device=device)
-    nothing = torch.zeros(0, device=device)
-    return PackedRow(
-        token_ids=torch.zeros(1, dtype=torch.long, device=device),
-        position_ids=torch.zeros(1, dtype=torch.long, device=device),
-        lengths=(1,),
-        target_index=none,
-        target_ids=none,
-        sequence_of_target=none,
-        advantages=nothing,
-        weights=nothing,
-        sampler_logprobs=nothing,
-    )
-
-
-def _length(sequence: TrainingSequence) -> int:
-    return len(sequence.prompt_ids) + len(sequence.completion_ids)
-
-
-def _row(sequences: Sequence[TrainingSequence], device: torch.device) -> PackedRow:
+def row_of(sequences: Sequence[TrainingSequence], device: torch.device) -> PackedRow:
+    """One row of the sequences, in their order; without any it only keeps step, as `empty_row` says."""
+    if not sequences:
+        return empty_row(device)
     lengths = torch.tensor([_length(s) for s in sequences])
     targets = torch.tensor([len(s.completion_ids) for s in sequences])
     starts = lengths.cumsum(0) - lengths
@@ -128,3 +114,24 @@ def _row(sequences: Sequence[TrainingSequence], device: torch.device) -> PackedR
         weights=weights[sequence_of_target].to(device),
         sampler_logprobs=torch.cat([s.sampler_logprobs for s in sequences]).to(device),
     )
+
+
+def empty_row(device: torch.device) -> PackedRow:
+    """One token and no loss: what a rank without rows computes, to take part in the collectives of others."""
+    none = torch.zeros(0, dtype=torch.long, device=device)
+    nothing = torch.zeros(0, device=device)
+    return PackedRow(
+        token_ids=torch.zeros(1, dtype=torch.long, device=device),
+        position_ids=torch.zeros(1, dtype=torch.long, device=device),
+        lengths=(1,),
+        target_index=none,
+        target_ids=none,
+        sequence_of_target=none,
+        advantages=nothing,
+        weights=nothing,
+        sampler_logprobs=nothing,
+    )
+
+
+def _length(sequence: TrainingSequence) -> int:
+    return len(sequence.prompt_ids) + len(sequence.completion_ids)

@@ -68,8 +68,7 @@ def assemble(
     trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
     check_alphabet(cfg, source, splits, prompt_format)
-    if "train" in splits:
-        check_memory(cfg, recipe)
+    planned = check_memory(cfg, recipe) if "train" in splits else None
     policy = load_policy(cfg, on_meta=is_sharded(cfg)) if started is None else started.module.policy
     data = load_prompts(source, policy, recipe, prompt_format=prompt_format, splits=splits)
     if data.train:
@@ -77,6 +76,11 @@ def assemble(
     engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine
     if isinstance(engine, VLLMEngine) and (data.train or data.validation or data.test):
         engine.expect(longest(source, data, recipe))
+        if engine.sleep == "auto" and planned is not None:
+            engine.sleep = planned.sleep is not False
+    offload = cfg.trainer.offload_optimizer
+    if offload == "auto":
+        offload = planned is not None and bool(planned.offload_optimizer)
     reference = reference_of(policy) if recipe.needs_reference and data.train else None
     module = RLModule(
         policy,
@@ -85,7 +89,7 @@ def assemble(
         train_set_size=len(data.train),
         sharding=sharding,
         reference=reference,
-        offload_optimizer=cfg.trainer.offload_optimizer is True,
+        offload_optimizer=offload,
     )
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)

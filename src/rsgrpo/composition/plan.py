@@ -92,7 +92,7 @@ def architecture_in(cfg: DictConfig) -> Architecture:
 
 
 def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> Settings:
-    """The one place that reads the configuration for the arithmetic; what is `auto` there and the plan's to say is None."""
+    """The one place that reads the configuration for the arithmetic; an `auto` that the plan decides is None."""
     plan = build_as(cfg, "plan", PlanSettings) if "plan" in cfg else PlanSettings()
     trainer, rollout, lora = cfg.trainer, cfg.rollout, build_lora(cfg)
     on_gpu = trainer.accelerator in ("gpu", "cuda") or (
@@ -103,7 +103,7 @@ def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> 
     precision = str(trainer.precision)
     new, longest = int(cfg.sampling.max_new_tokens), int(architecture.config.max_position_embeddings)
     prompt = int(cfg.data.get("max_prompt_tokens") or min(ASSUMED_PROMPT, max(1, longest - new)))
-    engine = ENGINES.get(str(rollout.get("_target_")), "other")
+    engine: Literal["hf", "vllm", "other"] = ENGINES.get(str(rollout.get("_target_")), "other")  # pyright: ignore[reportAssignmentType]
     gpu_gib, taken = (plan.gpu_gib, 0.0) if plan.gpu_gib else gpu_here(cfg) or (ASSUMED_GIB, 0.0)
     if not on_gpu:
         gpu_gib, taken = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIB / gpus, 0.0
@@ -214,20 +214,23 @@ def _disk_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> Dis
     return disk_use(policy, recipe, build_callbacks(cfg, recipe))
 
 
-def check_memory(cfg: DictConfig, recipe: Recipe) -> None:
+def check_memory(cfg: DictConfig, recipe: Recipe) -> Settings | None:
     """On a GPU, say what a run will take of it, and refuse one that cannot fit before its weights are read.
+
+    Returns:
+        The settings, with what is `auto` decided; None where no GPU is used.
 
     Raises:
         UserError: naming the largest phase, what it needs, what there is, and the cure.
     """
     if gpu_here(cfg) is None:
-        return
+        return None
     architecture = architecture_in(cfg)
     memory = plan_memory(architecture, resolved(architecture, settings_of(cfg, recipe, architecture)))
     for line in in_lines(memory):
         say(line)
     if memory.fits or not cfg.trainer.get("check_memory", True):
-        return
+        return memory.settings
     raise UserError(
         f"{refusal(memory, advice(architecture, memory.settings))}; task=plan shows all of it, and "
         "trainer.check_memory=false starts the run all the same"

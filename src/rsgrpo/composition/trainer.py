@@ -63,7 +63,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
         UserError: for what Lightning refuses.
     """
     _check_devices(cfg)
-    check_memory(cfg)
+    check_savings(cfg)
     settings: dict[str, Any] = {str(key): value for key, value in cfg.trainer.items() if key not in OURS}
     precision = precision_of(cfg)
     if is_sharded(cfg):
@@ -137,7 +137,7 @@ def _check_devices(cfg: DictConfig) -> None:
         raise UserError(f"trainer.devices={devices}: this trainer has one process; try {cure}")
 
 
-def check_memory(cfg: DictConfig) -> None:
+def check_savings(cfg: DictConfig) -> None:
     """Refuse ways to save memory that the other settings do not allow.
 
     Raises:

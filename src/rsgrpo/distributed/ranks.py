@@ -4,11 +4,14 @@ import atexit
 import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
 
+import torch
 import torch.distributed as dist
+from jaxtyping import Shaped
+from torch import Tensor
 
 from rsgrpo.errors import UserError
 
@@ -64,6 +67,21 @@ def gather(value: T) -> list[T]:
             words = f"rank {rank}: {theirs.words}"
             raise OtherRankFailed(words) if theirs.fields is None else OtherRankRefused(words, **theirs.fields)
     return values
+
+
+def exchange(parts: Sequence[Shaped[Tensor, " _"]], sizes: Sequence[int]) -> list[Shaped[Tensor, " _"]]:
+    """What each rank has for this one, in the order of the ranks. All ranks have to call it.
+
+    Args:
+        parts: what this one has for each rank, of one dtype, and where the backend works: with NCCL on the GPU.
+        sizes: how many numbers each rank has for this one.
+    """
+    assert len(parts) == len(sizes) == count()
+    if count() == 1:
+        return list(parts)
+    received = parts[0].new_empty(sum(sizes))
+    dist.all_to_all_single(received, torch.cat(list(parts)), list(sizes), [len(part) for part in parts])
+    return list(received.split(list(sizes)))
 
 
 def fail(error: Exception) -> None:

@@ -70,10 +70,9 @@ class Bench:
             self._engine = None
         gc.collect()
 
-    def autocast(self, *, half: bool | None = None) -> torch.autocast:
+    def autocast(self) -> torch.autocast:
         """The one of Lightning's bf16-mixed, where the run computes in bfloat16."""
-        enabled = self.half if half is None else half
-        return torch.autocast(self.policy.device.type, dtype=torch.bfloat16, cache_enabled=False, enabled=enabled)
+        return torch.autocast(self.policy.device.type, dtype=torch.bfloat16, cache_enabled=False, enabled=self.half)
 
     def forward(self, row: PackedRow) -> TokenStatistics:
         """Of a row, as the run computes it."""
@@ -110,18 +109,16 @@ class Bench:
         return found
 
     @torch.no_grad()
-    def gaps(self, *, half: bool | None = None) -> Tensor:
+    def gaps(self, new_tokens: int = NEW_TOKENS) -> Tensor:
         """|trainer - engine| log-prob of what the engine samples now after canary prompts, per token, in nats."""
-        row = self.canary_row()
-        with self.autocast(half=half):
-            logprobs = self.policy(row, self.temperature).logprobs
-        return (logprobs.float() - row.sampler_logprobs).abs()
+        row = self.canary_row(new_tokens)
+        return (self.forward(row).logprobs.float() - row.sampler_logprobs).abs()
 
-    def canary_row(self) -> PackedRow:
+    def canary_row(self, new_tokens: int = NEW_TOKENS) -> PackedRow:
         """What the engine samples after the canary prompts."""
         known = min(len(self.policy.tokenizer), self.policy.vocabulary)
-        prompts = canaries(known, self.policy.context, NEW_TOKENS)
-        sampling = Sampling(max_new_tokens=NEW_TOKENS, temperature=self.temperature)
+        prompts = canaries(known, self.policy.context, new_tokens)
+        sampling = Sampling(max_new_tokens=new_tokens, temperature=self.temperature)
         with self.autocast():
             groups = list(
                 sampled_groups(self.engine, prompts, sampling, num_completions=COMPLETIONS, seeds=range(len(prompts)))

@@ -15,6 +15,9 @@ OF_ITS_OWN_WEIGHTS = 1e-3
 """Bound of the mean gap where the engine samples the very module that is trained, in nats; a hundred times that where
 both compute in bfloat16."""
 
+FEW = 4
+"""New tokens of each completion, where every tensor needs samples of its own."""
+
 SEEN = 10.0
 """A changed tensor has to move the log-probs by so many times the gap that is there anyway, or nothing can be said."""
 
@@ -43,17 +46,17 @@ def every_tensor_moves(bench: Bench) -> Result:
 
     Engines that sample the live module have nothing to move, and are only asked whether they see it.
     """
-    bound, base = bound_of(bench), max(float(bench.gaps().mean()), 1e-7)
+    bound, base = bound_of(bench), max(float(bench.gaps(FEW).mean()), 1e-7)
     stale, unseen, tensors = [], [], list(plain_parameters(bench.policy.model))
+    row = bench.canary_row(FEW)
+    with torch.no_grad():
+        before = bench.forward(row).logprobs
     for name, parameter, _ in tensors:
-        row = bench.canary_row()
-        with torch.no_grad(), bench.autocast():
-            before = bench.policy(row, bench.temperature).logprobs
         with changed(parameter):
-            with torch.no_grad(), bench.autocast():
-                moved = float((bench.policy(row, bench.temperature).logprobs - before).abs().mean())
+            with torch.no_grad():
+                moved = float((bench.forward(row).logprobs - before).abs().mean())
             bench.sync()
-            gap = float(bench.gaps().mean())
+            gap = float(bench.gaps(FEW).mean())
         if moved < SEEN * base:
             unseen.append(name)
         elif gap > max(bound, moved / 4):

@@ -48,7 +48,7 @@ class Advice(NamedTuple):
     cheapest: tuple[Cure, ...]
     """The set with the least cost that fits by a plan of its own; empty where none does."""
     gpus: int | None
-    """The fewest GPUs, doubled from two on, on which it fits with `trainer=fsdp2` and no other change; None where none."""
+    """The fewest GPUs, doubled, on which it fits with `trainer=fsdp2` and no other change; None where none do."""
 
 
 def resolved(architecture: Architecture, settings: Settings) -> Settings:
@@ -164,11 +164,10 @@ def _of_vllm(plan: MemoryPlan) -> Iterator[Cure]:
 def _help(before: MemoryPlan, after: MemoryPlan) -> tuple[Phase, float] | None:
     """The phase that does not fit and shrinks most, and by how much; for a cache that is too small, its growth."""
     usable = before.settings.usable
-    saved = {
-        name: phase.total - after.phases[name].total for name, phase in before.phases.items() if phase.total > usable
-    }
-    if saved and max(saved.values()) > 0.01 * GIB:
-        phase = max(saved, key=lambda name: saved[name])
+    phases = before.phases.items()
+    saved = {name: phase.total - after.phases[name].total for name, phase in phases if phase.total > usable}
+    phase = max(saved, key=lambda name: saved[name], default=None)
+    if phase is not None and saved[phase] > 0.01 * GIB:
         return phase, saved[phase]
     if before.cache is not None and after.cache is not None and before.cache.tokens < before.settings.max_tokens:
         grown = after.cache.bytes - before.cache.bytes
@@ -177,7 +176,7 @@ def _help(before: MemoryPlan, after: MemoryPlan) -> tuple[Phase, float] | None:
 
 
 def _cheapest(architecture: Architecture, settings: Settings, cures: list[Cure]) -> tuple[Cure, ...]:
-    """By cost, then by number. One that does not help alone may help in a set: a larger share of a GPU that has room."""
+    """By cost, then by number. One that does not help alone may help in a set: a larger share of memory for the engine."""
     by_key: dict[str, list[Cure | None]] = {}
     for cure in cures:
         by_key.setdefault(cure.words.partition("=")[0], [None]).append(cure)

@@ -135,7 +135,7 @@ def plan_time(
 
 
 def decode_rate(architecture: Architecture, s: Settings, parameters: int) -> float:
-    """Tokens a second of each GPU: rows over the time of a step, which reads the weights and what is cached of each row.
+    """Tokens a second of each GPU: rows over the time of a step, which reads the weights and the cache of each row.
 
     Rows are as many as are sampled at most, half of their completion long on average; that the last ones of a rollout
     run alone is left out.

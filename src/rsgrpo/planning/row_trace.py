@@ -125,7 +125,7 @@ def _give_fake_tensors(policy: Policy) -> None:
         return given[id(tensor)]
 
     for module in policy.modules():
-        for tensors in (module._parameters, module._buffers):
+        for tensors in cast(list[dict[str, Any]], [module._parameters, module._buffers]):
             tensors.update({name: fake(tensor) for name, tensor in tensors.items() if tensor is not None})
 
 
