@@ -49,6 +49,33 @@ def test_at_first_the_policy_is_its_base(any_policy: Policy) -> None:
     assert all(torch.equal(tensor, weights[name]) for name, tensor in streamed)
 
 
+def test_what_is_sent_apart_is_what_would_be_merged(any_policy: Policy) -> None:
+    base = snapshot(any_policy)
+    add_random_adapters(any_policy)
+    apart, alone = (dict(full_tensors(any_policy.model, parts)) for parts in ("apart", "adapters"))
+    assert alone.keys() == any_policy.adapter_names()
+    assert apart.keys() == base.keys() | alone.keys()
+    assert all(torch.equal(apart[name], alone[name]) for name in alone)
+    shape = any_policy.adapter_shape()
+    assert shape is not None
+    assert (shape.rank, shape.alpha) == (4, 8)
+    adapted = {name.partition(".lora_")[0] for name in alone}
+    assert {name.rpartition(".")[2] for name in adapted} == set(shape.layers)
+    for name, merged in full_tensors(any_policy.model):
+        expected, layer = base[name], name.removesuffix(".weight")
+        assert torch.equal(apart[name], expected)
+        if layer in adapted:
+            product = alone[f"{layer}.lora_B.weight"] @ alone[f"{layer}.lora_A.weight"]
+            expected = expected + shape.alpha / shape.rank * product
+        torch.testing.assert_close(merged, expected)
+
+
+def test_a_policy_without_adapters_has_no_shape_of_them(any_policy: Policy) -> None:
+    assert any_policy.adapter_shape() is None
+    assert any_policy.adapter_names() == set()
+    assert list(full_tensors(any_policy.model, "adapters")) == []
+
+
 def test_only_adapters_are_trained(any_policy: Policy) -> None:
     base = snapshot(any_policy)
     any_policy.add_adapters(LoRA(rank=4), seed=0)

@@ -101,12 +101,18 @@ def test_adapters_go_on_with_another_number_of_ranks(run_py: RunPy, with_adapter
 
 @pytest.mark.slow
 @pytest.mark.skipif(missing() is not None, reason=str(missing()))
-@pytest.mark.parametrize("trainer", [(), TWO_RANKS], ids=["one process", "two ranks"])
+@pytest.mark.parametrize("adapter", ["false", "true"], ids=["merged", "adapter"])
+@pytest.mark.parametrize(
+    "trainer",
+    [(), TWO_RANKS, (*TWO_RANKS, "rollout.tensor_parallel_size=2")],
+    ids=["one process", "two ranks", "two ranks with one engine"],
+)
 def test_vllm_samples_from_the_adapters_of_every_iteration(
-    run_py: RunPy, random_policy: Path, tmp_path: Path, trainer: tuple[str, ...]
+    run_py: RunPy, random_policy: Path, tmp_path: Path, trainer: tuple[str, ...], adapter: str
 ) -> None:
     """Its log-probs are compared at every sync; a difference ends the run."""
-    run = run_py(tmp_path / "run", *LORA, "rollout=vllm", "rollout.kv_cache_gib=0.125", *trainer)
+    vllm = ("rollout=vllm", "rollout.kv_cache_gib=0.125", f"rollout.adapter={adapter}")
+    run = run_py(tmp_path / "run", *LORA, *vllm, *trainer)
     gaps = logprob_gaps(run)
     assert len(gaps) == 6
     assert max(gaps) < 1e-4

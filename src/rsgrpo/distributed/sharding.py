@@ -20,7 +20,7 @@ from torch.distributed.tensor import DTensor, distribute_tensor
 from rsgrpo.batching.packing import empty_row
 from rsgrpo.models.files import local_folder, safetensors_of
 from rsgrpo.models.layout import Layout
-from rsgrpo.models.lora import Adapter, plain_parameters
+from rsgrpo.models.lora import Adapter, Parts, adapter_name, plain_name, plain_parameters
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.weights import check_finite
 
@@ -159,12 +159,25 @@ def full_tensor(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
-def full_tensors(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+def full_tensors(model: nn.Module, parts: Parts = "merged") -> Iterator[tuple[str, Tensor]]:
     """(Hugging Face name, whole tensor) of every parameter, gathered one after another, adapters merged into theirs.
 
     A sharded parameter is gathered when it is asked for: whoever keeps none has one more tensor in memory at most,
     two while an adapter is merged. All ranks have to walk through together.
+
+    Args:
+        model: with or without adapters.
+        parts: "apart" gives the parts of adapters under names of their own (`adapter_name`), and the other parameters
+            without them; "adapters" gives the former alone.
     """
+    if parts != "merged":
+        for name, parameter in model.named_parameters():
+            own, plain = adapter_name(name), plain_name(name)
+            if own is not None:
+                yield own, full_tensor(parameter.detach())
+            elif plain is not None and parts == "apart":
+                yield plain, full_tensor(parameter.detach())
+        return
     for name, parameter, adapter in plain_parameters(model):
         local = parameter.detach()
         if adapter is not None:

@@ -19,6 +19,7 @@ from rsgrpo.callbacks.metrics import StepMetrics, try_parts
 from rsgrpo.data.prompting import Example, PromptFormat
 from rsgrpo.data.source import tokenize
 from rsgrpo.distributed import ranks
+from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.errors import UserError
 from rsgrpo.evaluation.evaluate import ProblemResult
 from rsgrpo.evaluation.evaluate import evaluate as sample
@@ -56,7 +57,7 @@ from rsgrpo.metrics.timing import stage_times
 from rsgrpo.metrics.updates import updates
 from rsgrpo.models.policy import Policy
 from rsgrpo.rewards.base import Reward, close
-from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.rollouts.engine import RolloutEngine, parts_of
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.run_folder.provenance import provenance
 from rsgrpo.seeds import derive_seed
@@ -245,7 +246,7 @@ def evaluate(
     asked = prompt_format(chat_template, chat_template_kwargs, system, few_shot)
     engine = engine or HFEngine(policy=policy)
     with failures_name_the_engine(engine, "load_policy"):
-        engine.load_policy(((name, p.detach()) for name, p in policy.model.named_parameters()), version=0)
+        engine.load_policy(full_tensors(policy.model, parts_of(engine)), version=0)
     results = sample(
         engine,
         reward,

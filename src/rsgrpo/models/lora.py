@@ -23,6 +23,9 @@ from rsgrpo.seeds import derive_seed
 NAME = "default"
 """peft's name of the one adapter that a layer has."""
 
+Parts = Literal["merged", "apart", "adapters"]
+"""What an engine is sent of a policy with adapters: weights with them merged in; both, apart; or adapters alone."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoRA:
@@ -131,6 +134,33 @@ def plain_name(name: str) -> str | None:
     ('mlp.up_proj.weight', None)
     """
     return None if ".lora_" in name else name.replace(".base_layer.", ".")
+
+
+def adapter_name(name: str) -> str | None:
+    """The name of a part of an adapter in the files of adapters, None for any other parameter.
+
+    >>> adapter_name("mlp.up_proj.lora_A.default.weight"), adapter_name("mlp.up_proj.base_layer.weight")
+    ('mlp.up_proj.lora_A.weight', None)
+    """
+    return name.replace(f".{NAME}.", ".") if ".lora_" in name else None
+
+
+class AdapterShape(NamedTuple):
+    """What all adapters of a model have in common, and which layers have one."""
+
+    rank: int
+    alpha: float
+    layers: tuple[str, ...]
+    """Last parts of their names, such as q_proj."""
+
+
+def adapter_shape(model: nn.Module) -> AdapterShape | None:
+    """None for a model without adapters."""
+    adapted: dict[str, Any] = {n.rpartition(".")[2]: m for n, m in model.named_modules() if hasattr(m, "lora_A")}
+    if not adapted:
+        return None
+    layer = next(iter(adapted.values()))
+    return AdapterShape(layer.r[NAME], layer.lora_alpha[NAME], tuple(adapted))
 
 
 def plain_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter, Adapter | None]]:

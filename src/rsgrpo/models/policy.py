@@ -24,7 +24,7 @@ from rsgrpo.models.architecture import ANOTHER, canary_logprobs, check_config, c
 from rsgrpo.models.attention import PackedLayout
 from rsgrpo.models.files import CAUSAL, TOKENIZER_FILES, check_folder, naming, refusal
 from rsgrpo.models.layout import InOnePlace, Layout
-from rsgrpo.models.lora import LoRA, first_values, plain_name
+from rsgrpo.models.lora import AdapterShape, LoRA, adapter_name, adapter_shape, first_values, plain_name
 from rsgrpo.models.weights import Misfits, check_finite, check_shards, refuse_misfits, saved_tensors, untied
 from rsgrpo.types import PackedRow, TokenStatistics
 
@@ -119,6 +119,15 @@ class Policy(nn.Module):
         """The Hugging Face names of the weights; with `tied`, all names of those that have several."""
         names = (plain_name(name) for name, _ in self.model.named_parameters(remove_duplicate=not tied))
         return {name for name in names if name is not None}
+
+    def adapter_names(self) -> set[str]:
+        """The names of the adapters' parts, as files of adapters have them."""
+        names = (adapter_name(name) for name, _ in self.model.named_parameters())
+        return {name for name in names if name is not None}
+
+    def adapter_shape(self) -> AdapterShape | None:
+        """What the adapters are; None where there are none."""
+        return adapter_shape(self.model)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write an ordinary Hugging Face folder that `AutoModelForCausalLM.from_pretrained` loads.

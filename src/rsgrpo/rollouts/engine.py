@@ -9,6 +9,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from rsgrpo.errors import UserError
+from rsgrpo.models.lora import Parts
 from rsgrpo.types import Completion, Group, Prompt, Sampling
 
 
@@ -76,6 +77,14 @@ class RolloutEngine(Protocol):
     def close(self) -> None:
         """Free everything: nothing is sampled any more."""
         ...
+
+
+def parts_of(engine: RolloutEngine) -> Parts:
+    """What an engine takes of a policy with adapters: merged weights, unless its attribute `parts` says otherwise.
+
+    What it says may change from one `load_policy` to the next, and is the same on all ranks.
+    """
+    return getattr(engine, "parts", "merged")
 
 
 def group_of(

@@ -17,7 +17,7 @@ from rsgrpo.errors import failures_name_their_place
 from rsgrpo.evaluation.sampling import failures_name_the_engine
 from rsgrpo.loggers.followers import show
 from rsgrpo.models.policy import Policy
-from rsgrpo.rollouts.engine import EngineLost, RolloutEngine
+from rsgrpo.rollouts.engine import EngineLost, RolloutEngine, parts_of
 from rsgrpo.training.bad_updates import BadUpdates
 from rsgrpo.training.clock import StageClock, stage
 from rsgrpo.training.history import History
@@ -124,7 +124,7 @@ class RunModule(lightning.LightningModule, ABC):
         """Give the engine the policy's weights, which it needs anew whenever it has made room."""
         if self._offloaded is not None:
             self._offloaded.to_host()
-        weights = full_tensors(self.policy.model)
+        weights = full_tensors(self.policy.model, parts_of(self.engine))
         try:
             with failures_name_the_engine(self.engine, "load_policy"):
                 self.engine.load_policy(weights, version=self.iteration)

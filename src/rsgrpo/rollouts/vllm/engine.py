@@ -16,22 +16,20 @@ from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.fields import check_fields
+from rsgrpo.models.lora import Parts
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import EngineLost, Parity, check_prompts, group_of
-from rsgrpo.rollouts.vllm import requests, settings, sharing
+from rsgrpo.rollouts.vllm import adapters, requests, settings, sharing
 from rsgrpo.rollouts.vllm.description import describe
 from rsgrpo.rollouts.vllm.memory import GPUMemory, in_words, sizes
 from rsgrpo.rollouts.vllm.pools import empty_pools
 from rsgrpo.rollouts.vllm.process import ProcessGroup, import_llm, left_as_it_was, missing
-from rsgrpo.rollouts.vllm.weights import BOUNDS, check_names, drop, noting, reload
+from rsgrpo.rollouts.vllm.weights import BOUNDS, drop, send
 from rsgrpo.seeds import derive_seed
 from rsgrpo.types import Group, Prompt, Sampling
 
 FEWEST_TOKENS = 132
 """What the trainer's check of the log-probs needs."""
-
-LOWEST_TEMPERATURE = 1e-2
-"""vLLM silently samples at this temperature when a lower one is asked for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -81,6 +79,8 @@ class VLLMEngine:
     """Ranks that share an engine, for policies that one device cannot hold beside the trainer."""
     gpu_memory_share: float = 0.6
     """On a GPU, share of the memory that is free at the start that the engine may use, weights included."""
+    adapter: bool = False
+    """Take LoRA adapters as adapters: the weights below them come once, and nothing is merged into them."""
     sleep: Literal["auto"] | bool = "auto"
     """On a GPU, whether the engine gives its memory up in `make_room`; auto: yes."""
     enforce_eager: Literal["auto"] | bool = "auto"
@@ -94,6 +94,7 @@ class VLLMEngine:
     version: int = field(default=0, init=False)
     _llm: Any = field(default=None, init=False, repr=False)
     _has_weights: bool = field(default=False, init=False, repr=False)
+    _has_base: bool = field(default=False, init=False, repr=False)
     _expected: int | None = field(default=None, init=False, repr=False)
     _memory: GPUMemory = field(default_factory=GPUMemory, init=False, repr=False)
     _process_group: ProcessGroup | None = field(default=None, init=False, repr=False)
@@ -108,16 +109,18 @@ class VLLMEngine:
                 f"is more than the policy's context of {self.policy.context}",
                 f"try max_tokens={self.policy.context}",
             )
-        heads = self.policy.model.config.num_attention_heads
-        if heads % self.tensor_parallel_size:
-            raise FieldError(
-                "tensor_parallel_size",
-                self.tensor_parallel_size,
-                f"does not divide the policy's {heads} attention heads",
-                f"try tensor_parallel_size={math.gcd(heads, self.tensor_parallel_size)}",
-            )
+        sharing.check_heads(self.policy.model.config.num_attention_heads, self.tensor_parallel_size)
+        if self.adapter:
+            adapters.shape_of(self.policy)
         if (problem := missing()) is not None:
             raise UserError(problem)
+
+    @property
+    def parts(self) -> Parts:
+        """What the next `load_policy` has to bring of a policy with adapters."""
+        if not self.adapter:
+            return "merged"
+        return "adapters" if self._has_base else "apart"
 
     @property
     def parity(self) -> Parity:
@@ -148,12 +151,12 @@ class VLLMEngine:
         self._start()
         if self._llm.llm_engine.has_unfinished_requests():
             raise RuntimeError("the weights would change under what is still being sampled")
-        seen: set[str] = set()
         with self._visiting():
             self._memory.wake(self._llm, "weights")
-            self._llm.collective_rpc(reload, args=(noting(weights, seen),))
-        check_names(seen, expected=self.policy.weight_names(), allowed=self.policy.weight_names(tied=True))
-        with self._visiting():
+            adapter = send(self._llm, weights, self.policy, self.parts)
+            self._has_base = True
+            if self.adapter:
+                adapters.give(self._llm, adapters.shape_of(self.policy), adapter)
             self._memory.wake(self._llm, "kv_cache")
             self._forget_prefixes()
         self.version, self._has_weights = version, True
@@ -171,11 +174,7 @@ class VLLMEngine:
             raise RuntimeError("the engine has no weights: load_policy comes before generate")
         shares = sharing.shares(list(zip(prompts, seeds, strict=True)), self.tensor_parallel_size)
         check_prompts([prompt for share in shares for prompt, _ in share], sampling, self._max_tokens)
-        if sampling.temperature < LOWEST_TEMPERATURE:
-            raise UserError(
-                f"temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; try "
-                f"temperature={LOWEST_TEMPERATURE}, top_k=1 for the best token, or engine=HFEngine(...)"
-            )
+        requests.check_temperature(sampling)
         return self._groups(shares, sampling, num_completions)
 
     def make_room(self) -> None:
@@ -183,7 +182,7 @@ class VLLMEngine:
         self._has_weights = False
         if self.sleep:
             with self._visiting():
-                self._memory.sleep(self._llm)
+                self._memory.sleep(self._llm, keeps_weights=self.adapter)
 
     def close(self) -> None:
         """End vLLM. A process group that others have made stays; vLLM's own may be gone already."""
@@ -195,7 +194,7 @@ class VLLMEngine:
                 self._llm.collective_rpc(drop)
             finally:
                 self._llm.llm_engine.engine_core.shutdown()
-        self._llm, self._has_weights, self._memory = None, False, GPUMemory()
+        self._llm, self._has_weights, self._has_base, self._memory = None, False, False, GPUMemory()
         gc.collect()
         if torch.cuda.is_available():
             empty_pools()
@@ -247,6 +246,7 @@ class VLLMEngine:
             **settings.batches(max_rows=self.max_rows, max_tokens=self._max_tokens, prefill_tokens=self.prefill_tokens),
             **sizes(gpu_memory_share=self.gpu_memory_share, kv_cache_gib=self.kv_cache_gib, sleeps=bool(self.sleep)),
             **settings.ranks_that_share(ranks, self.tensor_parallel_size),
+            **(adapters.settings(adapters.shape_of(self.policy)) if self.adapter else {}),
         }
 
     def _forget_prefixes(self) -> None:
@@ -282,7 +282,8 @@ class VLLMEngine:
         """Queue one completion as a request of its own: vLLM gives sample i of one request the seed plus i."""
         parameters = requests.parameters(sampling, seed=seed, stop_token_ids=self.policy.stop_token_ids)
         tokens: Any = {"prompt_token_ids": list(prompt.token_ids)}
-        self._llm.llm_engine.add_request(name, tokens, parameters)
+        adapter = adapters.request("given already") if self.adapter else None
+        self._llm.llm_engine.add_request(name, tokens, parameters, lora_request=adapter)
 
     def _step(self) -> list[Any]:
         """One forward pass of vLLM; the requests that it has finished."""

@@ -29,8 +29,8 @@ class GPUMemory:
 
     asleep: bool = False
 
-    def sleep(self, llm: Any) -> None:
-        """Free the memory. Level 2 drops the weights too, which come anew with every `load_policy`.
+    def sleep(self, llm: Any, *, keeps_weights: bool) -> None:
+        """Free the memory. Weights are dropped, unless no `load_policy` brings them anew: those are kept by the host.
 
         Raises:
             UserError: when there is not enough memory.
@@ -38,7 +38,7 @@ class GPUMemory:
         if self.asleep or not torch.cuda.is_available():
             return
         with in_words():
-            llm.sleep(level=2)
+            llm.sleep(level=1 if keeps_weights else 2)
         self.asleep = True
 
     def wake(self, llm: Any, what: Literal["weights", "kv_cache"]) -> None:

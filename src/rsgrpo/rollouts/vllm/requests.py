@@ -5,8 +5,25 @@ from typing import Any
 
 import torch
 
+from rsgrpo.errors import UserError
 from rsgrpo.rollouts.engine import Sample
 from rsgrpo.types import Sampling
+
+LOWEST_TEMPERATURE = 1e-2
+"""vLLM silently samples at this temperature when a lower one is asked for."""
+
+
+def check_temperature(sampling: Sampling) -> None:
+    """Refuse a temperature that vLLM would change.
+
+    Raises:
+        UserError: naming it and what to do instead.
+    """
+    if sampling.temperature < LOWEST_TEMPERATURE:
+        raise UserError(
+            f"temperature={sampling.temperature}: vLLM samples at {LOWEST_TEMPERATURE} or above; try "
+            f"temperature={LOWEST_TEMPERATURE}, top_k=1 for the best token, or engine=HFEngine(...)"
+        )
 
 
 def parameters(sampling: Sampling, *, seed: int, stop_token_ids: Sequence[int]) -> Any:

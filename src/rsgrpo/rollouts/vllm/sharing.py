@@ -7,9 +7,24 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
-from rsgrpo.errors import UserError
+from rsgrpo.errors import FieldError, UserError
 
 T = TypeVar("T")
+
+
+def check_heads(heads: int, tensor_parallel_size: int) -> None:
+    """Refuse to cut a layer's attention heads.
+
+    Raises:
+        FieldError: when they cannot be dealt out evenly.
+    """
+    if heads % tensor_parallel_size:
+        raise FieldError(
+            "tensor_parallel_size",
+            tensor_parallel_size,
+            f"does not divide the policy's {heads} attention heads",
+            f"try tensor_parallel_size={math.gcd(heads, tensor_parallel_size)}",
+        )
 
 
 def check_ranks(ranks: int, tensor_parallel_size: int) -> None:
