@@ -1,6 +1,6 @@
 """The plan of every preset with a model of its own, on one card of 24 GB, one of 80 GB, and eight of 80 GB.
 
-    python benchmarks/plan_presets.py [--settings none default lora]
+    python benchmarks/plan_presets.py [batching.row_tokens=8192 ...]
 
 Nothing is run: what is printed is arithmetic (docs/plan.md). Each row says whether the preset fits by plan, the largest
 phase, what the engine's cache holds, and what to turn where it does not fit.
@@ -26,6 +26,7 @@ PRESETS = (
     ("experiment=gsm8k_1gpu", "rollout=vllm"),
     ("model=qwen2_5_math_1_5b",),
     ("model=qwen3_4b",),
+    ("model=qwen3_4b", "optimizer=adamw8bit"),
     ("model=qwen2_5_7b",),
     ("model=qwen2_5_math_7b",),
     ("model=llama3_1_8b_instruct",),
@@ -74,7 +75,7 @@ def main() -> int:
     print("| preset | GPUs x GB | GiB: sample, train, step, sync | tokens in the cache | by plan | fits with |")
     print("|---|---|---|---|---|---|")
     for words in PRESETS:
-        for with_lora in ((), LORA):
+        for with_lora in ((),) if "optimizer=adamw8bit" in words else ((), LORA):
             for gib, gpus in CARDS:
                 print(row((*words, *with_lora, *options.words), gib, gpus), flush=True)
     return 0

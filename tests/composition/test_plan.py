@@ -8,7 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from rsgrpo.composition.plan import check_memory, plan_of, settings_of
+from rsgrpo.composition.plan import decide_memory, offloads, plan_of
+from rsgrpo.composition.plan_settings import settings_of
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 from rsgrpo.planning.architecture import architecture_of
@@ -29,6 +30,12 @@ def composed(monkeypatch: pytest.MonkeyPatch) -> Any:
         return cfg
 
     return of
+
+
+def on_a_gpu(monkeypatch: pytest.MonkeyPatch, gib: float, taken: float = 0.0) -> None:
+    """As if there were one, of which others have taken a part."""
+    for module in ("plan", "plan_settings"):
+        monkeypatch.setattr(f"rsgrpo.composition.{module}.gpu_here", lambda cfg: (gib, taken))
 
 
 def read(cfg: DictConfig) -> Settings:
@@ -75,22 +82,54 @@ def test_the_time_of_evaluations_counts_what_the_run_draws(composed: Any) -> Non
 def test_a_run_that_its_gpu_cannot_hold_is_refused_before_weights_are_read(
     composed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("rsgrpo.composition.plan.gpu_here", lambda cfg: (24.0, 0.0))
+    on_a_gpu(monkeypatch, 24.0)
     words = ("model=qwen3_0_6b", "rollout=vllm", "trainer.activation_checkpointing=true")
     cfg = composed(*words)
-    check_memory(cfg, build_recipe(cfg))
+    decide_memory(cfg, build_recipe(cfg))
     said = " ".join(capsys.readouterr().err.split())
     assert "GiB of each GPU, by plan: sample" in said
     assert "of the longest completions side by side" in said
-    monkeypatch.setattr("rsgrpo.composition.plan.gpu_here", lambda cfg: (24.0, 12.0))
+    on_a_gpu(monkeypatch, 24.0, taken=12.0)
     refused = r"^by its plan the run does not fit: \w+ needs .* of each GPU .* 11\.6 can be used; .*check_memory=false"
     with pytest.raises(UserError, match=refused):
-        check_memory(cfg, build_recipe(cfg))
+        decide_memory(cfg, build_recipe(cfg))
     cfg.trainer.check_memory = False
-    check_memory(cfg, build_recipe(cfg))
+    decide_memory(cfg, build_recipe(cfg))
+
+
+def test_the_optimiser_state_leaves_the_gpu_where_the_plan_needs_it(
+    composed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("model=qwen2_5_math_1_5b", "rollout.kv_cache_gib=30")
+    for gib, decided in ((80.0, False), (52.0, True)):
+        on_a_gpu(monkeypatch, gib)
+        cfg = composed(*words)
+        settings = decide_memory(cfg, build_recipe(cfg))
+        assert offloads(cfg, settings) is decided
+        cfg.trainer.offload_optimizer = not decided
+        assert offloads(cfg, settings) is not decided
+    assert offloads(composed("trainer=cpu"), None) is False
+
+
+def test_the_ways_to_save_memory_are_read(composed: Any) -> None:
+    words = ("task=plan", "model=qwen3_0_6b", "plan.gpu_gib=24")
+    s = read(composed(*words, "rollout=vllm"))
+    assert (s.checkpointing, s.weights, s.offload_optimizer, s.cpu_offload) == (True, "float32", None, False)
+    assert (s.optimizer, s.fused, s.graphs, s.sleep) == ("adamw", True, True, True)
+    s = read(composed(*words, "optimizer=adamw8bit", "trainer.weights=bfloat16", "trainer.offload_optimizer=true"))
+    assert (s.optimizer, s.weights, s.offload_optimizer) == ("adamw8bit", "bfloat16", True)
+    s = read(
+        composed(*words, "rollout=vllm", "rollout.sleep=false", "rollout.enforce_eager=true", "optimizer.fused=false")
+    )
+    assert (s.sleep, s.graphs, s.fused) == (False, False, False)
+    s = read(composed(*words, "model.lora.rank=8"))
+    assert s.lora is not None
+    assert s.lora.base_dtype == "bfloat16"
+    s = read(composed(*words, "trainer=fsdp2", "trainer.cpu_offload=true"))
+    assert (s.sharded, s.cpu_offload) == (True, True)
 
 
 def test_without_a_gpu_nothing_is_said(composed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     cfg = composed("trainer=cpu")
-    check_memory(cfg, build_recipe(cfg))
+    decide_memory(cfg, build_recipe(cfg))
     assert capsys.readouterr() == ("", "")

@@ -20,6 +20,14 @@ WAYS = {
     "autocast, recomputed": Way(tokens=192, sequences=3, chunk_tokens=64, checkpointing=True, autocast=True),
     "bfloat16 weights": Way(tokens=192, sequences=3, chunk_tokens=64, checkpointing=False, weights=torch.bfloat16),
     "entropy": Way(tokens=192, sequences=3, chunk_tokens=64, checkpointing=False, entropy_gradient=True),
+    "bfloat16 base": Way(
+        tokens=192,
+        sequences=3,
+        chunk_tokens=64,
+        checkpointing=True,
+        autocast=True,
+        lora=LoRA(rank=4, base_dtype="bfloat16"),
+    ),
     "lora": Way(tokens=192, sequences=3, chunk_tokens=64, checkpointing=True, lora=LoRA(rank=4)),
 }
 
@@ -28,7 +36,7 @@ def really(way: Way) -> list[RowBytes]:
     """The first and the second row of an update, with values and with all layers."""
     whole = architecture(vocabulary=1000)
     with LiveBytes() as live:
-        policy = policy_of(whole.build(dtype=way.weights), way)
+        policy = policy_of(whole.build(), way)
         prepare(policy, way)
         row = row_of(way, policy.device)
         gc.collect()

@@ -35,7 +35,7 @@ def test_a_run_that_fits_is_told_in_a_table_and_a_file(tmp_path: Path) -> None:
 
 
 def test_a_run_that_does_not_fit_ends_with_the_cure(tmp_path: Path) -> None:
-    words = ("model=qwen3_0_6b", "plan.gpu_gib=24", "rollout=hf", "batching.row_tokens=32768")
+    words = ("model=qwen3_0_6b", "plan.gpu_gib=24", "trainer.activation_checkpointing=false", "rollout=hf")
     done, plan = planned(tmp_path, *words)
     assert done.returncode == 2
     assert not plan["fits"]

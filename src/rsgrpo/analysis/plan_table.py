@@ -1,7 +1,5 @@
 """What `task=plan` prints, made from its `plan.json` alone."""
 
-from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,68 +7,8 @@ from rich.console import Console
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.tables import plain_table, whole_width
-from rsgrpo.planning.architecture import Architecture
-from rsgrpo.planning.cures import Advice
-from rsgrpo.planning.duration import TimePlan
-from rsgrpo.planning.memory import MemoryPlan
-from rsgrpo.planning.settings import GIB
 
 PLAIN: dict[str, Any] = {"soft_wrap": True, "highlight": False, "markup": False}
-
-
-def content_of(
-    architecture: Architecture,
-    memory: MemoryPlan,
-    time: TimePlan,
-    advised: Advice | None,
-    *,
-    disk: str,
-    untold: Sequence[str],
-) -> dict[str, Any]:
-    """`plan.json`: every number of a plan; memory in GiB."""
-    s, cache = memory.settings, memory.cache
-    lora = None if s.lora is None else {"rank": s.lora.rank, "target_modules": s.lora.target_modules}
-    return {
-        "model": {
-            "source": architecture.source,
-            "architecture": type(architecture.config).__name__.removesuffix("Config"),
-            "parameters": memory.parameters,
-            "trained": memory.trained,
-        },
-        "settings": {**asdict(s), "lora": lora},
-        "fits": memory.fits,
-        "usable_gib": s.usable / GIB,
-        "largest": memory.largest,
-        "phases": {
-            name: {"total": phase.total / GIB, "parts": {part: b / GIB for part, b in phase.parts.items()}}
-            for name, phase in memory.phases.items()
-        },
-        "host_gib": memory.host / GIB,
-        "cache": None
-        if cache is None
-        else {"gib": cache.bytes / GIB, "tokens": cache.tokens, "rows": cache.rows, "longest": cache.max_tokens},
-        "time": {
-            "stages_s": dict(time.stages),
-            "iteration_s": time.iteration,
-            "iterations": time.iterations,
-            "hours": time.hours,
-            "evaluation_hours": time.evaluation_hours,
-            "tflops": time.tflops,
-            "decode_tokens_per_s": time.decode_tokens_per_s,
-            "tests_left_out": list(untold),
-        },
-        "disk": disk,
-        "advice": None
-        if advised is None
-        else {
-            "cheapest": [cure.words for cure in advised.cheapest],
-            "gpus": advised.gpus,
-            "remedies": [
-                {"words": r.cure.words, "phase": r.phase, "saves_gib": r.saved / GIB, "costs": r.cure.costs}
-                for r in advised.remedies
-            ],
-        },
-    }
 
 
 def print_plan(run: Path, console: Console) -> None:
@@ -107,7 +45,7 @@ def _memory(plan: dict[str, Any], console: Console) -> None:
     place = "GPU" if settings["on_gpu"] else "process on the CPU"
     cards = f"{settings['gpus']} x {settings['gpu_gib']:.4g} GiB"
     console.print(
-        f"\nmemory by plan, GiB of each {place} at the peak of each phase ({cards}, {plan['usable_gib']:.1f} can be used)",
+        f"\nmemory by plan, GiB of each {place} at the peak of each phase ({cards}, {plan['usable_gib']:.1f} usable)",
         **PLAIN,
     )
     table = plain_table("", "")

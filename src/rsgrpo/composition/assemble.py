@@ -22,7 +22,7 @@ from rsgrpo.composition.build import build, check_partial
 from rsgrpo.composition.machine import set_threads
 from rsgrpo.composition.members import check_members, check_methods
 from rsgrpo.composition.own_code import keep_own_code
-from rsgrpo.composition.plan import check_memory
+from rsgrpo.composition.plan import decide_memory, offloads
 from rsgrpo.composition.policy import check_policy, load_policy
 from rsgrpo.composition.prompts import describe, load_prompts, longest
 from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
@@ -68,7 +68,7 @@ def assemble(
     trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
     check_alphabet(cfg, source, splits, prompt_format)
-    planned = check_memory(cfg, recipe) if "train" in splits else None
+    decided = decide_memory(cfg, recipe) if "train" in splits else None
     policy = load_policy(cfg, on_meta=is_sharded(cfg)) if started is None else started.module.policy
     data = load_prompts(source, policy, recipe, prompt_format=prompt_format, splits=splits)
     if data.train:
@@ -76,11 +76,8 @@ def assemble(
     engine = _build_engine(cfg, make_engine, policy) if started is None else started.module.engine
     if isinstance(engine, VLLMEngine) and (data.train or data.validation or data.test):
         engine.expect(longest(source, data, recipe))
-        if engine.sleep == "auto" and planned is not None:
-            engine.sleep = planned.sleep is not False
-    offload = cfg.trainer.offload_optimizer
-    if offload == "auto":
-        offload = planned is not None and bool(planned.offload_optimizer)
+        if engine.sleep == "auto" and decided is not None:
+            engine.sleep = decided.sleep is not False
     reference = reference_of(policy) if recipe.needs_reference and data.train else None
     module = RLModule(
         policy,
@@ -89,7 +86,7 @@ def assemble(
         train_set_size=len(data.train),
         sharding=sharding,
         reference=reference,
-        offload_optimizer=offload,
+        offload_optimizer=offloads(cfg, decided),
     )
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)

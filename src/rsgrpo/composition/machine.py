@@ -37,7 +37,7 @@ def check_machine(cfg: DictConfig) -> None:
     """
     run_settings(cfg)
     trainer_settings(cfg)
-    checks = (_missing_gpu, _missing_weights, _missing_folder, _missing_engine, _missing_logger)
+    checks = (_missing_gpu, missing_weights, _missing_folder, _missing_engine, _missing_logger)
     for one in evaluations_of(cfg) if evaluates(cfg) else [cfg]:
         model_settings(one)
         missing = [problem for check in checks if (problem := check(one)) is not None]
@@ -134,7 +134,8 @@ def _missing_folder(cfg: DictConfig) -> str | None:
     return f"hydra.run.dir is not set, and {started} ranks need one folder; add hydra.run.dir=outputs/my_run"
 
 
-def _missing_weights(cfg: DictConfig) -> str | None:
+def missing_weights(cfg: DictConfig) -> str | None:
+    """Why the model cannot be read on this machine, and the cure; None where it can."""
     path = cfg.model.path
     if path is None or any((Path(path) / name).is_file() for name in ("config.json", "adapter_config.json")):
         return None  # what else the folder lacks is told when it is read

@@ -15,7 +15,7 @@ from rsgrpo.command_line.same_run import flat
 from rsgrpo.composition.asking import build_format, build_source
 from rsgrpo.composition.build import build
 from rsgrpo.composition.device import is_on_gpu, precision_of
-from rsgrpo.composition.machine import check_machine
+from rsgrpo.composition.machine import check_machine, missing_weights
 from rsgrpo.composition.plan import architecture_in, plan_of
 from rsgrpo.composition.policy import policy_folder
 from rsgrpo.composition.recipe import build_recipe
@@ -54,8 +54,8 @@ class Patient:
 
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
-        """Of the run's model."""
-        return tokenizer_of(policy_folder(self.cfg))
+        """Of the run's model; None where it is not to be had on this machine."""
+        return None if missing_weights(self.cfg) else tokenizer_of(policy_folder(self.cfg))
 
     @cached_property
     def problems(self) -> Sequence[Problem]:

@@ -192,25 +192,6 @@ class ExplainSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlanSettings:
-    """`plan` of task=plan.
-
-    Raises:
-        FieldError: for a value that is not of its type.
-    """
-
-    gpu_gib: float | None = None
-    gpus: int | None = None
-    completion_tokens: float | None = None
-    tflops: float | None = None
-    decode_tokens_per_s: float | None = None
-
-    def __post_init__(self) -> None:
-        positive = ("gpu_gib", "completion_tokens", "tflops", "decode_tokens_per_s")
-        check_fields(self, gpus=(1, 4096), **{name: (1e-6, math.inf) for name in positive})
-
-
-@dataclass(frozen=True, kw_only=True)
 class EvaluateSettings:
     """`task` of task=evaluate.
 

@@ -15,6 +15,8 @@ def versions() -> Result:
     """What is installed, and which of the package's own requirements it does not meet."""
     found = ", ".join(f"{name} {version_of(name) or 'missing'}" for name in SHOWN)
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"CPU, {torch.get_num_threads()} threads"
+    if version_of("rsgrpo") is None:
+        return Result(f"{found}; {device}", "rsgrpo installed", False, "pip install -e . in its folder, or make train")
     unmet = unmet_requirements(requires("rsgrpo") or [])
     cure = f"pip install {' '.join(repr(str(requirement)) for requirement in unmet)}" if unmet else ""
     words = f"{found}; {device}" + (f"; not met: {', '.join(map(str, unmet))}" if unmet else "")

@@ -27,14 +27,14 @@ class Architecture:
     source: str
     """Where the configuration comes from, in words."""
 
-    def build(self, layers: int | None = None, *, dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-        """The model with all its layers, or the first few, on the device and under the modes that are in force."""
+    def build(self, layers: int | None = None) -> PreTrainedModel:
+        """The model in float32 with all its layers, or the first few, on the device that is in force."""
         config = copy.deepcopy(self.config)
         if layers is not None:
             config.num_hidden_layers = layers
             if getattr(config, "layer_types", None):
                 config.layer_types = config.layer_types[:layers]
-        return AutoModelForCausalLM.from_config(config, dtype=dtype, trust_remote_code=False)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
     @property
     def layers(self) -> int:

@@ -87,13 +87,13 @@ def advice(architecture: Architecture, settings: Settings) -> Advice:
 
 
 def _one_of_each(remedies: list[Remedy]) -> Iterator[Remedy]:
-    """Of several values of one key, the first."""
-    seen: set[str] = set()
+    """Of several shares of memory, the largest."""
+    seen: set[frozenset[str]] = set()
     for remedy in remedies:
-        key = remedy.cure.words.partition("=")[0]
-        if key not in seen:
+        changed = frozenset(remedy.cure.change)
+        if changed not in seen:
             yield remedy
-        seen.add(key)
+        seen.add(changed)
 
 
 def candidates(architecture: Architecture, plan: MemoryPlan) -> list[Cure]:
@@ -124,9 +124,9 @@ def _candidates(architecture: Architecture, plan: MemoryPlan) -> Iterator[Cure]:
     if shorter < s.row_tokens:
         words = f"batching.row_tokens={shorter}"
         yield Cure(words=words, change={"row_tokens": shorter}, cost=2, costs="smaller matrices")
-    if s.lora is not None and s.base == "float32" and s.on_gpu:
-        words = "model.lora.base_dtype=bfloat16"
-        yield Cure(words=words, change={"base": "bfloat16"}, cost=2, costs="frozen weights in half precision")
+    if s.lora is not None and s.lora.base_dtype != "bfloat16" and s.on_gpu:
+        words, half = "model.lora.base_dtype=bfloat16", replace(s.lora, base_dtype="bfloat16")
+        yield Cure(words=words, change={"lora": half}, cost=2, costs="frozen weights in half precision")
     if not s.checkpointing:
         words = "trainer.activation_checkpointing=true"
         yield Cure(words=words, change={"checkpointing": True}, cost=3, costs="a quarter more time of updates")
@@ -137,9 +137,10 @@ def _candidates(architecture: Architecture, plan: MemoryPlan) -> Iterator[Cure]:
         if architecture.config.num_attention_heads % twice == 0:
             words = f"rollout.tensor_parallel_size={twice}"
             yield Cure(words=words, change={"tensor_parallel_size": twice}, cost=3, costs="engines that communicate")
-    if s.weights == "float32" and s.on_gpu and s.lora is None:
-        words = "trainer.weights=bfloat16"
-        yield Cure(words=words, change={"weights": "bfloat16"}, cost=5, costs="weights rounded to half precision")
+    if s.weights == "float32" and s.on_gpu and s.lora is None:  # AdamW would lose most updates
+        words = "optimizer=adamw8bit trainer.weights=bfloat16"
+        change = {"optimizer": "adamw8bit", "weights": "bfloat16"}
+        yield Cure(words=words, change=change, cost=5, costs="weights rounded to half precision")
     if s.sharded and not s.cpu_offload:
         words = "trainer.cpu_offload=true"
         yield Cure(words=words, change={"cpu_offload": True}, cost=9, costs="much time; the last resort")
@@ -164,19 +165,21 @@ def _of_vllm(plan: MemoryPlan) -> Iterator[Cure]:
 def _help(before: MemoryPlan, after: MemoryPlan) -> tuple[Phase, float] | None:
     """The phase that does not fit and shrinks most, and by how much; for a cache that is too small, its growth."""
     usable = before.settings.usable
-    phases = before.phases.items()
-    saved = {name: phase.total - after.phases[name].total for name, phase in phases if phase.total > usable}
-    phase = max(saved, key=lambda name: saved[name], default=None)
-    if phase is not None and saved[phase] > 0.01 * GIB:
-        return phase, saved[phase]
+    saved: list[tuple[float, Phase]] = [
+        (phase.total - after.phases[name].total, name) for name, phase in before.phases.items() if phase.total > usable
+    ]
+    if saved and max(saved)[0] > 0.01 * GIB:
+        most, where = max(saved)
+        return where, most
     if before.cache is not None and after.cache is not None and before.cache.tokens < before.settings.max_tokens:
         grown = after.cache.bytes - before.cache.bytes
-        return ("sample", grown) if grown > 0.01 * GIB else None
+        if grown > 0.01 * GIB:
+            return "sample", grown
     return None
 
 
 def _cheapest(architecture: Architecture, settings: Settings, cures: list[Cure]) -> tuple[Cure, ...]:
-    """By cost, then by number. One that does not help alone may help in a set: a larger share of memory for the engine."""
+    """By cost, then by number. One that does not help alone may do so in a set: a larger share for the engine."""
     by_key: dict[str, list[Cure | None]] = {}
     for cure in cures:
         by_key.setdefault(cure.words.partition("=")[0], [None]).append(cure)

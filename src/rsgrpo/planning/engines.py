@@ -49,7 +49,7 @@ def engine_parts(architecture: Architecture, s: Settings, *, resident: float) ->
         return {}, None
     size, parallel = (2 if s.half_engine else 4), s.tensor_parallel_size
     parameters = sum(shape.numel() for shape in architecture.parameters.values())
-    config, tokens = architecture.config, max(s.prefill_tokens, s.max_tokens, s.max_rows)
+    config, tokens = architecture.config, max(s.prefill_tokens, s.max_rows, 0 if s.on_gpu else s.max_tokens)
     of_a_token = (4 * config.hidden_size + 2 * config.intermediate_size / parallel) * size
     logits = s.max_rows * architecture.vocabulary * 4 * COPIES_OF_LOGITS["vllm"]
     parts = {

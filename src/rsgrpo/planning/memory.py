@@ -17,6 +17,7 @@ from rsgrpo.planning.architecture import Architecture
 from rsgrpo.planning.engines import Cache, engine_parts, engine_rest
 from rsgrpo.planning.row_trace import Way, policy_of, row_bytes
 from rsgrpo.planning.settings import GIB, Settings
+from rsgrpo.training.adamw8bit import state_bytes
 
 Phase = Literal["sample", "sync", "train", "step"]
 
@@ -29,12 +30,6 @@ NCCL = 1.0 * GIB
 FRAGMENTS = 0.03
 """Allowance for what PyTorch's allocator holds and cannot use, as a share of the weights' and the row's bytes."""
 
-BLOCK = 256
-"""Numbers of a block of the 8-bit optimiser state, which share a float32 scale."""
-
-SMALLEST_QUANTISED = 4096
-"""Numbers of the smallest parameter whose state is quantised."""
-
 BYTES_OF_A_ROW_TOKEN = 60
 """Of all packed rows of an iteration, which lie on the GPU: six int64 and three float32."""
 
@@ -42,9 +37,14 @@ BYTES_OF_A_ROW_TOKEN = 60
 class Weight(NamedTuple):
     """One parameter."""
 
-    numbers: int
+    shape: tuple[int, ...]
     trained: bool
     in_layers: bool
+
+    @property
+    def numbers(self) -> int:
+        """How many it holds."""
+        return math.prod(self.shape)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,7 +156,7 @@ def weights_of(architecture: Architecture, lora: LoRA | None) -> tuple[Weight, .
             architecture.build(), Way(tokens=1, sequences=1, chunk_tokens=1, checkpointing=False, lora=lora)
         )
     in_layers = {id(parameter) for layer in policy.layers for parameter in layer.parameters()}
-    return tuple(Weight(p.numel(), p.requires_grad, id(p) in in_layers) for p in policy.parameters())
+    return tuple(Weight(tuple(p.shape), p.requires_grad, id(p) in in_layers) for p in policy.parameters())
 
 
 def _state(s: Settings, weights: tuple[Weight, ...]) -> dict[str, float]:
@@ -164,18 +164,18 @@ def _state(s: Settings, weights: tuple[Weight, ...]) -> dict[str, float]:
     size = s.weight_type.itemsize
     trained = sum(w.numbers for w in weights if w.trained)
     frozen = sum(w.numbers for w in weights if not w.trained)
-    moments = sum(_moments(w.numbers, s) for w in weights if w.trained)
+    moments = sum(_moments(w, s) for w in weights if w.trained)
     parts = {"weights": trained * size, "gradients": trained * size, "optimiser state": moments}
     if frozen:
         parts["frozen weights"] = frozen * s.base_type.itemsize
     return {name: number / s.shards for name, number in parts.items()}
 
 
-def _moments(numbers: int, s: Settings) -> float:
-    """Two of each trained number: in the weights' type, or in 8 bits with a float32 scale for each block."""
-    if s.optimizer == "adamw8bit" and numbers >= SMALLEST_QUANTISED and numbers % BLOCK == 0:
-        return 2 * numbers * (1 + 4 / BLOCK)
-    return 2 * numbers * s.weight_type.itemsize
+def _moments(weight: Weight, s: Settings) -> int:
+    """Bytes of two of each number: in the weights' type, or in 8 bits with scales."""
+    if s.optimizer == "adamw8bit":
+        return state_bytes(weight.shape)
+    return 2 * weight.numbers * s.weight_type.itemsize
 
 
 def _step(s: Settings, weights: tuple[Weight, ...]) -> float:
@@ -195,17 +195,15 @@ def _step(s: Settings, weights: tuple[Weight, ...]) -> float:
 def way_of(s: Settings) -> Way:
     """How the settings compute the longest row that there can be."""
     tokens = max(s.row_tokens, s.longest)
-    plain = s.sharded and s.half_compute
     return Way(
         tokens=tokens,
         sequences=max(1, tokens // s.longest),
         chunk_tokens=s.chunk_tokens,
         checkpointing=s.checkpointing,
         autocast=s.half_compute and not s.sharded,
-        weights=torch.bfloat16 if plain else s.weight_type,
-        base=None if plain or s.lora is None else s.base_type,
+        weights=s.weight_type,
         lora=s.lora,
-        gathered=s.sharded,
+        gathered=s.compute_type if s.sharded else None,
         entropy_gradient=s.entropy_gradient,
         of_a_gpu=s.on_gpu and s.compute_type == torch.bfloat16,
     )

@@ -37,11 +37,10 @@ class Way(NamedTuple):
     autocast: bool = False
     """Compute in bfloat16 whatever the weights are in."""
     weights: torch.dtype = torch.float32
-    base: torch.dtype | None = None
-    """Of the frozen weights under adapters; None is that of the others."""
+    """Of those that are trained."""
     lora: LoRA | None = None
-    gathered: bool = False
-    """The weights are shards of FSDP2: what a layer's gradient was is gone once it is reduced."""
+    gathered: torch.dtype | None = None
+    """The weights are shards of FSDP2, gathered in this type: a layer's gradient is gone once it is reduced."""
     entropy_gradient: bool = False
     of_a_gpu: bool = False
     """Variable-length attention."""
@@ -87,7 +86,7 @@ def row_bytes(architecture: Architecture, way: Way) -> TwoRows:
 @functools.lru_cache(maxsize=256)
 def _traced(architecture: Architecture, way: Way, layers: int) -> TwoRows:
     with torch.device("meta"):
-        policy = policy_of(architecture.build(layers, dtype=way.weights), way)
+        policy = policy_of(architecture.build(layers), way)
     with FakeTensorMode(allow_non_fake_inputs=True), LiveBytes() as live:
         _give_fake_tensors(policy)
         prepare(policy, way)
@@ -101,10 +100,10 @@ def policy_of(model: PreTrainedModel, way: Way) -> Policy:
     policy = Policy(model, _any_tokenizer(), chunk_tokens=way.chunk_tokens)
     if way.lora is not None:
         way.lora.freeze_and_adapt(policy.model)
-    if way.base is not None:
+    policy.keep_weights_in(way.weights)
+    if way.gathered is not None:
         for parameter in policy.parameters():
-            if not parameter.requires_grad:
-                parameter.data = parameter.data.to(way.base)
+            parameter.data = parameter.data.to(way.gathered)
     return policy
 
 
@@ -135,7 +134,7 @@ def prepare(policy: Policy, way: Way) -> None:
         policy.model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
     if way.of_a_gpu:
         policy.model.set_attn_implementation(OF_A_GPU)
-    if way.gathered:
+    if way.gathered is not None:
         for layer in policy.layers:
             for parameter in layer.parameters():
                 if parameter.requires_grad:
@@ -185,7 +184,7 @@ def measure_row(policy: Policy, row: PackedRow, way: Way, live: LiveBytes) -> Ro
     bytes_saved, kept = sum(saved.values()), live.live - before
     loss = tokens.logprobs + tokens.entropy if way.entropy_gradient else tokens.logprobs
     (loss * row.weights).sum().backward()
-    if way.gathered:  # the others are reduced at the end of each row
+    if way.gathered is not None:  # the others are reduced at the end of each row
         for parameter in policy.parameters():
             parameter.grad = None
     return RowBytes(saved=bytes_saved, kept=kept, head=head[0] - before, layers=live.peak - before)

@@ -32,8 +32,6 @@ class Settings:
     optimizer: Literal["adamw", "adamw8bit"] = "adamw"
     fused: bool = True
     lora: LoRA | None = None
-    base: Literal["float32", "bfloat16"] = "float32"
-    """Of the weights that LoRA freezes."""
     chunk_tokens: int = 2048
     row_tokens: int = 16_384
     prompt_tokens: int = 1024
@@ -67,7 +65,7 @@ class Settings:
     @property
     def base_type(self) -> torch.dtype:
         """Of frozen weights."""
-        return torch.float32 if self.base == "float32" else torch.bfloat16
+        return torch.bfloat16 if self.lora is not None and self.lora.base_dtype == "bfloat16" else torch.float32
 
     @property
     def compute_type(self) -> torch.dtype:

@@ -6,10 +6,10 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo import run_folder
-from rsgrpo.analysis.plan_table import content_of, print_plan
+from rsgrpo.analysis.plan_table import print_plan
 from rsgrpo.analysis.tables import wide_console
 from rsgrpo.composition.machine import check_run_folder
-from rsgrpo.composition.plan import plan_of, refusal
+from rsgrpo.composition.plan import content_of, plan_of, refusal
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.composition.settings import model_settings, run_settings, trainer_settings
 from rsgrpo.errors import UserError
@@ -33,8 +33,7 @@ def plan(cfg: DictConfig) -> None:
         close(recipe.reward)
     advised = None if made.memory.fits else made.advice()
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=True)
-    content = content_of(made.architecture, made.memory, made.time, advised, disk=str(made.disk), untold=made.untold)
-    run_folder.write_json(run / run_folder.PLAN, content)
+    run_folder.write_json(run / run_folder.PLAN, content_of(made, advised))
     console = wide_console()
     print_plan(run, console)
     console.print(f"run folder: {run}", soft_wrap=True, highlight=False)

@@ -6,7 +6,7 @@ vLLM is imported when the first weights arrive.
 import gc
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -22,7 +22,7 @@ from rsgrpo.rollouts.engine import EngineLost, Parity, check_prompts, group_of
 from rsgrpo.rollouts.vllm import adapters, requests, settings, sharing
 from rsgrpo.rollouts.vllm.description import describe
 from rsgrpo.rollouts.vllm.memory import GPUMemory, in_words, sizes
-from rsgrpo.rollouts.vllm.pools import empty_pools
+from rsgrpo.rollouts.vllm.pools import allocator_of_vllm, drop_tensors, set_aside
 from rsgrpo.rollouts.vllm.process import ProcessGroup, import_llm, left_as_it_was, missing
 from rsgrpo.rollouts.vllm.weights import BOUNDS, drop, send
 from rsgrpo.seeds import derive_seed
@@ -191,14 +191,21 @@ class VLLMEngine:
         assert self._process_group is not None
         with self._visiting(), self._process_group.sparing_others():
             try:
+                if self._memory.asleep:
+                    # What sleeps cannot be freed. Without the memory for it, its addresses stay taken until the end.
+                    with suppress(UserError):
+                        self._memory.wake(self._llm, "weights")
+                        self._memory.wake(self._llm, "kv_cache")
                 self._llm.collective_rpc(drop)
+                if torch.cuda.is_available():
+                    drop_tensors(allocator_of_vllm())
             finally:
                 self._llm.llm_engine.engine_core.shutdown()
         self._llm, self._has_weights, self._has_base, self._memory = None, False, False, GPUMemory()
         gc.collect()
         if torch.cuda.is_available():
-            empty_pools()
             torch.cuda.empty_cache()
+            set_aside(allocator_of_vllm())
 
     @property
     def _dtype(self) -> str:

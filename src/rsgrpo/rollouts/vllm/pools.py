@@ -2,39 +2,49 @@
 
 import gc
 from bisect import bisect_right
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 
-def empty_pools() -> None:
-    """Give back what a closed vLLM still holds on the GPU.
+class Regions(dict[int, Any]):
+    """Of vLLM's allocator, by address: those of the present engine, and others that an earlier one has left.
 
-    Caches of its modules, and frames of exceptions, keep tensors beyond the engine's end: whatever lies in its pools
-    loses its memory here. The pools themselves stay, as vLLM's own code leaves them: PyTorch would free them twice.
-
-    Raises:
-        RuntimeError: when memory is still in use that no tensor of this process explains.
+    vLLM counts, maps and frees what it sees as items. What was left is only found when PyTorch gives it back.
     """
-    from vllm.device_allocator.cumem import (  # pyright: ignore[reportMissingImports]
-        CuMemAllocator,
-        unmap_and_release,
-    )
 
-    allocator = CuMemAllocator.get_instance()
-    ends = {address: address + data.handle[1] for address, data in allocator.pointer_to_data.items()}
-    drop_between(ends)
-    for pool, _ in [entry for entries in allocator.allocator_and_pools.values() for entry in entries]:
-        for segment in pool.snapshot():
-            data = allocator.pointer_to_data.get(segment["address"])
-            if data is not None and segment["allocated_size"] == 0:
-                handle = allocator._python_free_callback(segment["address"])
-                if not data.is_asleep:
-                    unmap_and_release(handle)
-    if left := allocator.get_current_usage():
-        raise RuntimeError(f"vLLM still holds {left:,} bytes of the GPU: another engine cannot start in this process")
+    def __init__(self, left: Mapping[int, Any]) -> None:
+        super().__init__()
+        self.left = dict(left)
+
+    def pop(self, address: int, *default: Any) -> Any:
+        """The region, which is then no longer kept."""
+        is_left = address not in self and address in self.left
+        return self.left.pop(address) if is_left else super().pop(address, *default)
 
 
-def drop_between(ends: dict[int, int]) -> None:
+def allocator_of_vllm() -> Any:
+    """The only one of this process."""
+    from vllm.device_allocator.cumem import CuMemAllocator  # pyright: ignore[reportMissingImports]
+
+    return CuMemAllocator.get_instance()
+
+
+def drop_tensors(allocator: Any) -> None:
+    """Take the memory of every tensor in the pools: caches of vLLM's modules keep some beyond the engine's end."""
+    regions = allocator.pointer_to_data
+    drop_between({address: address + region.handle[1] for address, region in regions.items()})
+
+
+def set_aside(allocator: Any) -> int:
+    """Let the next engine begin with no region, whatever PyTorch still holds of the last one; the bytes of that."""
+    regions = allocator.pointer_to_data
+    allocator.pointer_to_data = Regions({**getattr(regions, "left", {}), **regions})
+    return sum(region.handle[1] for region in regions.values())
+
+
+def drop_between(ends: Mapping[int, int]) -> None:
     """Take the memory of every tensor that starts within one of the regions, given as {first address: end}."""
     starts = sorted(ends)
     for tensor in gc.get_objects():
