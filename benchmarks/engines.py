@@ -3,8 +3,9 @@
     python benchmarks/engines.py [--prompts 64] [--completions 16] [--tokens 32] [--repeats 3] [--dtype float32]
     python benchmarks/engines.py --sizes qwen3_0_6b --dtype bfloat16 --completions 8 --tokens 256    # on a GPU
 
-Random policies of 0.2, 25 and 596 million parameters, random prompts of 20 tokens. The best of the repeats counts: other
-work on the machine only ever makes it slower. The first round of each engine, with its start, is not counted but shown.
+Random policies of 0.2, 25 and 596 million parameters, random prompts of 20 tokens. The best of the repeats counts:
+other work on the machine only ever makes it slower. The first round of each engine, with its start, is not counted but
+shown.
 """
 
 import argparse
@@ -86,7 +87,8 @@ def policy_of(size: str) -> Policy:
     tokenizer, device = build_tokenizer(), "cuda" if torch.cuda.is_available() else "cpu"
     if size not in REAL:
         hidden_size, num_layers = SIZES[size]
-        return Policy(build_model(tokenizer, hidden_size=hidden_size, num_layers=num_layers, seed=0), tokenizer).to(device)
+        model = build_model(tokenizer, hidden_size=hidden_size, num_layers=num_layers, seed=0)
+        return Policy(model, tokenizer).to(device)
     architecture, known = architecture_of(REAL[size]), tokenizer.get_vocab()
     architecture.config.eos_token_id, architecture.config.pad_token_id = known[EOS], known[PAD]
     torch.manual_seed(0)
