@@ -67,6 +67,10 @@ FIELDS = {
     "fitting/resuming.py": "fields of a recipe, dotted as keys are",
     "analysis/inspect_table.py": "settings of the run that is inspected",
     "analysis/verdict.py": "commands to type, shown at the end of a run of the command line",
+    "analysis/plan_table.py": "keys to turn where a run of the command line does not fit",
+    "planning/architecture.py": "the key that names the model of task=plan",
+    "planning/cures.py": "keys to turn where a run of the command line does not fit",
+    "doctor/runs.py": "runs of the command line that the doctor starts",
 }
 """Files that have to name what looks like a key."""
 

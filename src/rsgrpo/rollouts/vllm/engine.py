@@ -6,7 +6,7 @@ vLLM is imported when the first weights arrive.
 import gc
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -191,11 +191,7 @@ class VLLMEngine:
         assert self._process_group is not None
         with self._visiting(), self._process_group.sparing_others():
             try:
-                if self._memory.asleep:
-                    # What sleeps cannot be freed. Without the memory for it, its addresses stay taken until the end.
-                    with suppress(UserError):
-                        self._memory.wake(self._llm, "weights")
-                        self._memory.wake(self._llm, "kv_cache")
+                self._memory.wake_to_end(self._llm)
                 self._llm.collective_rpc(drop)
                 if torch.cuda.is_available():
                     drop_tensors(allocator_of_vllm())

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,6 +54,12 @@ class GPUMemory:
         with in_words():
             llm.wake_up(tags=[what])
         self.asleep = what == "weights"
+
+    def wake_to_end(self, llm: Any) -> None:
+        """What sleeps cannot be freed. Without the memory for it, its addresses stay taken as long as the process."""
+        with suppress(UserError):
+            self.wake(llm, "weights")
+            self.wake(llm, "kv_cache")
 
 
 @contextmanager
