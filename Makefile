@@ -81,11 +81,12 @@ gpu:  ## Set up on a GPU node, with the CUDA builds of PyTorch and vLLM
 	@$(NODE_IS_FIT)
 	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
 
-gpu-smoke:  ## Check vLLM and the trainer on this machine's GPU, in 8 minutes at most
+gpu-smoke:  ## The doctor on this machine's GPU, at the widths of Qwen3-0.6B without its weights, in 10 minutes at most
 	@$(NEEDS_GPU)
 	@$(NODE_IS_FIT)
 	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
-	$(BIN)/python -m benchmarks.gpu_smoke $(ARGS)
+	$(BIN)/python run.py task=doctor task.weights=false trainer=gpu rollout=vllm model=qwen3_0_6b model.chat_template=false \
+		data=countdown reward=countdown demonstrations=countdown $(ARGS)
 
 gpu-lock:  ## Resolve the versions for GPU nodes anew, with uv on PATH (nothing is installed)
 	uv pip compile pyproject.toml $(foreach extra,$(subst $(comma), ,$(GPU_EXTRAS)),--extra $(extra)) --upgrade --quiet \

@@ -1,9 +1,11 @@
 """Tokens per second and seconds per sync of the two engines, one after the other on the same policy.
 
     python benchmarks/engines.py [--prompts 64] [--completions 16] [--tokens 32] [--repeats 3] [--dtype float32]
+    python benchmarks/engines.py --sizes qwen3_0_6b --dtype bfloat16 --completions 8 --tokens 256    # on a GPU
 
-Random policies of 0.2 and 25 million parameters, random prompts of 20 tokens. The best of the repeats counts: other
-work on the machine only ever makes it slower. The first round of each engine, with its start, is not counted but shown.
+Random policies of 0.2, 25 and 596 million parameters, random prompts of 20 tokens. The best of the repeats counts:
+other work on the machine only ever makes it slower. The first round of each engine, with its start, is not counted but
+shown.
 """
 
 import argparse
@@ -16,7 +18,8 @@ import torch
 
 from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.models.policy import Policy
-from rsgrpo.models.tiny import build_model, build_tokenizer
+from rsgrpo.models.tiny import EOS, PAD, build_model, build_tokenizer
+from rsgrpo.planning.architecture import architecture_of
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.rollouts.hf import HFEngine
 from rsgrpo.rollouts.vllm import VLLMEngine
@@ -24,6 +27,9 @@ from rsgrpo.types import Problem, Prompt, Sampling
 
 SIZES = {"tiny": (64, 3), "25M": (512, 8)}
 """(hidden size, layers) by name."""
+
+REAL = {"qwen3_0_6b": "Qwen/Qwen3-0.6B"}
+"""The model whose architecture is taken, by name."""
 
 
 class Speed(NamedTuple):
@@ -76,6 +82,20 @@ def measure(
     return Speed(first, max(speeds), min(syncs))
 
 
+def policy_of(size: str) -> Policy:
+    """Random weights of the size, with the tiny tokenizer, on the GPU if there is one."""
+    tokenizer, device = build_tokenizer(), "cuda" if torch.cuda.is_available() else "cpu"
+    if size not in REAL:
+        hidden_size, num_layers = SIZES[size]
+        model = build_model(tokenizer, hidden_size=hidden_size, num_layers=num_layers, seed=0)
+        return Policy(model, tokenizer).to(device)
+    architecture, known = architecture_of(REAL[size]), tokenizer.get_vocab()
+    architecture.config.eos_token_id, architecture.config.pad_token_id = known[EOS], known[PAD]
+    torch.manual_seed(0)
+    with torch.device(device):
+        return Policy(architecture.build(), tokenizer)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--prompts", type=int, default=64)
@@ -83,23 +103,26 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
-    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=list(SIZES))
+    parser.add_argument("--sizes", nargs="+", default=list(SIZES), choices=[*SIZES, *REAL])
+    parser.add_argument("--eager", action="store_true", help="vLLM without CUDA graphs")
     options = parser.parse_args()
     torch.set_num_threads(1)
     rows = options.prompts * options.completions
     work = {name: getattr(options, name) for name in ("prompts", "completions", "tokens", "repeats")}
     for size in options.sizes:
-        hidden_size, num_layers = SIZES[size]
-        tokenizer = build_tokenizer()
-        policy = Policy(build_model(tokenizer, hidden_size=hidden_size, num_layers=num_layers, seed=0), tokenizer)
+        policy = policy_of(size)
         count = sum(parameter.numel() for parameter in policy.parameters())
         print(f"{size}: {count:,} parameters, {options.prompts} x {options.completions} x {options.tokens} tokens")
         engines: dict[str, Callable[[], RolloutEngine]] = {
             "hf": lambda policy=policy: HFEngine(policy=policy, max_rows=rows),
-            "vllm": lambda policy=policy: VLLMEngine(policy=policy, max_rows=rows, dtype=options.dtype),
+            "vllm": lambda policy=policy: VLLMEngine(
+                policy=policy, max_rows=rows, dtype=options.dtype, enforce_eager=True if options.eager else "auto"
+            ),
         }
+        half = options.dtype == "bfloat16"
         for name, make in engines.items():
-            print(f"  {name:5}{measure(make, policy, **work)}", flush=True)
+            with torch.autocast(policy.device.type, dtype=torch.bfloat16, cache_enabled=False, enabled=half):
+                print(f"  {name:5}{measure(make, policy, **work)}", flush=True)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ class OwnWeights:
     """Samples from a copy of the policy that a sync writes."""
 
     policy: Policy
-    skips: str = ""
-    """A tensor that no sync moves."""
+    skips: tuple[str, ...] = ()
+    """Tensors that no sync moves."""
     hotter: float = 1.0
     """By how much it samples at another temperature than it says."""
     version: int = 0
@@ -35,7 +35,7 @@ class OwnWeights:
         mine = dict(self.copy.model.named_parameters())
         with torch.no_grad():
             for name, tensor in weights:
-                if name != self.skips:
+                if name not in self.skips:
                     mine[name].copy_(tensor)
         self.version = version
 

@@ -1,12 +1,14 @@
 """Each check is ok on what is right, and finds the fault that it is there for."""
 
+import random
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from tokenizers import normalizers
 
-from rsgrpo.data.countdown import Countdown
+from rsgrpo.data.countdown import Countdown, Demonstrations
 from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.doctor import engine, prompts, rewards, trainer
 from rsgrpo.doctor.bench import Bench
@@ -79,18 +81,13 @@ def test_a_gradient_that_depends_on_the_rows_is_found(wide: Policy, monkeypatch:
     assert not trainer.micro_batches_are_one(bench_of(wide)).ok
 
 
-@pytest.mark.parametrize(
-    "name", ["model.norm.weight", "model.layers.0.mlp.down_proj.weight", "model.layers.0.self_attn.k_norm.weight"]
-)
-def test_a_tensor_that_no_sync_moves_is_named(wide: Policy, name: str) -> None:
-    result = engine.every_tensor_moves(bench_of(wide, skips=name))
-    assert not result.ok
-    assert f"not {name}" in result.measured
-
-
-def test_the_weights_are_as_they_were_afterwards(wide: Policy) -> None:
+def test_tensors_that_no_sync_moves_are_named_and_all_are_as_they_were_afterwards(wide: Policy) -> None:
     before = {name: p.detach().clone() for name, p in wide.named_parameters()}
-    engine.every_tensor_moves(bench_of(wide))
+    skips = ("model.layers.0.self_attn.k_norm.weight", "model.layers.0.mlp.down_proj.weight", "model.norm.weight")
+    result = engine.every_tensor_moves(bench_of(wide, skips=skips))
+    assert not result.ok
+    assert "10 of 13 tensors followed; not model.layers.0." in result.measured
+    assert "and 2 more" in result.measured
     for name, parameter in wide.named_parameters():
         assert torch.equal(parameter, before[name]), name
 
@@ -107,9 +104,7 @@ def test_a_reward_that_does_not_judge_is_found(reward: Any, ok: bool) -> None:
     problems = Countdown(levels=[1]).split("train")[:4]
 
     def answers(problem: Problem) -> list[str]:
-        numbers = problem.facts["numbers"]
-        pairs = [(a, b) for a in numbers for b in numbers]
-        return [f"\\boxed{{{a} {op} {b}}}" for a, b in pairs for op in "+-*/"]
+        return [Demonstrations().draw(problem, random.Random(seed)) for seed in range(60)]
 
     result = rewards.judges(reward, problems, answers)
     assert result.ok == ok, result
@@ -135,21 +130,15 @@ PROBLEM = Problem(id="p", text="6 12 9 => 36 :", answer="36")
 def test_a_prompt_comes_back_as_it_was() -> None:
     result = prompts.round_trip(chat_tokenizer(), PROBLEM, CHAT)
     assert result.ok
-    assert "<|im_start|>user" in result.measured
+    assert "<|im_start|>" in result.measured
+    assert "6 12 9 => 36" in result.measured
     assert prompts.round_trip(build_tokenizer(), PROBLEM, PromptFormat()).ok
 
 
 def test_a_text_that_the_tokenizer_changes_is_found() -> None:
-    class Forgets:
-        bos_token_id = None
-
-        def __call__(self, text: str, add_special_tokens: bool) -> Any:
-            return build_tokenizer()(text.replace("9", ""))
-
-        def decode(self, ids: Any) -> str:
-            return build_tokenizer().decode(ids)
-
-    assert not prompts.round_trip(Forgets(), PROBLEM, PromptFormat()).ok  # type: ignore[arg-type]
+    tokenizer = build_tokenizer()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace("9", "8")
+    assert not prompts.round_trip(tokenizer, PROBLEM, PromptFormat()).ok
 
 
 def test_a_text_that_begins_twice_is_found() -> None:

@@ -29,15 +29,19 @@ HUB_DEADLINE_S = 1.5
 """How long the hub may take to say whether it has the weights."""
 
 
-def check_machine(cfg: DictConfig) -> None:
+def check_machine(cfg: DictConfig, *, weights: bool = True) -> None:
     """Refuse a run that could not start: wrong settings of model and trainer, and whatever this machine lacks.
+
+    Without `weights`, those of the model may be elsewhere.
 
     Raises:
         UserError: naming everything that is missing, and the cure.
     """
     run_settings(cfg)
     trainer_settings(cfg)
-    checks = (_missing_gpu, missing_weights, _missing_folder, _missing_engine, _missing_logger)
+    checks = [_missing_gpu, _missing_folder, _missing_engine, _missing_logger]
+    if weights:
+        checks.insert(1, missing_weights)
     for one in evaluations_of(cfg) if evaluates(cfg) else [cfg]:
         model_settings(one)
         missing = [problem for check in checks if (problem := check(one)) is not None]

@@ -19,6 +19,7 @@ from rsgrpo.composition.machine import check_machine, missing_weights
 from rsgrpo.composition.plan import architecture_in, plan_of
 from rsgrpo.composition.policy import policy_folder
 from rsgrpo.composition.recipe import build_recipe
+from rsgrpo.composition.settings import DoctorSettings
 from rsgrpo.doctor import prompts, rewards
 from rsgrpo.doctor.bench import Bench
 from rsgrpo.doctor.copied import load_copy, tokenizer_of, write_copy
@@ -42,8 +43,8 @@ VLLM = "rsgrpo.rollouts.vllm.VLLMEngine"
 class Patient:
     """The parts of a configuration, each built when it is first looked at: what cannot be built fails its own check."""
 
-    def __init__(self, cfg: DictConfig, run: Path, layers: int) -> None:
-        self.cfg, self.run, self.layers = cfg, run, layers
+    def __init__(self, cfg: DictConfig, run: Path, settings: DoctorSettings) -> None:
+        self.cfg, self.run, self.layers, self.weights = cfg, run, settings.layers, settings.weights
         self.on_gpu = is_on_gpu(cfg) and torch.cuda.is_available()
         self.device = "cuda" if self.on_gpu else "cpu"
         self.has_vllm = cfg.rollout.get("_target_") == VLLM
@@ -112,8 +113,8 @@ class Patient:
         return rewards.judges(self.recipe.reward, self.problems, self._answers)
 
     def machine(self) -> Result:
-        check_machine(self.cfg)
-        return Result("GPU, weights, folder, engine and logger are there")
+        check_machine(self.cfg, weights=self.weights)
+        return Result(f"GPU, {'weights, ' if self.weights else ''}folder, engine and logger are there")
 
     def plan(self) -> Result:
         memory_plan = plan_of(self.cfg, self.recipe).memory

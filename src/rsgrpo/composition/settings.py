@@ -233,6 +233,7 @@ class DoctorSettings:
     """
 
     layers: int = 2
+    weights: bool = True
     minutes: float = 9.0
 
     def __post_init__(self) -> None:

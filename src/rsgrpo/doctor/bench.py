@@ -13,7 +13,7 @@ from rsgrpo.distributed.sharding import full_tensors
 from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.losses.clip import ClipLoss
 from rsgrpo.models.policy import Policy
-from rsgrpo.rollouts.engine import RolloutEngine
+from rsgrpo.rollouts.engine import RolloutEngine, parts_of
 from rsgrpo.training.parity import canaries, no_weight
 from rsgrpo.types import PackedRow, Sampling, TokenStatistics
 
@@ -52,13 +52,15 @@ class Bench:
         """Give the engine the policy's weights; the names that it took, where it takes any."""
         taken: list[str] = []
 
+        if self._engine is None:
+            self._engine = self.make_engine()
+        parts = parts_of(self._engine)
+
         def noted() -> Iterator[tuple[str, Tensor]]:
-            for name, tensor in full_tensors(self.policy.model):
+            for name, tensor in full_tensors(self.policy.model, parts):
                 taken.append(name)
                 yield name, tensor
 
-        if self._engine is None:
-            self._engine = self.make_engine()
         self.version += 1
         self._engine.load_policy(noted(), version=self.version)
         return taken

@@ -44,7 +44,8 @@ def attention_of_a_gpu(device: torch.device) -> Result:
     found: list[list[Tensor]] = []
     for dtype in (torch.float32, torch.bfloat16):
         leaves = [x.to(dtype).requires_grad_() for x in inputs]
-        out, _ = packed_attention(torch.nn.Identity(), *leaves, None, packed=layout, scaling=128**-0.5)
+        query, key, value = leaves
+        out, _ = packed_attention(torch.nn.Identity(), query, key, value, None, packed=layout, scaling=128**-0.5)
         direction = torch.linspace(-1, 1, 128, device=device)
         found.append([out.detach(), *torch.autograd.grad((out.float() * direction).sum(), leaves)])
     errors = [float((ours.float() - exact).abs().max() / exact.abs().max()) for exact, ours in zip(*found, strict=True)]

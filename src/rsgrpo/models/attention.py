@@ -113,7 +113,7 @@ def _varlen_attention(
     from torch.nn.attention.varlen import varlen_attn
 
     q, k, v = (x[0].transpose(0, 1) for x in (query, key, value))
-    grouped = {}
+    grouped: dict[str, Any] = {}
     if repeats > 1 and "enable_gqa" in signature(varlen_attn).parameters:
         grouped = {"enable_gqa": True}
     elif repeats > 1:  # torch 2.11

@@ -36,7 +36,7 @@ def doctor(cfg: DictConfig) -> None:
     set_threads(cfg)
     seconds = 60 * settings.minutes
     checks = Checks(title="doctor", seconds=seconds, limit=seconds + LAST_CHECK)
-    patient = Patient(cfg, run, settings.layers)
+    patient = Patient(cfg, run, settings)
     try:
         with limited(checks):
             checks.run(checks_of(patient))

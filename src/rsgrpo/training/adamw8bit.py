@@ -48,7 +48,7 @@ class QuantisedAdamW(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Update every parameter that has a gradient. Each shape is compiled once; the learning rate is a tensor."""
-        from torchao.optim.adam import single_param_adam
+        from torchao.optim.adam import single_param_adam  # pyright: ignore[reportMissingImports]
 
         compiled = torch.compile(single_param_adam, fullgraph=True, dynamic=False)
         if closure is not None:
@@ -145,7 +145,10 @@ def _code_of_zero(name: str) -> int:
 
 def _map(name: str) -> tuple[float, ...]:
     """The value of each code, between -1 and 1 or 0 and 1."""
-    from torchao.optim.subclass_8bit import get_qmap_signed, get_qmap_unsigned
+    from torchao.optim.subclass_8bit import (  # pyright: ignore[reportMissingImports]
+        get_qmap_signed,
+        get_qmap_unsigned,
+    )
 
     return get_qmap_signed() if SIGNED[name] else get_qmap_unsigned()
 
@@ -154,7 +157,7 @@ def _moment(state: Mapping[str, Tensor], name: str) -> Tensor:
     """A moment as torchao computes with it: a view of this rank's codes and scales, which it writes."""
     if f"{name}_scale" not in state:
         return local(state[name])
-    from torchao.optim.subclass_8bit import OptimState8bit
+    from torchao.optim.subclass_8bit import OptimState8bit  # pyright: ignore[reportMissingImports]
 
     codes = local(state[name])
     values = torch.tensor(_map(name), device=codes.device)
