@@ -10,9 +10,9 @@ import yaml
 
 from tests.architecture.test_structure import LIBRARY, ROOT, SOURCES, room_of, tree_of
 
-KEYED_ROOMS = ("callbacks", "command_line", "comparison", "composition", "tasks", "main")
+KEYED_ROOMS = ("callbacks", "command_line", "comparison", "composition", "planning", "tasks", "main")
 """Rooms that speak to whoever types a command. Callbacks are named as the run names them; a comparison tells runs apart
-by the keys of their configurations."""
+by the keys of their configurations, and a plan says which of them to turn."""
 
 NO_KEYS = {
     "has no eval.k; restore it": "the key of a run's config.yaml, which is the file at fault",

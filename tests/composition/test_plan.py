@@ -115,13 +115,14 @@ def test_the_ways_to_save_memory_are_read(composed: Any) -> None:
     words = ("task=plan", "model=qwen3_0_6b", "plan.gpu_gib=24")
     s = read(composed(*words, "rollout=vllm"))
     assert (s.checkpointing, s.weights, s.offload_optimizer, s.cpu_offload) == (True, "float32", None, False)
-    assert (s.optimizer, s.fused, s.graphs, s.sleep) == ("adamw", True, True, True)
+    assert (s.optimizer, s.fused, s.graphs, s.sleep) == ("adamw", True, True, None)
     s = read(composed(*words, "optimizer=adamw8bit", "trainer.weights=bfloat16", "trainer.offload_optimizer=true"))
     assert (s.optimizer, s.weights, s.offload_optimizer) == ("adamw8bit", "bfloat16", True)
     s = read(
         composed(*words, "rollout=vllm", "rollout.sleep=false", "rollout.enforce_eager=true", "optimizer.fused=false")
     )
     assert (s.sleep, s.graphs, s.fused) == (False, False, False)
+    assert read(composed("task=plan", "model=qwen3_0_6b", "rollout=vllm", "trainer=cpu")).sleep is False
     s = read(composed(*words, "model.lora.rank=8"))
     assert s.lora is not None
     assert s.lora.base_dtype == "bfloat16"

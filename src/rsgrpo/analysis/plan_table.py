@@ -22,7 +22,7 @@ def print_plan(run: Path, console: Console) -> None:
     _memory(plan, console)
     console.print(_fits(plan), style="bold", **PLAIN)
     decided = {name: settings[name] for name in ("sleep", "offload_optimizer", "checkpointing")}
-    layout = "trainer=fsdp2, " if settings["sharded"] else ""
+    layout = "" if plan["layout"] is None else f"{plan['layout']}, "
     said = layout + ", ".join(f"{name} {'on' if on else 'off'}" for name, on in decided.items())
     console.print(f"planned with: {said}, optimiser {settings['optimizer']}, weights {settings['weights']}", **PLAIN)
     if (cache := plan["cache"]) is not None:
@@ -103,5 +103,5 @@ def _advice(advice: dict[str, Any], console: Console) -> None:
         whole_width(console, table)
     if advice["cheapest"]:
         console.print(f"fits by plan with {' '.join(advice['cheapest'])}", style="bold", **PLAIN)
-    if advice["gpus"] is not None:
-        console.print(f"fits by plan on {advice['gpus']} GPUs with trainer=fsdp2 and no other change", **PLAIN)
+    if advice["elsewhere"] is not None:
+        console.print(f"fits by plan on {advice['elsewhere']} and no other change", **PLAIN)

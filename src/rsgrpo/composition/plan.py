@@ -109,6 +109,7 @@ def content_of(plan: Plan, advised: Advice | None) -> dict[str, Any]:
             "trained": memory.trained,
         },
         "settings": {**asdict(s), "lora": lora},
+        "layout": "trainer=fsdp2" if s.sharded else None,
         "fits": memory.fits,
         "usable_gib": s.usable / GIB,
         "largest": memory.largest,
@@ -136,6 +137,7 @@ def content_of(plan: Plan, advised: Advice | None) -> dict[str, Any]:
         else {
             "cheapest": [cure.words for cure in advised.cheapest],
             "gpus": advised.gpus,
+            "elsewhere": None if advised.gpus is None else f"{advised.gpus} GPUs with trainer=fsdp2",
             "remedies": [
                 {"words": r.cure.words, "phase": r.phase, "saves_gib": r.saved / GIB, "costs": r.cure.costs}
                 for r in advised.remedies

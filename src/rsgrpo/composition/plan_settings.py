@@ -116,12 +116,19 @@ def settings_of(cfg: DictConfig, recipe: Recipe, architecture: Architecture) -> 
         gpu_memory_share=float(rollout.get("gpu_memory_share", 0.6)),
         tensor_parallel_size=int(rollout.get("tensor_parallel_size", 1)),
         graphs=not _auto(rollout.get("enforce_eager", True), not on_gpu),
-        sleep=_auto(rollout.get("sleep", True), True),
+        sleep=_sleeps(rollout.get("sleep", "auto"), on_gpu) if engine == "vllm" else True,
     )
 
 
 def _auto(value: Any, decided: bool) -> bool:
     return decided if value == "auto" else bool(value)
+
+
+def _sleeps(chosen: bool | str, on_gpu: bool) -> bool | None:
+    """On the CPU an engine never does."""
+    if not on_gpu:
+        return False
+    return None if chosen == "auto" else bool(chosen)
 
 
 def processes(cfg: DictConfig) -> int:

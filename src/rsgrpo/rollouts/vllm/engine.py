@@ -82,7 +82,7 @@ class VLLMEngine:
     adapter: bool = False
     """Take LoRA adapters as adapters: the weights below them come once, and nothing is merged into them."""
     sleep: Literal["auto"] | bool = "auto"
-    """On a GPU, whether the engine gives its memory up in `make_room`; auto: yes."""
+    """On a GPU, whether the engine gives its memory up in `make_room`; auto: yes, unless the plan of a run says no."""
     enforce_eager: Literal["auto"] | bool = "auto"
     """Without CUDA graphs, which make short steps faster and the first start slower; auto: with them on a GPU."""
     check_every: int = 1
