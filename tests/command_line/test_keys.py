@@ -69,12 +69,11 @@ def test_a_built_in_reward_needs_no_isolation(key: str) -> None:
 @pytest.mark.parametrize(
     ("word", "says"),
     [
-        ("optimizer=sgd", r"optimizer\.lr=1e-5"),
         ("batching=big", r"batching\.prompts_per_iteration=64"),
         ("sampling=greedy", r"sampling\.temperature=0\.6"),
-        ("optimizer=sgd,adamw", r"optimizer\.lr=1e-5"),
-        ("optimizer=null", r"optimizer\.lr=1e-5"),
-        ("+optimizer=sgd", r"optimizer\.lr=1e-5"),
+        ("sampling=greedy,nucleus", r"sampling\.temperature=0\.6"),
+        ("sampling=null", r"sampling\.temperature=0\.6"),
+        ("+sampling=greedy", r"sampling\.temperature=0\.6"),
     ],
 )
 def test_a_section_takes_no_single_value(word: str, says: str) -> None:
@@ -82,7 +81,7 @@ def test_a_section_takes_no_single_value(word: str, says: str) -> None:
         read_command_line([word], CONF)
 
 
-@pytest.mark.parametrize("word", ["optimizer={lr:1e-3}", "optimizer.lr=1e-3", "+reward@reward.rewards.x=custom"])
+@pytest.mark.parametrize("word", ["sampling={temperature:0.5}", "optimizer.lr=1e-3", "+reward@reward.rewards.x=custom"])
 def test_keys_of_a_section_are_taken(word: str) -> None:
     assert read_command_line([word], CONF).words == [word]
 
