@@ -19,6 +19,7 @@ VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell 
 # Rooms of tests whose results depend on the processor's kernels.
 NUMERIC := audit bandit batching corrections distributed evaluation golden intervals losses measures metrics models \
 	objectives pretraining rollouts schedules terms training
+KERNELS := "ATEN_CPU_CAPABILITY=avx2" "ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE"
 BASES := src/rsgrpo/bases
 comma := ,
 NEW_ENOUGH = $(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -39,7 +40,7 @@ test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs)  ## Set up, then ru
 	$(PYTEST) $(if $(SLOW),,-m "not slow") $(ARGS)
 
 processors: $(VENV)/.installed $(VLLM)  ## The default tests of numbers, with the kernels of other processors
-	for kernels in "ATEN_CPU_CAPABILITY=avx2" "ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE"; do \
+	for kernels in $(KERNELS); do \
 		env $$kernels $(PYTEST) -m "not slow" $(addprefix tests/,$(NUMERIC)) $(ARGS) || exit 1; done
 
 lint: $(VENV)/.installed  ## Style and format

@@ -79,6 +79,7 @@ def test_the_time_of_evaluations_counts_what_the_run_draws(composed: Any) -> Non
     assert plan.untold == ()
 
 
+@pytest.mark.slow
 def test_a_run_that_its_gpu_cannot_hold_is_refused_before_weights_are_read(
     composed: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -5,6 +5,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.processes import python
 
 ROOT = Path(__file__).parents[2]
@@ -34,6 +36,7 @@ def test_a_run_that_fits_is_told_in_a_table_and_a_file(tmp_path: Path) -> None:
     assert sum(time["stages_s"].values()) == time["iteration_s"]
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_fit_ends_with_the_cure(tmp_path: Path) -> None:
     words = ("model=qwen3_0_6b", "plan.gpu_gib=24", "trainer.activation_checkpointing=false", "rollout=hf")
     done, plan = planned(tmp_path, *words)
