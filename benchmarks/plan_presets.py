@@ -26,7 +26,7 @@ PRESETS = (
     ("experiment=gsm8k_1gpu", "rollout=vllm"),
     ("model=qwen2_5_math_1_5b",),
     ("model=qwen3_4b",),
-    ("model=qwen3_4b", "optimizer=adamw8bit"),
+    ("model=qwen3_4b", "optimizer=adamw"),
     ("model=qwen2_5_7b",),
     ("model=qwen2_5_math_7b",),
     ("model=llama3_1_8b_instruct",),

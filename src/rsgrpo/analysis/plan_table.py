@@ -86,7 +86,7 @@ def _time(time: dict[str, Any], console: Console) -> None:
     share = time["evaluation_hours"] / time["hours"]
     left_out = f" (without {', '.join(time['tests_left_out'])})" if time["tests_left_out"] else ""
     console.print(
-        f"{time['iterations']:,} iterations: {time['hours']:.2g} hours, {share:.0%} of them evaluations{left_out}",
+        f"{time['iterations']:,} iterations: {_duration(time['hours'])}, {share:.0%} of them evaluations{left_out}",
         **PLAIN,
     )
 
@@ -105,3 +105,14 @@ def _advice(advice: dict[str, Any], console: Console) -> None:
         console.print(f"fits by plan with {' '.join(advice['cheapest'])}", style="bold", **PLAIN)
     if advice["elsewhere"] is not None:
         console.print(f"fits by plan on {advice['elsewhere']} and no other change", **PLAIN)
+
+
+def _duration(hours: float) -> str:
+    """In the unit that reads best.
+
+    >>> _duration(0.065), _duration(5.3), _duration(264)
+    ('4 minutes', '5.3 hours', '11 days')
+    """
+    if hours < 1:
+        return f"{60 * hours:.0f} minutes"
+    return f"{hours:.1f} hours" if hours < 48 else f"{hours / 24:.0f} days"

@@ -39,7 +39,7 @@ def check_machine(cfg: DictConfig, *, weights: bool = True) -> None:
     """
     run_settings(cfg)
     trainer_settings(cfg)
-    checks = [_missing_gpu, _missing_folder, _missing_engine, _missing_logger]
+    checks = [_missing_gpu, _missing_folder, _missing_engine, _missing_logger, _missing_optimizer]
     if weights:
         checks.insert(1, missing_weights)
     for one in evaluations_of(cfg) if evaluates(cfg) else [cfg]:
@@ -119,6 +119,13 @@ def _missing_engine(cfg: DictConfig) -> str | None:
 
     problem = missing()
     return None if problem is None else f"rollout=vllm: {problem}"
+
+
+def _missing_optimizer(cfg: DictConfig) -> str | None:
+    target = cfg.optimizer.get("_target_") if "optimizer" in cfg else None
+    if target != "rsgrpo.training.optimizer.AdamW8bit" or find_spec("torchao") is not None:
+        return None
+    return "optimizer=adamw8bit needs the package torchao, which is not installed: pip install 'rsgrpo[adamw8bit]'"
 
 
 def _missing_logger(cfg: DictConfig) -> str | None:

@@ -114,7 +114,11 @@ class Patient:
 
     def machine(self) -> Result:
         check_machine(self.cfg, weights=self.weights)
-        return Result(f"GPU, {'weights, ' if self.weights else ''}folder, engine and logger are there")
+        device = "GPU" if self.on_gpu else "CPU"
+        there = (
+            "weights, folder, engine, optimiser and logger" if self.weights else "folder, engine, optimiser and logger"
+        )
+        return Result(f"{device}; {there} are there")
 
     def plan(self) -> Result:
         memory_plan = plan_of(self.cfg, self.recipe).memory

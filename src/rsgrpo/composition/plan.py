@@ -54,6 +54,7 @@ def plan_of(cfg: DictConfig, recipe: Recipe) -> Plan:
         parameters=memory.parameters,
         trained=memory.trained,
         optimizer_bytes=memory.host,
+        cached_tokens=None if memory.cache is None else memory.cache.tokens,
     )
     return Plan(
         architecture=architecture, memory=memory, time=time, disk=_disk_of(cfg, recipe, architecture), untold=untold
@@ -173,13 +174,14 @@ def refusal(memory: MemoryPlan, advised: Advice) -> str:
             f"by its plan the run does not fit: vLLM's cache has room for {memory.cache.tokens:,} tokens, and a "
             f"completion with its prompt has up to {memory.cache.max_tokens:,}"
         )
-    return f"{why}; {cure_of(advised)}"
+    return f"{why}; {cure_of(advised, memory)}"
 
 
-def cure_of(advised: Advice) -> str:
+def cure_of(advised: Advice, memory: MemoryPlan) -> str:
     """What to turn, as it is typed."""
     if advised.cheapest:
         return f"it fits with {' '.join(cure.words for cure in advised.cheapest)}"
     if advised.gpus is not None:
         return f"no setting makes it fit; it does on {advised.gpus} GPUs with trainer=fsdp2"
-    return "no setting makes it fit; choose a smaller model, model.lora.rank=16, or fewer sampling.max_new_tokens"
+    adapters = "" if memory.settings.lora is not None else " model.lora.rank=16,"
+    return f"no setting makes it fit;{adapters}{' or' if adapters else ''} choose a larger card or a smaller model"

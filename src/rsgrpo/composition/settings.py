@@ -237,7 +237,7 @@ class DoctorSettings:
     minutes: float = 9.0
 
     def __post_init__(self) -> None:
-        check_fields(self, layers=(1, 1000), minutes=(0, 1440))
+        check_fields(self, layers=(1, 1000), minutes=(0.05, 1440))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
-"""Time of a run by stage, from rates: an estimate, no better than the rates are."""
+"""Time of a run by stage, import math
+from rates: an estimate, no better than the rates are."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -101,15 +103,23 @@ class TimePlan:
 
 
 def plan_time(
-    architecture: Architecture, s: Settings, work: Work, *, parameters: int, trained: int, optimizer_bytes: float
+    architecture: Architecture,
+    s: Settings,
+    work: Work,
+    *,
+    parameters: int,
+    trained: int,
+    optimizer_bytes: float,
+    cached_tokens: int | None = None,
 ) -> TimePlan:
     """Of a run whose plan of memory has these numbers.
 
     Args:
+        cached_tokens: that vLLM's cache holds, of prompts and completions side by side.
         optimizer_bytes: what is moved out and back where the optimiser state is offloaded.
     """
     tflops = work.tflops or (TFLOPS[s.checkpointing] if s.on_gpu else ON_CPU["tflops"])
-    decode = work.decode_tokens_per_s or decode_rate(architecture, s, parameters)
+    decode = work.decode_tokens_per_s or decode_rate(architecture, s, parameters, cached_tokens)
     speed = tflops * 1e12 * s.gpus
     tokens = s.completions * (s.mean_tokens + min(PROMPT_TOKENS, s.prompt_tokens)) * work.epochs
     forward = 2 * parameters * tokens / speed
@@ -134,19 +144,21 @@ def plan_time(
     )
 
 
-def decode_rate(architecture: Architecture, s: Settings, parameters: int) -> float:
+def decode_rate(architecture: Architecture, s: Settings, parameters: int, cached_tokens: int | None = None) -> float:
     """Tokens a second of each GPU: rows over the time of a step, which reads the weights and the cache of each row.
 
-    Rows are as many as are sampled at most, half of their completion long on average; that the last ones of a rollout
-    run alone is left out.
+    Rows are as many as are sampled at most and the cache holds, half of their completion long on average; that the last
+    ones of a rollout run alone is left out.
     """
     if not s.on_gpu:
         return ON_CPU["decode"] / parameters
     if s.engine != "vllm":
         return HF_TOKENS_PER_S * MEASURED_PARAMETERS / parameters
-    rows = min(s.max_rows, max(1, s.completions // s.gpus))
+    length = PROMPT_TOKENS + s.mean_tokens / 2
+    held = math.inf if cached_tokens is None else cached_tokens / length
+    rows = max(1.0, min(s.max_rows, s.completions / s.gpus, held))
     size = 2 if s.half_engine else 4
-    cached = rows * (PROMPT_TOKENS + s.mean_tokens / 2) * architecture.cached_numbers * size
+    cached = rows * length * architecture.cached_numbers * size
     weights = max(0, parameters - MEASURED_PARAMETERS) * size
     seconds = (STEP_S if s.graphs else EAGER_STEP_S) + (cached + weights) / s.tensor_parallel_size / BANDWIDTH
     return rows / seconds / s.tensor_parallel_size
