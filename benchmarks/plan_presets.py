@@ -23,10 +23,11 @@ CONF = Path(__file__).parents[1] / "conf"
 
 PRESETS = (
     ("experiment=gsm8k_1gpu",),
-    ("experiment=gsm8k_1gpu", "rollout=vllm"),
+    ("experiment=gsm8k_1gpu", "rollout=hf"),
     ("model=qwen2_5_math_1_5b",),
     ("model=qwen3_4b",),
     ("model=qwen3_4b", "optimizer=adamw"),
+    ("experiment=qwen3_4b_lora_24gb",),
     ("model=qwen2_5_7b",),
     ("model=qwen2_5_math_7b",),
     ("model=llama3_1_8b_instruct",),
