@@ -85,7 +85,7 @@ class Patient:
             words += [
                 f"{section}.{key}={'null' if value is None else value}"
                 for key, value in values.items()
-                if f"{section}.{key}" not in taken and not key.startswith("_") and "._" not in key
+                if f"{section}.{key}" not in taken and not key.endswith("_partial_")
             ]
         return [*words, f"model.path={self.run / 'copy'}", f"seed={self.cfg.seed}"]
 
