@@ -20,8 +20,8 @@ import torch
 
 from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.distributed.sharding import Sharding
+from rsgrpo.doctor.trainer import attention_errors
 from rsgrpo.losses.clip import ClipLoss
-from rsgrpo.models.attention import PackedLayout, packed_attention
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_tokenizer, model_config
 from rsgrpo.planning.architecture import Architecture, architecture_of
@@ -142,28 +142,6 @@ def timed(work: Callable[[], Any], device: torch.device) -> tuple[float, float]:
     work()
     torch.cuda.synchronize()
     return time.perf_counter() - start, torch.cuda.max_memory_allocated() / GIB
-
-
-def attention_errors(
-    device: torch.device, lengths: tuple[int, ...] = (1, 2, 63, 64, 65, 777, 4096)
-) -> dict[str, float]:
-    """Largest difference of variable-length attention in bfloat16 from SDPA in float32, over the largest value."""
-    torch.manual_seed(0)
-    layout, size = PackedLayout.of(lengths, device), sum(lengths)
-    inputs = [torch.randn(1, heads, size, 128, device=device).bfloat16() for heads in (32, 8, 8)]
-    found = []
-    for dtype in (torch.float32, torch.bfloat16):
-        q, k, v = (x.to(dtype).requires_grad_() for x in inputs)
-        out, _ = packed_attention(torch.nn.Identity(), q, k, v, None, packed=layout, scaling=128**-0.5)
-        (out.float() * torch.linspace(-1, 1, 128, device=device)).sum().backward()
-        assert q.grad is not None
-        assert k.grad is not None
-        assert v.grad is not None
-        found.append((out.detach(), q.grad, k.grad, v.grad))
-    return {
-        name: float((ours.float() - exact).abs().max() / exact.abs().max())
-        for name, exact, ours in zip(("output", "query", "key", "value"), *found, strict=True)
-    }
 
 
 def main() -> int:

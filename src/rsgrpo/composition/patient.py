@@ -25,6 +25,7 @@ from rsgrpo.doctor.bench import Bench
 from rsgrpo.doctor.copied import load_copy, tokenizer_of, write_copy
 from rsgrpo.doctor.runs import SMALL, Runs
 from rsgrpo.doctor.table import Result
+from rsgrpo.rewards.base import close as close_reward
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.types import Problem
 
@@ -53,10 +54,15 @@ class Patient:
     def recipe(self) -> Recipe:
         return build_recipe(self.cfg)
 
+    @property
+    def has_tokenizer(self) -> bool:
+        """Whether it can be had on this machine; one that is here and broken fails the checks that read it."""
+        return missing_weights(self.cfg) is None
+
     @cached_property
     def tokenizer(self) -> PreTrainedTokenizerBase | None:
         """Of the run's model; None where it is not to be had on this machine."""
-        return None if missing_weights(self.cfg) else tokenizer_of(policy_folder(self.cfg))
+        return tokenizer_of(policy_folder(self.cfg)) if self.has_tokenizer else None
 
     @cached_property
     def problems(self) -> Sequence[Problem]:
@@ -145,6 +151,6 @@ class Patient:
         if "bench" in self.__dict__:
             self.bench.close()
         if "recipe" in self.__dict__:
-            rewards.close(self.recipe.reward)
+            close_reward(self.recipe.reward)
         for name in ("copy", "runs"):
             shutil.rmtree(self.run / name, ignore_errors=True)

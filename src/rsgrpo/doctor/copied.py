@@ -17,12 +17,9 @@ SPREAD = 3.0
 """The logits of random weights are nearly equal: they are multiplied by this, towards those of a trained model."""
 
 
-def tokenizer_of(source: str | Path) -> PreTrainedTokenizerBase | None:
-    """Of a folder or hub id; None where it cannot be had on this machine."""
-    try:
-        return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
-    except (OSError, ValueError):
-        return None
+def tokenizer_of(source: str | Path) -> PreTrainedTokenizerBase:
+    """Of a folder or hub id."""
+    return AutoTokenizer.from_pretrained(source, trust_remote_code=False)
 
 
 def write_copy(

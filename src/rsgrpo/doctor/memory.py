@@ -13,9 +13,6 @@ GIB = 2**30
 LEFT_FREE = 0.02
 """Of the memory that is free, when PyTorch's allocator keeps the rest."""
 
-FREED = 0.8
-"""Of what the engine has taken, at least."""
-
 
 def used() -> int:
     """Bytes in use on the GPU, by whomever."""

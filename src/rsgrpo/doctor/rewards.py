@@ -6,10 +6,8 @@ from collections.abc import Callable, Sequence
 import torch
 
 from rsgrpo.doctor.table import Result
-from rsgrpo.rewards.base import Reward, begin, close
+from rsgrpo.rewards.base import Reward, begin
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
-
-__all__ = ["EvenTokens", "boxed", "close", "judged", "judges"]
 
 NO_ANSWER = "I do not know."
 

@@ -37,6 +37,13 @@ def micro_batches_are_one(bench: Bench) -> Result:
 
 def attention_of_a_gpu(device: torch.device) -> Result:
     """Variable-length attention in bfloat16 with grouped heads, forward and backward, against SDPA in float32."""
+    errors = attention_errors(device)
+    words = ", ".join(f"{name} {error:.1e}" for name, error in errors.items())
+    return Result(words, f"{ATTENTION:g} of the largest", max(errors.values()) <= ATTENTION)
+
+
+def attention_errors(device: torch.device) -> dict[str, float]:
+    """The largest differences of the output and of each gradient, over the largest value."""
     torch.manual_seed(0)
     lengths = (1, 2, 63, 64, 65, 777, 4096)
     layout, size = PackedLayout.of(lengths, device), sum(lengths)
@@ -48,9 +55,11 @@ def attention_of_a_gpu(device: torch.device) -> Result:
         out, _ = packed_attention(torch.nn.Identity(), query, key, value, None, packed=layout, scaling=128**-0.5)
         direction = torch.linspace(-1, 1, 128, device=device)
         found.append([out.detach(), *torch.autograd.grad((out.float() * direction).sum(), leaves)])
-    errors = [float((ours.float() - exact).abs().max() / exact.abs().max()) for exact, ours in zip(*found, strict=True)]
-    words = ", ".join(f"{name} {e:.1e}" for name, e in zip(("output", "query", "key", "value"), errors, strict=True))
-    return Result(words, f"{ATTENTION:g} of the largest", max(errors) <= ATTENTION)
+    names = ("output", "query", "key", "value")
+    return {
+        name: float((ours.float() - exact).abs().max() / exact.abs().max())
+        for name, exact, ours in zip(names, *found, strict=True)
+    }
 
 
 def _bound(bench: Bench) -> float:

@@ -52,7 +52,7 @@ def checks_of(patient: Patient) -> list[Check]:
     """In the order in which they build on one another."""
     no_gpu = "" if patient.on_gpu else "a GPU"
     no_vllm = no_gpu or ("" if patient.has_vllm else "rollout=vllm")
-    no_tokenizer = "" if patient.cfg.model.path is None or patient.tokenizer is not None else "the model's tokenizer"
+    no_tokenizer = "" if patient.has_tokenizer else "the model's tokenizer"
     two = "two GPUs" if patient.on_gpu and torch.cuda.device_count() < 2 else ""
     bench, sleep = (lambda: patient.bench), (lambda: memory.Sleep(patient.bench))
     copy, start, runs = "copy of the model", "engine start", "resumed = uninterrupted"
