@@ -1,6 +1,6 @@
 # `make train` and `make test` set everything up by themselves: nothing else needs to be typed on a new machine.
 .DEFAULT_GOAL := help
-.PHONY: help train test processors lint types check docs golden bases figures vllm gpu gpu-smoke gpu-lock clean
+.PHONY: help train test reproduce processors lint types check docs golden bases figures vllm gpu gpu-smoke gpu-lock clean
 
 PYTHON ?= python3
 VENV ?= .venv
@@ -81,6 +81,9 @@ gpu:  ## Set up on a GPU node, with the CUDA builds of PyTorch and vLLM
 	@$(NEEDS_GPU)
 	@$(NODE_IS_FIT)
 	@$(MAKE) --no-print-directory $(VENV)/.vllm-gpu
+
+reproduce: $(VENV)/.installed  ## Run the smallest claim of docs/results with other seeds, and say whether it holds here
+	$(BIN)/python run.py task=bench bench=reproduce $(ARGS)
 
 gpu-smoke:  ## The doctor on this machine's GPU, at the widths of Qwen3-0.6B without its weights, in 10 minutes at most
 	@$(NEEDS_GPU)

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ class PassAtK(lightning.Callback):
         self._write_parts(module, split, results)
         module.log_metrics({f"time/eval_{split}_s": self.seconds.pop(split)})
         if trainer.is_global_zero:
-            records = [{"iteration": module.iteration, **asdict(result)} for result in results]
+            records = [{"iteration": module.iteration, **result.record()} for result in results]
             run_folder.append(Path(trainer.default_root_dir) / FILES[split], records)
 
     def _write_parts(self, module: RLModule, split: str, results: Sequence[ProblemResult]) -> None:

@@ -25,7 +25,7 @@ LEVELS = (
     ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts", "distributed"),
     ("evaluation", "checkpoints", "loggers", "comparison"),
-    ("pretraining",),
+    ("pretraining", "bench"),
     ("training", "bandit", "analysis"),
     ("planning",),
     ("callbacks", "command_line", "doctor"),

@@ -16,10 +16,10 @@ IN_A_PIPE = 120
 """Columns of what goes to no terminal."""
 
 
-def wide_console() -> Console:
+def wide_console(*, stderr: bool = False) -> Console:
     """For wide tables: as wide as the terminal or `COLUMNS`, and 120 columns where it goes to a file or a pipe."""
-    console = Console()
-    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=IN_A_PIPE)
+    console = Console(stderr=stderr)
+    return console if console.is_terminal or "COLUMNS" in os.environ else Console(width=IN_A_PIPE, stderr=stderr)
 
 
 def plain_table(title: str, caption: str, **options: Any) -> Table:

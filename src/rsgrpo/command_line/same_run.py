@@ -38,8 +38,16 @@ UNREAD = "demonstrations"
 
 ADDED = (
     *("eval.test_every", "eval.test_completions_of", "eval.curve_completions", "eval.curve_completions_of"),
-    *("eval.completions", "eval.base", "eval.keep", "eval.temperature"),
-    *("correction", "order", "loss.dual_clip", "batching.max_refills", "optimizer.max_bad_updates", "optimizer.fused"),
+    *("eval.completions", "eval.base", "eval.keep", "eval.temperature", "eval.right_answers"),
+    *(
+        "spurious",
+        "correction",
+        "order",
+        "loss.dual_clip",
+        "batching.max_refills",
+        "optimizer.max_bad_updates",
+        "optimizer.fused",
+    ),
 )
 """Settings that run folders of earlier versions lack: such a run goes on with today's."""
 

@@ -15,7 +15,7 @@ from rsgrpo.intervals.samples import jackknifed
 from rsgrpo.measures.answers import answer_entropy, majority_at_k, unique_at_k
 from rsgrpo.measures.consistency import covered, g_pass_at_k, mean_g_pass_at_k, pass_hat_k
 from rsgrpo.measures.graded import max_at_k
-from rsgrpo.measures.pass_at_k import Counts, ladder
+from rsgrpo.measures.pass_at_k import Counts, area, ladder
 
 Values = Float[np.ndarray, " P"]
 ByProblem = Callable[[Counts, Counts], Values]
@@ -23,6 +23,7 @@ ByAnswers = Callable[[Answered], float]
 
 FORMS: Mapping[str, Callable[[re.Match[str]], tuple[int, ByProblem]]] = {
     r"pass@(\d+)": lambda m: (int(m[1]), lambda n, c: ladder(n, c, [int(m[1])])[int(m[1])]),
+    r"auc@(\d+)": lambda m: (int(m[1]), lambda n, c: area(n, c, int(m[1]))),
     r"pass\^(\d+)": lambda m: (int(m[1]), lambda n, c: pass_hat_k(n, c, int(m[1]))),
     r"mg_pass@(\d+)": lambda m: (int(m[1]), lambda n, c: mean_g_pass_at_k(n, c, int(m[1]))),
     r"g_pass@(\d+):(\d*\.?\d+)": lambda m: (int(m[1]), lambda n, c: g_pass_at_k(n, c, int(m[1]), float(m[2]))),
@@ -42,7 +43,7 @@ UNBOUNDED = r"max@\d+|answer_entropy"
 """Measures of samples that may leave the range from 0 to 1."""
 
 KNOWN = (
-    "pass@K, pass^K, mg_pass@K, g_pass@K:TAU, cover@TAU; after task=evaluate also maj@K, unique@K, max@K and "
+    "pass@K, auc@K, pass^K, mg_pass@K, g_pass@K:TAU, cover@TAU; after task=evaluate also maj@K, unique@K, max@K and "
     "answer_entropy; or the name of a metric, such as train/entropy"
 )
 
@@ -130,6 +131,8 @@ def measure(name: str) -> Measure:
 def _check_k(name: str, k: int) -> None:
     if k < 1:
         raise UserError(f"measures: {name} is of no samples; take a k of at least 1")
+    if name.startswith("auc@") and (k < 2 or k & (k - 1)):
+        raise UserError(f"measures: {name} needs a power of two; try auc@{max(2, 2 ** (k.bit_length() - 1))}")
 
 
 def mean_over_benchmarks(values: Mapping[str, Values]) -> float:

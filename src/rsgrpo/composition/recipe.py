@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from rsgrpo.composition.build import build, build_callable
 from rsgrpo.composition.members import check_members
-from rsgrpo.composition.reward import build_reward
+from rsgrpo.composition.reward import build_reward, in_place_of
 from rsgrpo.errors import UserError, failures_name_their_place, field_errors_name_their_key
 from rsgrpo.terms.base import Term
 from rsgrpo.training.combinations import refuse_contradictions
@@ -31,7 +31,7 @@ def build_recipe(cfg: DictConfig) -> Recipe:
             f"objective._target_={cfg.objective._target_} has no method advantages(rewards, context); "
             "inherit from rsgrpo.objectives.base.Objective"
         )
-    reward, evaluation = build_reward(cfg), build(cfg, "eval")
+    reward, evaluation = in_place_of(build_reward(cfg), cfg), build(cfg, "eval")
     for group, made in {**parts, "eval": evaluation}.items():
         check_members(cfg, group, made)
     parts["terms"] = build_terms(cfg)

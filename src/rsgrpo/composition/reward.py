@@ -7,9 +7,9 @@ from typing import Any, cast
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.command_line.keys import shown
-from rsgrpo.composition.build import build, keep_function
+from rsgrpo.composition.build import build, check_partial, keep_function
 from rsgrpo.composition.members import check_members
-from rsgrpo.errors import UserError
+from rsgrpo.errors import UserError, field_errors_name_their_key
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rewards.isolated import IsolatedReward
 
@@ -33,6 +33,20 @@ def build_reward(cfg: DictConfig) -> Reward:
         words = re.sub(r"\b(reward(?:\.\w+)*)\.rewards\.NAME=\.\.\.", r"+reward@\1.rewards.NAME=CHOICE", words)
         raise UserError(words, **error.fields) from error
     return reward
+
+
+def in_place_of(reward: Reward, cfg: DictConfig) -> Reward:
+    """The reward that is trained on: that of `spurious`, which keeps the verdicts of `reward`, or `reward` itself.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    if cfg.get("spurious") is None:
+        return reward
+    make = build(cfg, "spurious")
+    check_partial(make, "spurious")
+    with field_errors_name_their_key("spurious"):
+        return make(reward=reward)
 
 
 def _prepare(parent: DictConfig, name: str) -> list[str]:

@@ -1,16 +1,16 @@
 """Sampling a split and counting correct completions: for validation and test."""
 
 import math
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from rsgrpo.errors import FieldError, fields_belong_to
 from rsgrpo.evaluation.sampling import sampled_groups
 from rsgrpo.fields import check_fields
 from rsgrpo.metrics.rollouts import sum_of_parts
-from rsgrpo.rewards.base import Pending, Reward, begin
+from rsgrpo.rewards.base import Pending, Reward, answers, begin
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.types import Group, Prompt, Sampling, Score, ScoredGroup
 
@@ -59,6 +59,8 @@ class EvaluationPlan:
     """Of the command line: where runs that share base and seed find what it was measured at; null: nowhere."""
     keep: Keep = "none"
     """Of `task=evaluate`: which completions are kept as text."""
+    right_answers: bool = False
+    """Whether the different right answers of each problem are written down, for measures of how many a policy finds."""
     temperature: float | Sequence[float] | None = None
     """Of `task=evaluate`, which makes one plan of each; null: that of `sampling`."""
     k: Sequence[int] = (1, 4, 32)
@@ -125,6 +127,13 @@ class ProblemResult:
     """What the data source knows of the problem, its level for example."""
     parts: Mapping[str, float] = field(default_factory=dict)
     """Sum over the completions of each part of the reward: how many had no box, or timed out."""
+    right_answers: Mapping[str, int] | None = None
+    """How many completions gave each right answer; None where they were not asked for."""
+
+    def record(self) -> dict[str, Any]:
+        """As a line of `eval/<split>.jsonl`."""
+        content = asdict(self)
+        return content if self.right_answers is not None else {k: v for k, v in content.items() if k != "right_answers"}
 
 
 @fields_belong_to("evaluation.sampling", *Sampling.__dataclass_fields__)
@@ -136,12 +145,14 @@ def evaluate(
     *,
     num_completions: int | Callable[[int], int],
     seed_of: Callable[[int], int],
+    right_answers: bool = False,
     see: Callable[[int, ScoredGroup], None] | None = None,
 ) -> list[ProblemResult]:
     """Sample `num_completions` of every prompt and count the correct ones, in the order of `prompts`.
 
     Seeds, and numbers of completions that are not all alike, are by the place of a prompt; prompts with different
-    numbers go to the engine in one call per number.
+    numbers go to the engine in one call per number. `right_answers` has the reward say which answer each correct
+    completion gives.
 
     `see` is handed the index of each prompt with its completions and scores, as soon as they are finished. Nothing else
     keeps them, since those of a whole split would fill the memory.
@@ -152,7 +163,8 @@ def evaluate(
     def finish_oldest() -> None:
         index, group, scores = pending.popleft()
         scored = ScoredGroup(group=group, scores=scores())
-        results[index] = _result(group, scored.scores)
+        given = _right_answers(reward, scored) if right_answers else None
+        results[index] = _result(group, scored.scores, given)
         if see is not None:
             see(index, scored)
 
@@ -170,7 +182,13 @@ def evaluate(
     return [results[index] for index in range(len(prompts))]
 
 
-def _result(group: Group, scores: Sequence[Score]) -> ProblemResult:
+def _right_answers(reward: Reward, scored: ScoredGroup) -> dict[str, int]:
+    right = [c for c, score in zip(scored.group.completions, scored.scores, strict=True) if score.correct]
+    given = answers(reward, Group(prompt=scored.group.prompt, completions=tuple(right)))
+    return dict(Counter(answer for answer in given if answer is not None).most_common())
+
+
+def _result(group: Group, scores: Sequence[Score], right_answers: Mapping[str, int] | None) -> ProblemResult:
     completions = group.completions
     return ProblemResult(
         problem_id=group.prompt.id,
@@ -180,6 +198,7 @@ def _result(group: Group, scores: Sequence[Score]) -> ProblemResult:
         truncated=sum(not c.finished for c in completions),
         facts=dict(group.prompt.problem.facts),
         parts=sum_of_parts(scores),
+        right_answers=right_answers,
     )
 
 
@@ -204,4 +223,9 @@ def _sum(a: ProblemResult, b: ProblemResult) -> ProblemResult:
         truncated=a.truncated + b.truncated,
         facts=a.facts,
         parts={name: a.parts.get(name, 0.0) + b.parts.get(name, 0.0) for name in {**a.parts, **b.parts}},
+        right_answers=_added(a.right_answers, b.right_answers),
     )
+
+
+def _added(a: Mapping[str, int] | None, b: Mapping[str, int] | None) -> dict[str, int] | None:
+    return None if a is None or b is None else dict((Counter(a) + Counter(b)).most_common())

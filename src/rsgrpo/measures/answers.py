@@ -115,6 +115,20 @@ def unique_ladder(votes: Votes, n: int, ks: Sequence[int]) -> dict[int, float]:
     return {k: float(seen[k].sum()) / k if seen else 0.0 for k in ks}
 
 
+def distinct_at_k(votes: Votes, n: int, k: int) -> float:
+    """distinct@k = k unique@k = sum_j (1 - C(n - n_j, k) / C(n, k)): the expected number of different answers among k.
+
+    Of the votes for right answers alone it is how many different right answers k samples find.
+
+    Raises:
+        ValueError: as `unique_at_k`.
+
+    >>> distinct_at_k([3, 1], 4, 4), distinct_at_k([3, 1], 4, 1)
+    (2.0, 1.0)
+    """
+    return k * unique_at_k(votes, n, k)
+
+
 def answer_entropy(votes: Votes) -> float:
     """-sum_j q_j log q_j in nats, of the shares q_j of the distinct answers among the samples that have one.
 

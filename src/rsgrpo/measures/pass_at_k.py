@@ -48,6 +48,22 @@ def ladder(n: Counts, correct: Counts, ks: Sequence[int]) -> dict[int, Float[np.
     return {k: rungs[k] for k in ks}
 
 
+def area(n: Counts, correct: Counts, most: int) -> Float[np.ndarray, " P"]:
+    """The area under pass@k over log k from k = 1 to `most`, over log `most`: a mean of pass@k in which every doubling
+    of k counts the same. By the trapezoidal rule at k = 1, 2, 4 ... `most`, a power of two, for each problem.
+
+    Raises:
+        ValueError: as `ladder`, and when `most` is not a power of two of at least 2.
+
+    >>> area(np.array([4]), np.array([1]), 4)  # (1/4 / 2 + 1/2 + 1 / 2) / 2
+    array([0.5625])
+    """
+    if most < 2 or most & (most - 1):
+        raise ValueError(f"the area needs a power of two of at least 2, got {most}")
+    values = list(ladder(n, correct, rungs(most)).values())
+    return (sum(values) - (values[0] + values[-1]) / 2) / (len(values) - 1)
+
+
 def _shown(counts: Counts) -> str:
     different = sorted({int(count) for count in counts})
     return str(different[0]) if len(different) == 1 else f"{different[0]}..{different[-1]}"

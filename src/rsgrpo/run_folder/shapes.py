@@ -60,6 +60,7 @@ EVALUATION = {
     "mean_tokens": Key(is_number, NUMBER),
     "truncated": Key(is_number, NUMBER),
     "facts": Key(lambda value: isinstance(value, dict), "a mapping"),
+    "right_answers": Key(_each(is_count), "a mapping of answers to counts", required=False),
 }
 
 SHAPES: Mapping[str, Mapping[str, Key]] = {

@@ -50,6 +50,7 @@ class EvaluatingModule(RunModule, ABC):
                 self.recipe.evaluation.sampling,
                 num_completions=lambda index: self._completions_of(batch, places[index]),
                 seed_of=lambda index: self._seed_of(batch, places[index]),
+                right_answers=self.recipe.evaluation.right_answers,
                 see=see if observers else None,
             )
             everyones = ranks.gather(mine)

@@ -11,11 +11,16 @@ _PR_SET_PDEATHSIG = 1
 
 def be_expendable() -> None:
     """Die with the parent, leave Ctrl-C to it, leave no core, and keep the terminal clean."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
+
+
+def end_with_parent(number: int = signal.SIGTERM) -> None:
+    """Be sent this signal when the thread that started the process ends, in whatever way."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
 
 
 def limit_memory(address_space: int) -> None:

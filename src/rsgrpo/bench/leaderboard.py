@@ -1,0 +1,299 @@
+"""The leaderboard of a bench: for each task and arm every score with its interval, and its difference to GRPO's."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import combinations
+
+import numpy as np
+from scipy import stats
+
+from rsgrpo.bench.records import Record
+from rsgrpo.bench.scores import Score, normalised, scores
+from rsgrpo.intervals.base import LEVEL, Interval
+from rsgrpo.intervals.seeds import detectable, holm, paired_interval, runs_interval
+
+BASE = "base"
+"""The arm of the policies before training."""
+
+Values = Mapping[tuple[str, int], float]
+"""By (base, seed)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One arm on one task under one score."""
+
+    values: Values
+    mean: Interval
+    """Student's t over the runs."""
+    difference: Interval | None
+    """To the baseline, paired by base and seed; None for the baseline itself, and without a common pair."""
+    adjusted: float = math.nan
+    """p of the difference, Holm-corrected over the arms."""
+    detectable: float = math.nan
+    """The smallest difference that so many pairs show with a chance of 80 %, corrected alike."""
+
+    def decided(self, level: float = LEVEL) -> bool:
+        """Whether the difference is beyond noise."""
+        return self.difference is not None and self.difference.flag is None and self.adjusted < 1 - level
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """One arm on one task."""
+
+    arm: str
+    rate: float | None
+    """Its learning rate; None for the base."""
+    runs: int
+    entries: Mapping[str, Entry]
+    """By score."""
+    rank: int | None
+    """1 + the number of trained arms that are better in the first score beyond noise: arms that tie share a rank."""
+    on_front: bool
+    """Whether no other arm has a higher mean in both pass@1 and pass@k."""
+    marks: Sequence[str] = ()
+    """What its runs have otherwise than those of the baseline: another version, another processor."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Board:
+    """The standings of one task."""
+
+    task: str
+    problems: int
+    n: int
+    standings: Sequence[Standing]
+    """By the first score, best first."""
+    undefined: Mapping[str, str] = field(default_factory=dict)
+    """Arms that refuse the task's rewards, and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overall:
+    """One arm over all tasks that it ran on: a description, with no claim about other tasks."""
+
+    arm: str
+    iqm: Mapping[str, float]
+    """By score, the interquartile mean over tasks and runs of the normalised scores (`scores.normalised`)."""
+    profile: Sequence[float]
+    """The share of runs whose normalised AUC is above each of `Leaderboard.thresholds`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaderboard:
+    """Everything that the bench shows."""
+
+    baseline: str
+    k: int
+    level: float
+    boards: Sequence[Board]
+    overall: Sequence[Overall]
+    """The arms that ran on every task, best first; empty with a single task."""
+    thresholds: Sequence[float]
+
+
+def leaderboard(
+    records: Sequence[Record],
+    *,
+    baseline: str,
+    k: int,
+    undefined: Mapping[str, Mapping[str, str]] | None = None,
+    level: float = LEVEL,
+) -> Leaderboard:
+    """The leaderboard of the reported runs among `records`; `undefined` names by task the arms that refuse it.
+
+    Runs from other weights, or on other problems, than the baseline's are left out of the differences, since no pair of
+    theirs is common.
+    """
+    columns, undefined = scores(k), undefined or {}
+    reported = [record for record in records if not record.tunes]
+    tasks = sorted({record.task for record in reported}, key=[record.task for record in reported].index)
+    boards = [
+        _board(task, [r for r in reported if r.task == task], columns, baseline, undefined.get(task, {}), level)
+        for task in tasks
+    ]
+    thresholds = np.linspace(-0.5, 1.0, 61).round(3).tolist()
+    return Leaderboard(
+        baseline=baseline,
+        k=k,
+        level=level,
+        boards=boards,
+        overall=_overall(boards, columns[:3], thresholds) if len(boards) > 1 else [],
+        thresholds=thresholds,
+    )
+
+
+def _board(
+    task: str,
+    records: Sequence[Record],
+    columns: Sequence[Score],
+    baseline: str,
+    undefined: Mapping[str, str],
+    level: float,
+) -> Board:
+    by_arm: dict[str, list[Record]] = {}
+    for record in records:
+        by_arm.setdefault(record.arm, []).append(record)
+    theirs = by_arm.get(baseline, [])
+    entries = {arm: _entries(own, theirs if arm != baseline else None, columns, level) for arm, own in by_arm.items()}
+    entries = _corrected(entries, columns, level)
+    if theirs or records:
+        entries[BASE] = _of_base(theirs or records, columns, level)
+    ranks = _ranks({arm: entries[arm][columns[0].name] for arm in by_arm}, level)
+    front = _front({arm: own for arm, own in entries.items() if arm != BASE}, columns)
+    standings = [
+        Standing(
+            arm=arm,
+            rate=by_arm[arm][0].rate if arm in by_arm else None,
+            runs=len(by_arm.get(arm, theirs or records)),
+            entries=own,
+            rank=ranks.get(arm),
+            on_front=arm in front,
+            marks=_marks(by_arm[arm], theirs) if arm in by_arm else (),
+        )
+        for arm, own in entries.items()
+    ]
+    first = columns[0].name
+    return Board(
+        task=task,
+        problems=len(records[0].after),
+        n=records[0].n,
+        standings=sorted(standings, key=lambda one: -one.entries[first].mean.estimate),
+        undefined=undefined,
+    )
+
+
+def _entries(
+    own: Sequence[Record], theirs: Sequence[Record] | None, columns: Sequence[Score], level: float
+) -> dict[str, Entry]:
+    found = {}
+    for column in columns:
+        mine = {record.pair: column.of(record) for record in own}
+        floor = _sampling_error(own, column)
+        difference = None
+        if theirs is not None:
+            comparable = {r.pair for r in own} & {r.pair for r in theirs if _same_ground(r, own)}
+            if comparable:
+                others = {r.pair: column.of(r) for r in theirs if r.pair in comparable}
+                joint = math.hypot(floor, _sampling_error(theirs, column))
+                difference = paired_interval(others, {p: mine[p] for p in comparable}, floor=joint, level=level)
+        mean = runs_interval(list(mine.values()), floor=floor, bounds=column.bounds, level=level)
+        found[column.name] = Entry(values=mine, mean=mean, difference=difference)
+    return found
+
+
+def _same_ground(record: Record, others: Sequence[Record]) -> bool:
+    """Whether the run of the same pair among `others` started from the same weights, on the same problems."""
+    other = next((other for other in others if other.pair == record.pair), None)
+    return other is not None and (other.weights, other.problems) == (record.weights, record.problems)
+
+
+def _of_base(records: Sequence[Record], columns: Sequence[Score], level: float) -> dict[str, Entry]:
+    found = {}
+    for column in columns:
+        if column.of_base is None:
+            continue
+        values = {record.pair: column.of_base(record) for record in records}
+        after = {record.pair: column.of(record) for record in records}
+        floor = _sampling_error(records, column)
+        found[column.name] = Entry(
+            values=values,
+            mean=runs_interval(list(values.values()), floor=floor, bounds=column.bounds, level=level),
+            difference=paired_interval(after, values, floor=math.sqrt(2) * floor, level=level),
+        )
+    return found
+
+
+def _sampling_error(records: Sequence[Record], column: Score) -> float:
+    """Root mean square over the runs of the error that drawing samples alone gives a value."""
+    return math.sqrt(sum(column.variance(record) for record in records) / len(records))
+
+
+def _corrected(
+    entries: Mapping[str, Mapping[str, Entry]], columns: Sequence[Score], level: float
+) -> dict[str, Mapping[str, Entry]]:
+    """Every difference with its p corrected over the arms under one score."""
+    found: dict[str, dict[str, Entry]] = {arm: {} for arm in entries}
+    for column in columns:
+        own = {arm: scored[column.name] for arm, scored in entries.items()}
+        p_values = [math.nan if (e.difference is None) else e.difference.p for e in own.values()]
+        tests = max(1, sum(p == p for p in p_values))
+        for (arm, entry), p in zip(own.items(), holm(p_values), strict=True):
+            one = entry.difference
+            found[arm][column.name] = Entry(
+                values=entry.values,
+                mean=entry.mean,
+                difference=one,
+                adjusted=p,
+                detectable=math.nan if one is None else detectable(one.error, one.units, level=1 - (1 - level) / tests),
+            )
+    return dict(found)
+
+
+def _ranks(entries: Mapping[str, Entry], level: float) -> dict[str, int]:
+    """1 + how many arms are better beyond noise: paired t, Holm-corrected over all pairs of arms."""
+    pairs = list(combinations(entries, 2))
+    tests = []
+    for first, second in pairs:
+        a, b = entries[first].values, entries[second].values
+        tests.append(paired_interval(a, b, level=level) if a.keys() & b.keys() else None)
+    adjusted = holm([math.nan if test is None else test.p for test in tests])
+    better = dict.fromkeys(entries, 0)
+    for (first, second), test, p in zip(pairs, tests, adjusted, strict=True):
+        if test is not None and test.flag is None and p < 1 - level:
+            better[first if test.estimate > 0 else second] += 1
+    return {arm: 1 + count for arm, count in better.items()}
+
+
+def _front(entries: Mapping[str, Mapping[str, Entry]], columns: Sequence[Score]) -> set[str]:
+    """The arms that no other beats in both pass@1 and pass@k."""
+    one, many = columns[1].name, columns[2].name
+    means = {arm: (own[one].mean.estimate, own[many].mean.estimate) for arm, own in entries.items()}
+    return {
+        arm
+        for arm, (x, y) in means.items()
+        if not any(a >= x and b >= y and (a, b) != (x, y) for a, b in means.values())
+    }
+
+
+def _marks(own: Sequence[Record], theirs: Sequence[Record]) -> list[str]:
+    """What tells the runs from the baseline's beside the arm, in words."""
+    marks = []
+    if theirs and any(not _same_ground(r, own) for r in theirs if r.pair in {o.pair for o in own}):
+        marks.append("other bases or problems")
+    for name in ("version", "processor"):
+        others = {getattr(record, name) for record in theirs}
+        if different := sorted({getattr(record, name) for record in own} - others) if others else []:
+            marks.append(f"{name} {', '.join(different)}")
+    return marks
+
+
+def _overall(boards: Sequence[Board], columns: Sequence[Score], thresholds: Sequence[float]) -> list[Overall]:
+    named = [{standing.arm: standing for standing in board.standings} for board in boards]
+    arms = [arm for arm in named[0] if all(arm in own for own in named) and arm != BASE]
+    found = []
+    for arm in arms:
+        values = {column.name: _normalised_values(named, arm, column) for column in columns}
+        first = np.array(values[columns[0].name])
+        found.append(
+            Overall(
+                arm=arm,
+                iqm={name: float(stats.trim_mean(own, 0.25)) for name, own in values.items()},
+                profile=[float((first > threshold).mean()) for threshold in thresholds],
+            )
+        )
+    return sorted(found, key=lambda one: -one.iqm[columns[0].name])
+
+
+def _normalised_values(named: Sequence[Mapping[str, Standing]], arm: str, column: Score) -> list[float]:
+    """Of all runs on all tasks, each against its own base."""
+    found = []
+    for own in named:
+        bases = own[BASE].entries[column.name].values
+        fallback = own[BASE].entries[column.name].mean.estimate
+        found += [
+            normalised(value, bases.get(pair, fallback)) for pair, value in own[arm].entries[column.name].values.items()
+        ]
+    return found

@@ -1,0 +1,183 @@
+"""`python run.py task=bench bench=quick`: which objective explores, on tasks where that decides, with intervals."""
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from rsgrpo import run_folder
+from rsgrpo.analysis.bench_figures import draw_bench
+from rsgrpo.analysis.bench_page import CONTENT, content_of, write_page
+from rsgrpo.analysis.bench_table import print_leaderboard
+from rsgrpo.analysis.durations import in_words
+from rsgrpo.analysis.tables import wide_console
+from rsgrpo.bench.cells import Cell, Kind
+from rsgrpo.bench.jobs import Ended, Job, Running, run_jobs
+from rsgrpo.bench.leaderboard import leaderboard
+from rsgrpo.bench.queue import Queue
+from rsgrpo.bench.records import Records, Settings, hash_of_settings, record_of, still_true
+from rsgrpo.bench.reproduction import band, difference
+from rsgrpo.bench.scores import score_named
+from rsgrpo.command_line.arguments import line_of_job
+from rsgrpo.composition.bench import arms_of, bench_settings, checked_settings, settings_of, words_of
+from rsgrpo.composition.machine import check_run_folder
+from rsgrpo.errors import UserError
+
+KNOWN = Path(run_folder.__file__).parents[1] / "results"
+"""The records that come with rsgrpo."""
+
+USER_ERROR = 2
+
+REFUSED = "needs rewards"
+"""What an objective says of rewards that it is not defined for (`objectives.base.check_rewards`)."""
+
+EVERY_S = 1.0
+"""Between two looks at the runs."""
+
+
+def bench(cfg: DictConfig) -> None:
+    """Run what is not finished, write down each run as it ends, and show the leaderboard.
+
+    Raises:
+        UserError: for a mistake in the configuration, and at the end when runs have failed.
+    """
+    settings = bench_settings(cfg)
+    arms = arms_of(settings)
+    folder = Path(HydraConfig.get().runtime.output_dir)
+    check_run_folder(folder, resumes=True)
+    own = Records(folder / "records" if settings.records is None else Path(settings.records).expanduser())
+    kinds = checked_settings(settings, arms)
+    places = [Records(KNOWN), own] if settings.known and own.folder.resolve() != KNOWN.resolve() else [own]
+    records = [record for place in places for record in still_true(place, kinds)]
+    queue = Queue(settings=settings, arms=arms, records={record.cell.name: record for record in records})
+    _Bench(queue=queue, folder=folder, own=own, kinds=kinds).run()
+    _show(queue, folder)
+    if settings.claim is not None and not queue.failed:
+        _check_claim(queue, settings.claim)
+    if queue.failed and len(queue.failed) > len(queue.undefined):
+        why = next(why for name, why in queue.failed.items())
+        raise UserError(f"{len(queue.failed)} runs of the bench failed, {why}; the same words run them again")
+
+
+def _show(queue: Queue, folder: Path) -> None:
+    settings, undefined = queue.settings, dict[str, dict[str, str]]()
+    for (task, arm), why in queue.undefined.items():
+        undefined.setdefault(task, {})[arm] = why
+    found = leaderboard(queue.reported(), baseline=settings.baseline, k=settings.k, undefined=undefined)
+    run_folder.write_json(folder / CONTENT, content_of(found))
+    page = write_page(found, queue.rates(), draw_bench(found, folder), folder)
+    console = wide_console()
+    print_leaderboard(found, queue.rates(), console)
+    console.print(f"open {page}", soft_wrap=True, highlight=False, markup=False)
+
+
+def _check_claim(queue: Queue, arm: str) -> None:
+    """Hold the reported runs against the committed ones, those of other pairs.
+
+    Raises:
+        UserError: when there are too few committed runs.
+        SystemExit: with 1, when the difference lies outside the band.
+    """
+    settings, pairs = queue.settings, {tuple(pair) for pair in queue.settings.pairs}
+    reported, score = queue.reported(), score_named(queue.settings.claimed)
+    new = [record for record in reported if (record.base, record.seed) in pairs]
+    committed = [record for record in reported if (record.base, record.seed) not in pairs]
+    expected = band(committed, settings.tasks, arm, settings.baseline, score, len(pairs))
+    seen = difference(new, settings.tasks, arm, settings.baseline, score)
+    holds = expected.low <= seen <= expected.high
+    said = [
+        f"{settings.claimed} of {arm} minus {settings.baseline} on {', '.join(settings.tasks)}: {seen:+.3f}, "
+        f"{'inside' if holds else 'OUTSIDE'} of [{expected.low:+.3f}, {expected.high:+.3f}]",
+        f"{len(pairs)} runs of each lie inside with a chance of 99 %, by {expected.committed} committed ones "
+        f"({expected.expected:+.3f}); {settings.baseline} against itself lies outside with {expected.rejected:.1%}",
+    ]
+    wide_console().print("\n".join(said), soft_wrap=True, highlight=False)
+    if not holds:
+        raise SystemExit(1)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Bench:
+    """The runs of a bench, from the first to the last."""
+
+    queue: Queue
+    folder: Path
+    own: Records
+    kinds: Mapping[Kind, Settings]
+    cells: dict[str, Cell] = field(default_factory=dict)
+    """Those that have been started, by the name of their job."""
+
+    def run(self) -> None:
+        """Run what is left, side by side."""
+        total, settings = self.queue.left(), self.queue.settings
+        if not total:
+            return
+        at_once = settings.jobs or len(os.sched_getaffinity(0))
+        console, done, looked = wide_console(stderr=True), 0, 0.0
+        arms, tasks = f"{len(self.queue.arms)} arms", ", ".join(settings.tasks)
+        _say(
+            console,
+            f"{total} runs of {arms} on {tasks}, {at_once} at a time: about {self._left(at_once)}; Ctrl-C stops, and "
+            "the same words go on",
+        )
+        with Live(console=console, auto_refresh=False, transient=True) as live:
+
+            def tell(running: Sequence[Running]) -> None:
+                nonlocal looked
+                if console.is_terminal and time.monotonic() - looked > EVERY_S:
+                    lines = [f"run {done + 1}/{total}, {self._left(at_once)} left"]
+                    lines += [f"  {one.job.name}  {one.progress()}" for one in running]
+                    live.update(Text("\n".join(lines)), refresh=True)
+                    looked = time.monotonic()
+
+            for ended in run_jobs(self._next, at_once=at_once, tell=tell):
+                said, done = self._take_up(ended), done + 1
+                total = max(total, done + self.queue.left())
+                _say(console, f"run {done}/{total}  {ended.job.name}  {said}  {self._left(at_once)} left")
+
+    def _left(self, at_once: int) -> str:
+        return in_words(self.queue.seconds_left(at_once))
+
+    def _next(self) -> Job | None:
+        cell = self.queue.take()
+        if cell is None:
+            return None
+        own = line_of_job().own
+        flags = [] if own is None else [f"--config-dir={own}"]
+        name = f"{cell.name}_{hash_of_settings(self.kinds[cell.kind])[:6]}"  # other settings, another folder
+        self.cells[name] = cell
+        return Job(
+            name=name,
+            words=[*flags, *words_of(cell, self.queue.settings)],
+            folder=self.folder / "runs" / name,
+            output=self.folder / "output" / f"{name}.txt",
+        )
+
+    def _take_up(self, ended: Ended) -> str:
+        """Note what became of a run; returns it in words."""
+        queue, cell = self.queue, self.cells[ended.job.name]
+        queue.durations.append(ended.seconds)
+        if ended.code == 0:
+            settings = self.kinds[cell.kind]
+            if settings_of(run_folder.read_config(ended.job.folder)) != settings:
+                raise UserError(f"{ended.job.folder} holds a run with other settings; move it away")
+            record = record_of(ended.job.folder, cell, queue.settings.k, settings=hash_of_settings(settings))
+            self.own.add(record, settings)
+            queue.records[cell.name] = record
+            return f"pass@1 {record.accuracy:.3f}  {ended.seconds:.0f} s"
+        said = ended.said()
+        if ended.code == USER_ERROR and REFUSED in said:
+            queue.undefined[cell.task, cell.arm.name] = said.removeprefix("error: ")
+        queue.failed[cell.name] = f"{cell.name} with exit code {ended.code} ({said}); its output: {ended.job.output}"
+        return f"failed: {said}"
+
+
+def _say(console: Console, sentence: str) -> None:
+    console.print(sentence, soft_wrap=True, highlight=False, markup=False)
