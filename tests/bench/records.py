@@ -19,6 +19,7 @@ def record(arm: str = "grpo", **given: Any) -> Record:
         rate=2e-4,
         settings="s",
         split="test",
+        temperature=1.0,
         n=8,
         before=(4, 0, 1, 0),
         after=(8, 0, 2, 1),
@@ -38,9 +39,9 @@ def record(arm: str = "grpo", **given: Any) -> Record:
 
 
 def runs_of(arm: str, better: int = 0, *, task: str = "countdown", seed: int = 0, **given: Any) -> Iterator[Record]:
-    """A run for each pair: about half of 16 completions of 40 problems are right, and `better` more of each."""
+    """A run for each pair: about half of 16 completions of 20 problems are right, and `better` more of each."""
     rng, of_bases = random.Random(f"{arm}{task}{seed}"), random.Random(task)
     for base, run in PAIRS:
-        before = [of_bases.randint(0, 6) + base for _ in range(40)]
-        after = [min(16, rng.randint(2, 6) + base + better) for _ in range(40)]
+        before = [of_bases.randint(0, 6) + base for _ in range(20)]
+        after = [min(16, rng.randint(2, 6) + base + better) for _ in range(20)]
         yield record(arm, task=task, base=base, seed=run, n=16, before=before, after=after, **given)

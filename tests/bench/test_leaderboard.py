@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from rsgrpo.bench.leaderboard import BASE, Board, Standing, leaderboard
+from rsgrpo.bench.leaderboard import leaderboard
 from rsgrpo.bench.scores import auc, normalised, scores
+from rsgrpo.bench.standings import BASE, Board, Standing
 from rsgrpo.intervals.seeds import paired_interval
 from rsgrpo.measures.pass_at_k import pass_at_k
 from rsgrpo.measures.support import placebo, support
@@ -58,11 +59,11 @@ def test_arms_that_tie_share_a_rank_and_a_better_one_is_ahead_of_them() -> None:
 
 def test_a_placebo_arm_is_decided_about_as_often_as_the_level_says() -> None:
     decided = 0
-    for seed in range(40):
+    for seed in range(20):
         runs = [*runs_of("grpo", seed=2 * seed), *runs_of("twin", seed=2 * seed + 1)]
         decided += standing(leaderboard(runs, baseline="grpo", k=8).boards[0], "twin").entries["auc@8"].decided()
 
-    assert decided <= 7  # of 40 at 5 %: P(more) < .1 %
+    assert decided <= 5  # of 20 at 5 %: P(more) < .1 %
 
 
 def test_the_base_stands_beside_the_arms_with_what_was_measured_before_training() -> None:
@@ -112,3 +113,14 @@ def test_a_single_run_has_no_interval_and_says_nothing_of_others() -> None:
     assert math.isnan(entry.mean.low)
     assert not entry.decided()
     assert standing(board, "grpo").rank == 1
+
+
+def test_an_arm_that_is_measured_at_another_temperature_comes_with_its_own_base() -> None:
+    hot = list(runs_of("grpo_hot", temperature=1.2))
+    board = leaderboard([*runs_of("grpo"), *hot], baseline="grpo", k=8).boards[0]
+    base = standing(board, "base at 1.2")
+
+    assert base.entries["pass@1"].mean.estimate == pytest.approx(np.mean([np.mean(r.before) / 16 for r in hot]))
+    assert base.is_base
+    assert base.runs == 4
+    assert standing(board, BASE).runs == 4

@@ -32,7 +32,7 @@ def committed(rng: random.Random, tasks: tuple[str, ...], gain: float) -> list[R
 
 @pytest.mark.parametrize("tasks", [("a",), ("a", "b")])
 def test_a_correct_build_lies_inside_as_often_as_it_says_and_a_placebo_seldom(tasks: tuple[str, ...]) -> None:
-    inside, placebo, promised, trials = 0, 0, [], 400
+    inside, placebo, promised, trials = 0, 0, [], 150
     for trial in range(trials):
         rng = random.Random(trial)
         known = committed(rng, tasks, 0.3)
@@ -47,8 +47,8 @@ def test_a_correct_build_lies_inside_as_often_as_it_says_and_a_placebo_seldom(ta
         placebo += expected.low <= difference(new, tasks, "twin", "grpo", SCORE) <= expected.high
         promised.append(expected.rejected)
 
-    assert inside >= 0.975 * trials  # .99, less three standard deviations of the count
-    assert abs(placebo / trials - (1 - np.mean(promised))) < 0.03
+    assert inside >= 0.965 * trials  # .99, less three standard deviations of the count
+    assert abs(placebo / trials - (1 - np.mean(promised))) < 0.05
 
 
 def test_the_band_is_around_the_committed_difference() -> None:

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rsgrpo.analysis.figures import dress, panels, save
-from rsgrpo.analysis.report_colours import colours
-from rsgrpo.bench.leaderboard import BASE, Board, Leaderboard
+from rsgrpo.analysis.report_colours import GREY, colours
+from rsgrpo.bench.standings import BASE, Board, Leaderboard
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -69,8 +69,8 @@ def _dressed(found: Leaderboard) -> dict[str, tuple[str, str]]:
     arms = list(
         dict.fromkeys(standing.arm for board in found.boards for standing in sorted(board.standings, key=_name))
     )
-    shade = colours(arms, BASE)
-    return {arm: (shade[arm][0], MARKERS[i % len(MARKERS)]) for i, arm in enumerate(arms)}
+    shade = colours([arm for arm in arms if not arm.startswith(BASE)], BASE)
+    return {arm: (shade.get(arm, (GREY, ""))[0], MARKERS[i % len(MARKERS)]) for i, arm in enumerate(arms)}
 
 
 def _name(standing: object) -> str:

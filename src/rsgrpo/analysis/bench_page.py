@@ -9,7 +9,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from rsgrpo.analysis.compare_table import number
-from rsgrpo.bench.leaderboard import BASE, Board, Leaderboard
+from rsgrpo.bench.standings import Board, Leaderboard
 from rsgrpo.comparison.panels import plain
 
 PAGE, CONTENT = "leaderboard.html", "leaderboard.json"
@@ -49,7 +49,7 @@ def write_page(found: Leaderboard, rates: Rates, figures: Sequence[Path], folder
     environment.filters["number"] = lambda value, sign="": "" if value is None else number(value, sign)
     content = content_of(found)
     names = list(dict.fromkeys(name for b in content["boards"] for s in b["standings"] for name in s["entries"]))
-    runs = sum(standing.runs for board in found.boards for standing in board.standings if standing.arm != BASE)
+    runs = sum(standing.runs for board in found.boards for standing in board.standings if not standing.is_base)
     page = environment.get_template(PAGE).render(
         **content,
         title=f"Which objective explores: {', '.join(board.task for board in found.boards)}",
@@ -76,7 +76,9 @@ def sentences(board: Board, found: Leaderboard) -> list[str]:
     """What is decided on a task against the baseline, in AUC, pass@1 and pass@k."""
     said = []
     for name in (f"auc@{found.k}", "pass@1", f"pass@{found.k}"):
-        trained = [s for s in board.standings if s.arm not in (BASE, found.baseline) and s.entries[name].difference]
+        trained = [
+            s for s in board.standings if not s.is_base and s.arm != found.baseline and s.entries[name].difference
+        ]
         ways: dict[str, list[str]] = {"higher": [], "lower": [], "": []}
         for standing in trained:
             one = standing.entries[name].difference

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rsgrpo.analysis.tables import plain_table, whole_width
-from rsgrpo.bench.leaderboard import BASE, Board, Entry, Leaderboard, Standing
+from rsgrpo.bench.standings import BASE, Board, Entry, Leaderboard, Standing
 
 DIGITS = {"tokens": 1, "seconds": 0}
 """Behind the point, where it is not three."""

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
@@ -10,88 +9,9 @@ from scipy import stats
 
 from rsgrpo.bench.records import Record
 from rsgrpo.bench.scores import Score, normalised, scores
-from rsgrpo.intervals.base import LEVEL, Interval
+from rsgrpo.bench.standings import BASE, Board, Entry, Leaderboard, Overall, Standing
+from rsgrpo.intervals.base import LEVEL
 from rsgrpo.intervals.seeds import detectable, holm, paired_interval, runs_interval
-
-BASE = "base"
-"""The arm of the policies before training."""
-
-Values = Mapping[tuple[str, int], float]
-"""By (base, seed)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One arm on one task under one score."""
-
-    values: Values
-    mean: Interval
-    """Student's t over the runs."""
-    difference: Interval | None
-    """To the baseline, paired by base and seed; None for the baseline itself, and without a common pair."""
-    adjusted: float = math.nan
-    """p of the difference, Holm-corrected over the arms."""
-    detectable: float = math.nan
-    """The smallest difference that so many pairs show with a chance of 80 %, corrected alike."""
-
-    def decided(self, level: float = LEVEL) -> bool:
-        """Whether the difference is beyond noise."""
-        return self.difference is not None and self.difference.flag is None and self.adjusted < 1 - level
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """One arm on one task."""
-
-    arm: str
-    rate: float | None
-    """Its learning rate; None for the base."""
-    runs: int
-    entries: Mapping[str, Entry]
-    """By score."""
-    rank: int | None
-    """1 + the number of trained arms that are better in the first score beyond noise: arms that tie share a rank."""
-    on_front: bool
-    """Whether no other arm has a higher mean in both pass@1 and pass@k."""
-    marks: Sequence[str] = ()
-    """What its runs have otherwise than those of the baseline: another version, another processor."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
-    """The standings of one task."""
-
-    task: str
-    problems: int
-    n: int
-    standings: Sequence[Standing]
-    """By the first score, best first."""
-    undefined: Mapping[str, str] = field(default_factory=dict)
-    """Arms that refuse the task's rewards, and why."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Overall:
-    """One arm over all tasks that it ran on: a description, with no claim about other tasks."""
-
-    arm: str
-    iqm: Mapping[str, float]
-    """By score, the interquartile mean over tasks and runs of the normalised scores (`scores.normalised`)."""
-    profile: Sequence[float]
-    """The share of runs whose normalised AUC is above each of `Leaderboard.thresholds`."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Leaderboard:
-    """Everything that the bench shows."""
-
-    baseline: str
-    k: int
-    level: float
-    boards: Sequence[Board]
-    overall: Sequence[Overall]
-    """The arms that ran on every task, best first; empty with a single task."""
-    thresholds: Sequence[float]
 
 
 def leaderboard(
@@ -139,15 +59,15 @@ def _board(
     theirs = by_arm.get(baseline, [])
     entries = {arm: _entries(own, theirs if arm != baseline else None, columns, level) for arm, own in by_arm.items()}
     entries = _corrected(entries, columns, level)
-    if theirs or records:
-        entries[BASE] = _of_base(theirs or records, columns, level)
+    bases = _bases(records, baseline)
+    entries |= {name: _of_base(own, theirs, columns, level) for name, own in bases.items()}
     ranks = _ranks({arm: entries[arm][columns[0].name] for arm in by_arm}, level)
-    front = _front({arm: own for arm, own in entries.items() if arm != BASE}, columns)
+    front = _front({arm: entries[arm] for arm in by_arm}, columns)
     standings = [
         Standing(
             arm=arm,
             rate=by_arm[arm][0].rate if arm in by_arm else None,
-            runs=len(by_arm.get(arm, theirs or records)),
+            runs=len(by_arm.get(arm) or bases[arm]),
             entries=own,
             rank=ranks.get(arm),
             on_front=arm in front,
@@ -180,7 +100,7 @@ def _entries(
                 joint = math.hypot(floor, _sampling_error(theirs, column))
                 difference = paired_interval(others, {p: mine[p] for p in comparable}, floor=joint, level=level)
         mean = runs_interval(list(mine.values()), floor=floor, bounds=column.bounds, level=level)
-        found[column.name] = Entry(values=mine, mean=mean, difference=difference)
+        found[column.name] = Entry(values=mine, mean=mean, error=floor, difference=difference)
     return found
 
 
@@ -190,19 +110,29 @@ def _same_ground(record: Record, others: Sequence[Record]) -> bool:
     return other is not None and (other.weights, other.problems) == (record.weights, record.problems)
 
 
-def _of_base(records: Sequence[Record], columns: Sequence[Score], level: float) -> dict[str, Entry]:
+def _bases(records: Sequence[Record], baseline: str) -> dict[str, list[Record]]:
+    """By name, a run for each pair whose base was measured as the baseline's is, or at another temperature."""
+    usual = next((r.temperature for r in records if r.arm == baseline), records[0].temperature)
+    found: dict[str, dict[tuple[str, int], Record]] = {}
+    for record in sorted(records, key=lambda r: r.arm != baseline):
+        name = BASE if record.temperature == usual else f"{BASE} at {record.temperature:g}"
+        found.setdefault(name, {}).setdefault(record.pair, record)
+    return {name: list(own.values()) for name, own in found.items()}
+
+
+def _of_base(
+    records: Sequence[Record], theirs: Sequence[Record], columns: Sequence[Score], level: float
+) -> dict[str, Entry]:
     found = {}
     for column in columns:
         if column.of_base is None:
             continue
         values = {record.pair: column.of_base(record) for record in records}
-        after = {record.pair: column.of(record) for record in records}
+        after = {record.pair: column.of(record) for record in theirs if record.pair in values}
         floor = _sampling_error(records, column)
-        found[column.name] = Entry(
-            values=values,
-            mean=runs_interval(list(values.values()), floor=floor, bounds=column.bounds, level=level),
-            difference=paired_interval(after, values, floor=math.sqrt(2) * floor, level=level),
-        )
+        mean = runs_interval(list(values.values()), floor=floor, bounds=column.bounds, level=level)
+        difference = paired_interval(after, values, floor=math.sqrt(2) * floor, level=level) if after else None
+        found[column.name] = Entry(values=values, mean=mean, error=floor, difference=difference)
     return found
 
 
@@ -225,6 +155,7 @@ def _corrected(
             found[arm][column.name] = Entry(
                 values=entry.values,
                 mean=entry.mean,
+                error=entry.error,
                 difference=one,
                 adjusted=p,
                 detectable=math.nan if one is None else detectable(one.error, one.units, level=1 - (1 - level) / tests),
@@ -237,8 +168,10 @@ def _ranks(entries: Mapping[str, Entry], level: float) -> dict[str, int]:
     pairs = list(combinations(entries, 2))
     tests = []
     for first, second in pairs:
-        a, b = entries[first].values, entries[second].values
-        tests.append(paired_interval(a, b, level=level) if a.keys() & b.keys() else None)
+        a, b = entries[first], entries[second]
+        floor = math.hypot(a.error, b.error)
+        common = a.values.keys() & b.values.keys()
+        tests.append(paired_interval(a.values, b.values, floor=floor, level=level) if common else None)
     adjusted = holm([math.nan if test is None else test.p for test in tests])
     better = dict.fromkeys(entries, 0)
     for (first, second), test, p in zip(pairs, tests, adjusted, strict=True):

@@ -16,6 +16,7 @@ from filelock import FileLock
 
 from rsgrpo import run_folder
 from rsgrpo.bench.cells import Arm, Cell, Kind
+from rsgrpo.comparison.arms import TEMPERATURE
 from rsgrpo.comparison.measures import measure
 from rsgrpo.comparison.runs import FILES, read_run
 from rsgrpo.errors import UserError
@@ -43,6 +44,8 @@ class Record:
     """Its key in `settings.json`."""
     split: str
     """`validation` of a run that chooses a learning rate, else `test`."""
+    temperature: float
+    """At which it was measured."""
     n: int
     """Completions of a problem."""
     before: Sequence[int]
@@ -111,6 +114,7 @@ def record_of(run: Path, cell: Cell, k: int, *, settings: str) -> Record:
         rate=cell.rate,
         settings=settings,
         split=split,
+        temperature=float(read.settings[TEMPERATURE]),
         n=after[0]["n"],
         before=tuple(row["correct"] for row in before),
         after=tuple(row["correct"] for row in after),
