@@ -8,14 +8,17 @@ from rsgrpo.rewards.arithmetic import ArithmeticReward
 from rsgrpo.rewards.base import begin, close
 from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
+from rsgrpo.rewards.path_star import PathStarReward
 from rsgrpo.types import Problem
 from tests.rewards.texts import group
 from tests.security.traps import python
 
-PROBLEM = Problem(id="p", text="?", answer="2", facts={"numbers": (1, 1), "target": 2})
+PROBLEM = Problem(
+    id="p", text="?", answer="2", facts={"numbers": (1, 1), "target": 2, "start": 1, "branches": ((3, 2),)}
+)
 
 
-@pytest.mark.parametrize("kind", [ArithmeticReward, CountdownReward, MathVerifyReward])
+@pytest.mark.parametrize("kind", [ArithmeticReward, CountdownReward, MathVerifyReward, PathStarReward])
 def test_code_in_a_completion_is_not_run(kind: type, tmp_path: Path) -> None:
     reward = kind()
     codes = python(tmp_path / "victim")

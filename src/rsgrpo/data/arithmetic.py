@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, product
 
-from rsgrpo.errors import FieldError
+from rsgrpo.data.generated import check_levels, cut
 from rsgrpo.fields import check_fields
 from rsgrpo.types import Problem
 
@@ -96,13 +96,7 @@ def problems() -> tuple[Problem, ...]:
 @cache
 def splits() -> dict[str, tuple[Problem, ...]]:
     """The four disjoint splits by name: `train`, `validation`, `test` and `pretrain`."""
-    shuffled = list(problems())
-    random.Random(_SPLIT_SEED).shuffle(shuffled)
-    out, start = {}, 0
-    for name, size in SPLIT_SIZES.items():
-        out[name] = tuple(shuffled[start : start + size])
-        start += size
-    return out | {"pretrain": tuple(shuffled[start:])}
+    return cut(problems(), SPLIT_SIZES, seed=_SPLIT_SEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,9 +113,7 @@ class Arithmetic:
     """Prompts with more tokens are dropped."""
 
     def __post_init__(self) -> None:
-        levels = list(self.levels) if isinstance(self.levels, Sequence) else []
-        if not levels or not all(level in range(len(KINDS)) for level in levels):
-            raise FieldError("levels", self.levels, "must list levels out of 0, 1, 2, 3", "try levels=[0,1,2,3]")
+        check_levels(self.levels, len(KINDS))
         check_fields(self, max_prompt_tokens=(1, math.inf))
 
     def split(self, name: str) -> list[Problem]:

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import combinations_with_replacement, permutations
 from typing import Literal, NamedTuple
 
-from rsgrpo.errors import FieldError
+from rsgrpo.data.generated import check_levels, cut
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
 
@@ -132,13 +132,7 @@ def _sets(count: int) -> list[tuple[int, ...]]:
 @cache
 def splits(count: int = 3) -> dict[str, tuple[Problem, ...]]:
     """The four disjoint splits by name: `train`, `validation`, `test` and `pretrain`."""
-    shuffled = list(problems(count))
-    random.Random(_SPLIT_SEED).shuffle(shuffled)
-    out, start = {}, 0
-    for name, size in SPLIT_SIZES[count].items():
-        out[name] = tuple(shuffled[start : start + size])
-        start += size
-    return out | {"pretrain": tuple(shuffled[start:])}
+    return cut(problems(count), SPLIT_SIZES[count], seed=_SPLIT_SEED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,9 +151,7 @@ class Countdown:
     """Prompts with more tokens are dropped."""
 
     def __post_init__(self) -> None:
-        levels = list(self.levels) if isinstance(self.levels, Sequence) else []
-        if not levels or not all(level in (0, 1, 2) for level in levels):
-            raise FieldError("levels", self.levels, "must list levels out of 0, 1, 2", "try levels=[0,1,2]")
+        check_levels(self.levels, 3)
         check_fields(self, max_prompt_tokens=(1, math.inf))
 
     def split(self, name: str) -> list[Problem]:

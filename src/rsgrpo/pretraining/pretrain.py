@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+import rsgrpo.data.generated
 import rsgrpo.models.tiny
 from rsgrpo.batching.packing import TrainingSequence, pack
 from rsgrpo.errors import FieldError, UserError
@@ -56,7 +57,7 @@ class Pretraining:
     def fingerprint(self) -> str:
         """Hash of the recipe and of the code that makes the base model out of it."""
         corpus = type(self.demonstrations)
-        sources = [inspect.getfile(corpus), rsgrpo.models.tiny.__file__, __file__]
+        sources = [inspect.getfile(corpus), rsgrpo.data.generated.__file__, rsgrpo.models.tiny.__file__, __file__]
         code = b"".join(Path(source).read_bytes() for source in sources)
         return hashlib.sha256(f"{corpus.__qualname__} {self.settings()}".encode() + code).hexdigest()[:16]
 
