@@ -22,11 +22,12 @@ from hydra.utils import get_class, get_method, get_object, instantiate
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo.bench.cells import BenchSettings
 from rsgrpo.composition.asking import OF_PROMPTS, build_source
-from rsgrpo.composition.build import build
+from rsgrpo.composition.build import build, build_as
 from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.composition.recipe import RECIPE_GROUPS, build_recipe
-from rsgrpo.composition.reward import build_reward
+from rsgrpo.composition.reward import build_reward, in_place_of
 from rsgrpo.composition.trainer import OURS, build_sharding
 from rsgrpo.data.maths import Maths
 from rsgrpo.distributed.sharding import Sharding
@@ -39,7 +40,7 @@ from rsgrpo.rollouts.engine import RolloutEngine
 CONF = Path(__file__).parents[2] / "conf"
 PAPER_NUMBERS = CONF.parent / "src/rsgrpo/comparison/paper_numbers.csv"
 
-SHARED_PARTS = ("model/base", "data/base", "experiment/base", "dataset")
+SHARED_PARTS = ("model/base", "data/base", "experiment/base", "bench/base", "dataset")
 """What choices are made of, not choices."""
 
 
@@ -75,6 +76,7 @@ OWN_VALUE = {
     ("rsgrpo.evaluation.evaluate.EvaluationPlan", "cache_dir"): "a run from Python keeps nothing outside its folder",
     ("rsgrpo.rollouts.vllm.VLLMEngine", "cache_dir"): "a run from Python uses the temporary folder of the machine",
     ("rsgrpo.data.local.Local", "suffix"): "the class appends nothing, the yaml the paper's instruction",
+    ("rsgrpo.rewards.spurious.RandomReward", "seed"): "the class has one of its own, the yaml the run's",
     **{
         (f"rsgrpo.schedules.{name}.{name.title()}", "iterations"): "the class is told nothing, the yaml the run's own"
         for name in ("linear", "cosine")
@@ -82,7 +84,10 @@ OWN_VALUE = {
 }
 """The only fields whose yaml deliberately says something else than the class."""
 
-GIVEN_LATER = {("rsgrpo.rollouts.hf.HFEngine", "policy"), ("rsgrpo.rollouts.vllm.VLLMEngine", "policy")}
+GIVEN_LATER = {
+    *(("rsgrpo.rollouts.hf.HFEngine", "policy"), ("rsgrpo.rollouts.vllm.VLLMEngine", "policy")),
+    *((f"rsgrpo.rewards.spurious.{name}Reward", "reward") for name in ("Random", "Format")),
+}
 """Constructor arguments that are objects of the run, not configuration."""
 
 PAPER_MODELS = [
@@ -176,10 +181,17 @@ def test_every_choice_builds_its_object(
         made = build_callbacks(cfg, build_recipe(cfg)) if cfg.get("callbacks") else []
         assert all(isinstance(callback, lightning.Callback) for callback in made)
         assert bool(made) == (choice != "none")
-    elif group in ("model", "experiment"):
+    elif group in ("model", "experiment", "arm"):
         assert build_recipe(cfg).iterations == cfg.iterations
         if cfg.model.pretrain is not None:
             assert isinstance(build(cfg.model, "pretrain"), get_class(cfg.model.pretrain._target_))
+    elif group == "bench":
+        assert isinstance(build_as(cfg, "bench", BenchSettings), BenchSettings)
+    elif group == "spurious":
+        task = build_reward(cfg)
+        made = in_place_of(task, cfg)
+        assert isinstance(made, get_class(cfg.spurious._target_))
+        assert getattr(made, "reward", None) is task
     elif group == "reward":
         assert isinstance(build_reward(cfg), get_class(cfg.reward._target_))
     elif group == "data":

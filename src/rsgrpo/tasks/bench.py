@@ -14,6 +14,7 @@ from rich.text import Text
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.bench_figures import draw_bench
+from rsgrpo.analysis.bench_markdown import MARKDOWN, markdown
 from rsgrpo.analysis.bench_page import CONTENT, content_of, write_page
 from rsgrpo.analysis.bench_table import print_leaderboard
 from rsgrpo.analysis.durations import in_words
@@ -72,6 +73,7 @@ def _show(queue: Queue, folder: Path) -> None:
         undefined.setdefault(task, {})[arm] = why
     found = leaderboard(queue.reported(), baseline=settings.baseline, k=settings.k, undefined=undefined)
     run_folder.write_json(folder / CONTENT, content_of(found))
+    (folder / MARKDOWN).write_text(markdown(found, queue.rates()), encoding="utf-8")
     page = write_page(found, queue.rates(), draw_bench(found, folder), folder)
     console = wide_console()
     print_leaderboard(found, queue.rates(), console)

@@ -1,0 +1,59 @@
+"""The committed results of the bench, and the page that shows them."""
+
+from pathlib import Path
+
+import pytest
+
+from rsgrpo import bench
+from rsgrpo.analysis.bench_markdown import markdown
+from rsgrpo.bench.cells import Arm, BenchSettings
+from rsgrpo.bench.leaderboard import leaderboard
+from rsgrpo.bench.queue import Queue
+from rsgrpo.bench.records import Records
+from tests.processes import ROOT
+from tests.tasks.test_audit import run_py
+
+RESULTS = ROOT / "docs" / "results"
+
+
+def test_every_table_of_the_page_follows_from_the_records() -> None:
+    records = Records(RESULTS).all()
+    arms = sorted({record.arm for record in records})
+    settings = BenchSettings(
+        arms=arms,
+        tasks=sorted({record.task for record in records}),
+        pairs=[[0, 0]],
+        tuning=[[2, 10]],
+        rates=sorted({record.rate for record in records}),
+    )
+    queue = Queue(
+        settings=settings,
+        arms=[Arm(name=arm, words=[]) for arm in arms],
+        records={record.cell.name: record for record in records},
+    )
+    made = markdown(leaderboard(queue.reported(), baseline="grpo", k=32), queue.rates())
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+
+    tables = [block for block in made.split("\n\n") if block.startswith("|")]
+    assert tables
+    for table in tables:
+        assert table in page
+
+
+def test_the_records_travel_with_the_package() -> None:
+    linked = Path(bench.__file__).parents[1] / "results"
+
+    assert linked.resolve() == RESULTS.resolve()
+    assert Records(linked).all() == Records(RESULTS).all()
+
+
+@pytest.mark.slow
+def test_the_tables_are_made_anew_without_a_run(tmp_path: Path) -> None:
+    done = run_py(tmp_path, "task=bench", "bench=standard", "bench.arms=[]", "bench.tasks=[countdown]")
+
+    assert done.returncode == 0, done.stderr
+    assert "countdown: 255 test problems, 64 completions each" in done.stdout
+    assert "run 1/" not in done.stderr
+    made = (tmp_path / "outputs" / "bench" / "leaderboard.md").read_text(encoding="utf-8")
+    page = (RESULTS / "README.md").read_text(encoding="utf-8")
+    assert all(table in page for table in made.split("\n\n") if table.startswith("| arm | rank"))
