@@ -39,7 +39,8 @@ def _of_task(board: Board, found: Leaderboard, rates: Mapping[tuple[str, str], M
     others = [standing for standing in board.standings if standing.arm != found.baseline]
     rows = [[one.arm, *(_difference(one, name, found.level) for name in compared)] for one in others]
     yield _table(["arm", *compared], rows)
-    own = {arm: tried for (task, arm), tried in sorted(rates.items()) if task == board.task}
+    shown = {standing.arm for standing in board.standings}
+    own = {arm: tried for (task, arm), tried in sorted(rates.items()) if task == board.task and arm in shown}
     every = sorted({rate for tried in own.values() for rate in tried})
     if own:
         yield f"auc@{found.k} on the validation split at each learning rate, from a base and with a seed of their own."
