@@ -12,6 +12,7 @@ from rsgrpo.composition.policy import remarks
 from rsgrpo.data.arithmetic import Arithmetic
 from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
+from rsgrpo.data.many_answers import ManyAnswers
 from rsgrpo.data.path_star import PathStar
 from rsgrpo.data.source import DataSource
 from rsgrpo.errors import UserError
@@ -33,7 +34,7 @@ def own(folder: Path, text: str) -> Local:
     return Local(path=str(file))
 
 
-@pytest.mark.parametrize("source", [Countdown(), Arithmetic(), PathStar()])
+@pytest.mark.parametrize("source", [Countdown(), Arithmetic(), ManyAnswers(), PathStar()])
 def test_the_built_in_tasks_can_be_read(source: DataSource) -> None:
     check_alphabet(settings(), source, ("train", "validation", "test"))
 

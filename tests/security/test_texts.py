@@ -7,18 +7,19 @@ import pytest
 from rsgrpo.rewards.arithmetic import ArithmeticReward
 from rsgrpo.rewards.base import begin, close
 from rsgrpo.rewards.countdown import CountdownReward
+from rsgrpo.rewards.many_answers import ManyAnswersReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.rewards.path_star import PathStarReward
 from rsgrpo.types import Problem
 from tests.rewards.texts import group
 from tests.security.traps import python
 
-PROBLEM = Problem(
-    id="p", text="?", answer="2", facts={"numbers": (1, 1), "target": 2, "start": 1, "branches": ((3, 2),)}
-)
+FACTS = {"numbers": (1, 1), "target": 2, "digits": (1, 1), "start": 1, "branches": ((3, 2),)}
+PROBLEM = Problem(id="p", text="?", answer="2", facts=FACTS)
+KINDS = [ArithmeticReward, CountdownReward, ManyAnswersReward, MathVerifyReward, PathStarReward]
 
 
-@pytest.mark.parametrize("kind", [ArithmeticReward, CountdownReward, MathVerifyReward, PathStarReward])
+@pytest.mark.parametrize("kind", KINDS)
 def test_code_in_a_completion_is_not_run(kind: type, tmp_path: Path) -> None:
     reward = kind()
     codes = python(tmp_path / "victim")

@@ -1,16 +1,14 @@
 """The reward of path star: the boxed path is walked."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 from rsgrpo.rewards.base import TextReward, wrong
+from rsgrpo.rewards.listed import boxed_numbers, whole_numbers
 from rsgrpo.types import Completion, Problem, Prompt, Score
 from rsgrpo.verification.boxes import last_boxed
-
-_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +22,7 @@ class PathStarReward(TextReward):
         boxed = last_boxed(text)
         if boxed is None:
             return wrong("no_box")
-        path = path_of(boxed)
+        path = whole_numbers(boxed)
         if path is None:
             return wrong("malformed")
         if path[0] != problem.facts["start"]:
@@ -37,19 +35,8 @@ class PathStarReward(TextReward):
 
     def answer(self, prompt: Prompt, completion: Completion) -> str | None:
         """The path of the last box, a space between its nodes; None where it holds none."""
-        boxed = last_boxed(completion.text)
-        path = None if boxed is None else path_of(boxed)
+        path = boxed_numbers(completion.text)
         return None if path is None else " ".join(map(str, path))
-
-
-def path_of(boxed: str) -> list[int] | None:
-    """The nodes of a path, written as whole numbers with white space between them; None for anything else.
-
-    >>> path_of(" 12 3 9 "), path_of("12, 3"), path_of("")
-    ([12, 3, 9], None, None)
-    """
-    words = boxed.split()
-    return [int(word) for word in words] if words and all(map(_NUMBER.fullmatch, words)) else None
 
 
 def edges_of(facts: Mapping[str, Any]) -> set[tuple[int, int]]:
