@@ -6,6 +6,7 @@ A process that has imported what a run imports forks for each of them: that take
 import importlib
 import multiprocessing
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -81,12 +82,13 @@ def run_jobs(
     *,
     at_once: int,
     tell: Callable[[Sequence[Running]], None],
+    stopping: Callable[[int], None],
 ) -> Iterator[Ended]:
     """Start what `take` gives, `at_once` at a time, and yield each job as it ends; `tell` is called between.
 
     `take` gives None while there is nothing to start: what a job ends with may lead to others. One that fails stops no
-    other. An exception here, Ctrl-C for one, stops all that run with SIGTERM: each finishes its iteration and saves.
-    They end with this process, however it ends.
+    other. An exception here, Ctrl-C for one, stops all that run with SIGTERM: each finishes its iteration and saves,
+    and `stopping` is told how many. They end with this process, however it ends.
     """
     running: list[Running] = []
     context = multiprocessing.get_context("forkserver")
@@ -104,6 +106,8 @@ def run_jobs(
             tell(running)
             time.sleep(POLL_S)
     finally:
+        if running:
+            stopping(len(running))
         for one in running:
             one.process.terminate()
         for one in running:
@@ -114,8 +118,12 @@ def _start(job: Job, context: ForkServerContext) -> Running:
     job.output.parent.mkdir(parents=True, exist_ok=True)
     words = [*job.words, f"hydra.run.dir='{job.folder}'", "ckpt=auto"]
     process = context.Process(target=_become, args=([sys.argv[0], *words], str(job.output)), name=job.name)
-    with _environment(ONE_THREAD):  # of the process that forks, which begins with the first job
-        process.start()
+    taken = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, while others import, too
+    try:
+        with _environment(ONE_THREAD):  # of the process that forks, which begins with the first job
+            process.start()
+    finally:
+        signal.signal(signal.SIGINT, taken)
     return Running(job=job, process=process, begun=time.monotonic())
 
 

@@ -43,7 +43,7 @@ UNBOUNDED = r"max@\d+|answer_entropy"
 """Measures of samples that may leave the range from 0 to 1."""
 
 KNOWN = (
-    "pass@K, auc@K, pass^K, mg_pass@K, g_pass@K:TAU, cover@TAU; after task=evaluate also maj@K, unique@K, max@K and "
+    "pass@K, pass^K, mg_pass@K, g_pass@K:TAU, cover@TAU, auc@K; after task=evaluate also maj@K, unique@K, max@K and "
     "answer_entropy; or the name of a metric, such as train/entropy"
 )
 

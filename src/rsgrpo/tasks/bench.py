@@ -129,6 +129,7 @@ class _Bench:
             f"{total} runs of {arms} on {tasks}, {at_once} at a time: about {self._left(at_once)}; Ctrl-C stops, and "
             "the same words go on",
         )
+        _say(console, f"what they print is in {self.folder / 'output'}")
         with Live(console=console, auto_refresh=False, transient=True) as live:
 
             def tell(running: Sequence[Running]) -> None:
@@ -139,7 +140,10 @@ class _Bench:
                     live.update(Text("\n".join(lines)), refresh=True)
                     looked = time.monotonic()
 
-            for ended in run_jobs(self._next, at_once=at_once, tell=tell):
+            def stopping(count: int) -> None:
+                _say(console, f"stopping: {count} runs finish their iteration and save; the same words go on")
+
+            for ended in run_jobs(self._next, at_once=at_once, tell=tell, stopping=stopping):
                 said, done = self._take_up(ended), done + 1
                 total = max(total, done + self.queue.left())
                 _say(console, f"run {done}/{total}  {ended.job.name}  {said}  {self._left(at_once)} left")
