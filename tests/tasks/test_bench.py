@@ -56,7 +56,7 @@ def test_a_bench_has_to_be_chosen_from_those_that_there_are(tmp_path: Path) -> N
     done = run_py(tmp_path, "task=bench", "bench=huge")
 
     assert done.returncode == 2
-    assert "bench=huge: no such choice; bench is one of quick, standard" in done.stderr
+    assert "bench=huge: no such choice; bench is one of full, quick, reproduce, standard" in done.stderr
 
 
 def _finished(folder: Path, *words: str, timeout: float = 500) -> subprocess.CompletedProcess[str]:
