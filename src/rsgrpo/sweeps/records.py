@@ -1,0 +1,65 @@
+"""What a sweep writes down: its jobs in `sweep.json`, and what has become of each in `jobs/NUMBER.json`.
+
+The processes that launchers start read and write these files, and import little: see `supervise`.
+"""
+
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rsgrpo import run_folder
+
+JOBS = "jobs"
+"""The folder of the records."""
+
+BEAT_S = 2.0
+"""How often the record of a running job is touched."""
+
+SILENT_S = 60.0
+"""A job whose record was not touched for so long is not running any more: its machine is gone."""
+
+
+def record_of(sweep: Path, number: int) -> Path:
+    """The file that says what has become of a job."""
+    return sweep / JOBS / f"{number}.json"
+
+
+def write_record(sweep: Path, number: int, content: Mapping[str, Any]) -> None:
+    """Write down what has become of a job."""
+    file = record_of(sweep, number)
+    file.parent.mkdir(exist_ok=True)
+    run_folder.write_json(file, content)
+
+
+def read_record(sweep: Path, number: int) -> dict[str, Any] | None:
+    """What has become of a job; None when no process has taken it up.
+
+    Raises:
+        UserError: when the record is damaged.
+    """
+    file = record_of(sweep, number)
+    return run_folder.read_json(file) if file.exists() else None
+
+
+def is_running(sweep: Path, number: int) -> bool:
+    """Whether a process, here or elsewhere, is at a job."""
+    record = read_record(sweep, number)
+    if record is None or "ended" in record:
+        return False
+    now = sweep / JOBS / f".now_{os.getpid()}"  # as the clock of the file system has it, which other machines share
+    now.touch()
+    silent = now.stat().st_mtime - record_of(sweep, number).stat().st_mtime
+    now.unlink()
+    return silent < SILENT_S
+
+
+def beat(sweep: Path, number: int) -> None:
+    """Say that a job is running still."""
+    os.utime(record_of(sweep, number))
+
+
+def seconds_since(moment: float) -> float:
+    """Seconds of the wall clock since a moment that a record has."""
+    return max(0.0, time.time() - moment)
