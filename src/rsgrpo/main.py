@@ -14,7 +14,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from rsgrpo import run_folder
@@ -23,7 +23,6 @@ from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command
 from rsgrpo.command_line.composed import check_composed
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.moved import use_current_names
-from rsgrpo.command_line.names import name_of_job
 from rsgrpo.command_line.own_names import CONF, in_keys
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.command_line.supervision import follow_supervisor, is_supervised
@@ -38,8 +37,6 @@ USER_ERROR = 2
 
 SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
 """The tasks that say what another machine would run, and what this one lacks."""
-
-OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
 _GIVEN: list[str] = []
 """The words that the user has typed; those of a resumed run are inserted among them."""

@@ -14,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, open_dict, read_write
 
+from rsgrpo import run_folder
 from rsgrpo.command_line.arguments import MOST_JOBS, CommandLine
 from rsgrpo.command_line.keys import groups_of, shown
 from rsgrpo.errors import UserError
@@ -66,15 +67,15 @@ def _values(override: Override) -> list[str]:
             "draws them: hydra/sweeper=..."
         )
     loader = GlobalHydra.instance().config_loader()  # knows the choices of a group, for glob(*)
-    parsed = OverridesParser.create(config_loader=loader).parse_override(str(override.input_line))
-    return [f"{parsed.get_key_element()}={value}" for value in parsed.sweep_string_iterator()]
+    (parsed,) = OverridesParser.create(config_loader=loader).parse_overrides([str(override.input_line)])
+    return [run_folder.as_typed(f"{parsed.get_key_element()}={value}") for value in parsed.sweep_string_iterator()]
 
 
 @contextmanager
 def _hydra(line: CommandLine) -> Iterator[None]:
     """Hydra, looking where the command line says."""
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(line.conf.resolve()), version_base="1.3", job_name="rsgrpo"):
+    with initialize_config_dir(str(line.conf.absolute()), version_base="1.3", job_name="rsgrpo"):
         yield
 
 

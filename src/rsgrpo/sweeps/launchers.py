@@ -135,7 +135,7 @@ def _composed(line: CommandLine, words: Sequence[str]) -> DictConfig:
     known: set[str] = set()
     GlobalHydra.instance().clear()
     try:
-        with initialize_config_dir(str(line.conf.resolve()), version_base="1.3"):
+        with initialize_config_dir(str(line.conf.absolute()), version_base="1.3"):
             chosen = compose(JOBS, [*own, *choices], return_hydra_config=True).hydra.launcher
             known = dotted(OmegaConf.to_container(chosen, resolve=False))
             return compose(JOBS, [*own, *words], return_hydra_config=True).hydra.launcher
