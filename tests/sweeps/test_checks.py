@@ -65,9 +65,7 @@ def test_a_name_may_have_the_number_of_the_job() -> None:
         pytest.param(["trainer.devices=1,2"], r"trainer\.devices=2: this trainer has one process.*job 1", id="devices"),
         pytest.param(["seed=0,${nope}"], r"seed=\$\{nope\}.*leads nowhere.*job 1: ", id="reference"),
         pytest.param(["+mine=1,2"], r"^mine: nothing reads this key.*job 0: ", id="unread"),
-        pytest.param(
-            ["trainer=cpu,gpu"], r"^trainer=gpu: this machine has no usable.*job 1: t", id="machine"
-        ),
+        pytest.param(["trainer=cpu,gpu"], r"^trainer=gpu: this machine has no usable.*job 1: t", id="machine"),
         pytest.param(["model.path=/no/where,null"], r"^model\.path=/no/where is not.*job 0: ", id="weights"),
         pytest.param(["objective.beta=abc"], r"^objective\.beta=abc [^(]*$", id="a single job needs no name"),
     ],
@@ -109,6 +107,11 @@ def test_seeds_are_not_built_again(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_job_says_what_it_computes_with(words: list[str], gpus: int | None, cores: int) -> None:
     (job,) = of(*words, here=False)
     assert (job.gpus, job.cores) == (gpus, cores)
+
+
+def test_a_task_that_explains_settings_does_not_judge_them() -> None:
+    (job,) = of("task=explain", "trainer.threads=many", "seed=-1")
+    assert (job.cores, job.gpus) == (1, 0)
 
 
 def test_another_task_is_composed_and_trains_nothing() -> None:

@@ -48,12 +48,13 @@ def test_evaluations_are_no_iterations(tmp_path: Path) -> None:
     assert last_iteration(tmp_path / "absent") == (0, {})
 
 
-def test_the_reason_is_the_last_error_and_else_the_last_line(tmp_path: Path) -> None:
+def test_the_reason_is_the_signal_the_last_error_or_the_last_line(tmp_path: Path) -> None:
     output = tmp_path / run_folder.OUTPUT
-    output.write_text("error: old; try b\nTraceback\nZeroDivisionError: x\n", encoding="utf-8")
-    assert reason(output) == "error: old; try b"
+    output.write_text("error: a; try b\nthe run failed; go on with c\n", encoding="utf-8")
+    assert reason(2, output) == "error: a; try b"
     output.write_text("Traceback\nZeroDivisionError: x\n\n", encoding="utf-8")
-    assert reason(output) == "ZeroDivisionError: x"
+    assert reason(1, output) == "ZeroDivisionError: x"
+    assert reason(-9, output) == "ended by SIGKILL"
 
 
 def standing(number: int, done: float, started: float | None, ended: float | None = None) -> Standing:

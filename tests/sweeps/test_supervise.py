@@ -12,10 +12,19 @@ from typing import Any
 import pytest
 
 from rsgrpo import run_folder
-from rsgrpo.sweeps.records import is_running, read_record, record_of, write_record
-from rsgrpo.sweeps.supervise import SUPERVISOR, THREADS
+from rsgrpo.command_line.supervision import JOB, SUPERVISOR
+from rsgrpo.sweeps.records import (
+    ask_to_stop,
+    is_alive,
+    is_running,
+    read_record,
+    record_of,
+    this_process,
+    write_record,
+)
+from rsgrpo.sweeps.supervise import THREADS
 
-JOB = """
+PROGRAM = """
 import json, os, sys, time
 print("words", json.dumps(sys.argv[1:]), flush=True)
 print("place", json.dumps({name: os.environ.get(name) for name in sys.argv[1].split("=")[1].split("+")}), flush=True)
@@ -33,18 +42,18 @@ from rsgrpo.sweeps.supervise import start_job
 start_job(SimpleNamespace(sweep=sys.argv[1], job=int(sys.argv[2])))
 assert "torch" not in sys.modules and "hydra" not in sys.modules
 """
-SHOWN = "+".join([*THREADS, "CUDA_VISIBLE_DEVICES", SUPERVISOR])
+SHOWN = "+".join([*THREADS, "CUDA_VISIBLE_DEVICES", SUPERVISOR, JOB])
 
 
 def plan(sweep: Path, jobs: int = 1, **more: Any) -> Path:
     """A sweep whose jobs are that program."""
-    (sweep / "job.py").write_text(JOB, encoding="utf-8")
+    (sweep / "job.py").write_text(PROGRAM, encoding="utf-8")
     described = [
         {"number": number, "words": [f"show={SHOWN}"], "run": str(sweep / f"{number}_a b"), "threads": 3}
         for number in range(jobs)
     ]
-    content = {"program": [sys.executable, str(sweep / "job.py")], "flags": [], "directory": str(sweep), "pid": 1}
-    content |= {"resumes": False, "places": None, "jobs": described}
+    content = {"program": [sys.executable, str(sweep / "job.py")], "flags": [], "directory": str(sweep)}
+    content |= {"resumes": False, "places": None, "ends_with": None, "jobs": described}
     run_folder.write_json(sweep / run_folder.SWEEP, content | more)
     return sweep
 
@@ -79,7 +88,7 @@ def test_a_job_gets_its_words_its_folder_and_its_threads(tmp_path: Path) -> None
     assert said["words"] == [f"show={SHOWN}", f'hydra.run.dir="{tmp_path}/0_a b"', "hydra.job.num=0"]
     assert {said["place"][name] for name in THREADS} == {"3"}
     assert said["place"]["CUDA_VISIBLE_DEVICES"] == os.environ.get("CUDA_VISIBLE_DEVICES")
-    assert said["place"][SUPERVISOR] == str(process.pid)
+    assert (said["place"][SUPERVISOR], said["place"][JOB]) == (str(process.pid), "0")
     assert record(tmp_path)["code"] == 0
     assert record(tmp_path)["ended"] >= record(tmp_path)["started"]
     assert not is_running(tmp_path, 0)
@@ -120,14 +129,35 @@ def test_jobs_of_one_machine_have_places_of_their_own(tmp_path: Path) -> None:
     assert record(tmp_path, 0)["code"] == -signal.SIGTERM, "SIGTERM is passed on to the job"
 
 
-def test_a_job_stops_when_whoever_started_the_sweep_is_gone(tmp_path: Path) -> None:
-    plan(tmp_path)
-    code = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {START!r}, *sys.argv[1:]])"
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path), "0"], env=os.environ | {"HOW": "wait"}) as above:
+def test_jobs_stop_with_the_sweep(tmp_path: Path) -> None:
+    """Whatever ended the process that shows how far it is; a job that has not begun does not."""
+    with subprocess.Popen(["sleep", "60"]) as above:
+        began = int(Path(f"/proc/{above.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[19])
+        plan(tmp_path, jobs=2, ends_with=[above.pid, began])
+        first = started(tmp_path, 0, "wait")
         until(lambda: is_running(tmp_path, 0))
         above.kill()
-    until(lambda: "ended" in record(tmp_path))
+    assert first.wait(timeout=60) == 0
     assert record(tmp_path)["code"] == -signal.SIGTERM
+    assert started(tmp_path, 1).wait(timeout=60) == 0
+    assert read_record(tmp_path, 1) is None
+
+
+def test_jobs_stop_when_they_are_asked_to(tmp_path: Path) -> None:
+    plan(tmp_path, jobs=2)
+    first = started(tmp_path, 0, "wait")
+    until(lambda: is_running(tmp_path, 0))
+    ask_to_stop(tmp_path)
+    assert first.wait(timeout=60) == 0
+    assert record(tmp_path)["code"] == -signal.SIGTERM
+    assert started(tmp_path, 1).wait(timeout=60) == 0
+    assert read_record(tmp_path, 1) is None
+
+
+def test_a_process_is_known_from_a_later_one_of_its_number() -> None:
+    this = this_process()
+    assert is_alive(this)
+    assert not is_alive([this[0], this[1] + 1])
 
 
 def test_a_job_whose_machine_is_gone_is_not_running(tmp_path: Path) -> None:

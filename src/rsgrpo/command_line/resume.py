@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from rsgrpo import checkpoints, run_folder
 from rsgrpo.command_line import supervision
 from rsgrpo.command_line.begun import BegunRuns, runs_in
+from rsgrpo.command_line.quoting import quoted
 from rsgrpo.command_line.same_run import ENGINE, config_hash, flat, is_at, may_change
 from rsgrpo.command_line.trust import check_words
 from rsgrpo.errors import UserError
@@ -62,8 +63,8 @@ def _resumed(arguments: Sequence[str], ckpt: str) -> list[str]:
     saved = run_folder.read_overrides(run)
     kept = [s for s in saved if _key(s) not in given and _key(s).split(".")[0] not in given]
     check_words(kept, run / run_folder.OVERRIDES)
-    now = [f"ckpt={_quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
-    return [*kept, *now, f"{_FOLDER}={_quoted(str(run))}"]
+    now = [f"ckpt={quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
+    return [*kept, *now, f"{_FOLDER}={quoted(str(run))}"]
 
 
 def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
@@ -86,7 +87,7 @@ def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
         return [*without, *anew]
     _say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
     here = [argument for argument in without if _key(argument) != _FOLDER]
-    return _resumed([*here, f"ckpt={_quoted(str(run))}"], str(run))
+    return _resumed([*here, f"ckpt={quoted(str(run))}"], str(run))
 
 
 def find_run_of_job(cfg: DictConfig) -> None:
@@ -238,13 +239,6 @@ def _say(message: str) -> None:
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
     if rank == "0" and os.environ.get("LOCAL_RANK", "0") == "0":
         print(message, file=sys.stderr)
-
-
-def _quoted(value: str) -> str:
-    """A value that Hydra's grammar takes as it is, whatever characters it holds."""
-    bare = value.strip("\"'")
-    escaped = bare.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _key(override: str) -> str:

@@ -7,26 +7,33 @@ import signal
 SUPERVISOR = "RSGRPO_SUPERVISOR"
 """The variable that names the process which watches this one."""
 
-_PR_SET_PDEATHSIG = 1
+JOB = "RSGRPO_JOB"
+"""The variable that says, to all ranks of a job, that it is one: its number in the sweep."""
 
-_SUPERVISED: list[int] = []
-"""The process that watches this one, if one does."""
+_PR_SET_PDEATHSIG = 1
 
 
 def follow_supervisor() -> None:
     """From now on, stop as SIGTERM stops a run when the process that watches this one is gone, whatever ended it.
 
-    The processes that this one starts are not watched by it.
+    Slurm tells all processes of a job by SIGUSR1 or SIGUSR2 that its time is nearly over: that is for the watching one
+    to hear. The processes that this one starts are not watched by it.
     """
     named = os.environ.pop(SUPERVISOR, None)
     if named is None:
         return
-    _SUPERVISED[:] = [int(named)]
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != int(named):  # it has gone before this could be said
-        os.kill(os.getpid(), signal.SIGTERM)
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
+    end_with_parent(int(named), signal.SIGTERM)
+
+
+def end_with_parent(parent: int, by: signal.Signals) -> None:
+    """From now on, have the kernel send this process a signal when its parent ends, however that does."""
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, by)
+    if os.getppid() != parent:  # it has gone before this could be said
+        os.kill(os.getpid(), by)
 
 
 def is_supervised() -> bool:
     """Whether this process is a job of a sweep that a launcher has started: its words are whole, its folder is set."""
-    return bool(_SUPERVISED)
+    return JOB in os.environ

@@ -105,7 +105,9 @@ def _checked(cfg: DictConfig, job: Job, line: CommandLine, *, sweep: Path | None
     use_current_names(cfg)
     check_composed(cfg, line_of(job, line))
     trains = cfg.task._target_ == TRAIN
-    _check_settings(cfg, here=here and task not in SAY_IT_THEMSELVES, known=known)
+    computes = task not in SAY_IT_THEMSELVES
+    if computes:
+        _check_settings(cfg, here=here, known=known)
     settings = flat(OmegaConf.to_container(cfg, resolve=True))
     recipe = repr([(key, value) for key, value in settings.items() if key != "seed"]).replace(str(folder), "")
     if trains and recipe not in known.recipes:
@@ -119,9 +121,7 @@ def _checked(cfg: DictConfig, job: Job, line: CommandLine, *, sweep: Path | None
         iterations=cfg.iterations if trains else 1,
         config_hash=config_hash(cfg),
         settings=settings,
-        threads=cfg.trainer.threads or 1,
-        cores=(cfg.trainer.threads or 1) * (cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else 1),
-        gpus=_gpus(cfg),
+        **(_takes(cfg) if computes else {"threads": 1, "cores": 1, "gpus": 0}),
     )
 
 
@@ -150,10 +150,12 @@ def _check_training(cfg: DictConfig) -> None:
         close(recipe.reward)
 
 
-def _gpus(cfg: DictConfig) -> int | None:
-    if cfg.trainer.accelerator == "cpu":
-        return 0
-    return cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else None
+def _takes(cfg: DictConfig) -> dict[str, Any]:
+    """What a job takes of a machine."""
+    threads = cfg.trainer.threads or 1
+    processes = cfg.trainer.devices if isinstance(cfg.trainer.devices, int) else None
+    gpus = 0 if cfg.trainer.accelerator == "cpu" else processes
+    return {"threads": threads, "cores": threads * (processes or 1), "gpus": gpus}
 
 
 def line_of(job: Job, line: CommandLine) -> CommandLine:

@@ -1,13 +1,13 @@
 """`launcher=`: which of Hydra's launchers starts the jobs of a sweep, whether it is installed, and what it is told."""
 
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
@@ -17,9 +17,7 @@ from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.keys import LAUNCHER, dotted, shown
 from rsgrpo.errors import UserError
 from rsgrpo.sweeps.checks import Checked
-
-JOBS = "rsgrpo_jobs"
-"""The configuration that Hydra's launchers see, a job of which is a number: see `supervise`."""
+from rsgrpo.sweeps.farm import JOBS
 
 PACKAGES = {
     "joblib": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
@@ -28,21 +26,6 @@ PACKAGES = {
     "ray": ("ray", "hydra_plugins.hydra_ray_launcher"),
 }
 """By choice, the extra of this package that has it, and the module of Hydra's plug-in."""
-
-ConfigStore.instance().store(
-    name=JOBS,
-    node={
-        "defaults": [
-            "_self_",
-            {"launcher": None},
-            {"override hydra/job_logging": "none"},
-            {"override hydra/hydra_logging": "none"},
-        ],
-        "sweep": "???",
-        "job": "???",
-        "hydra": {"output_subdir": None, "sweep": {"subdir": "."}},
-    },
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +69,9 @@ def launching_of(line: CommandLine) -> Launching | None:
             raise UserError(f"{shown(ours[0])}: there is no launcher; choose one as well: {LAUNCHER}=joblib")
         return None
     _check_installed(named[-1])
-    return Launching(name=named[-1], words=(*plain, *words), settings=_composed(line, [*plain, *words]))
+    found = Launching(name=named[-1], words=(*plain, *words), settings=_composed(line, [*plain, *words]))
+    _check_slurm(found)
+    return found
 
 
 def words_of_hydra(line: CommandLine) -> list[str]:
@@ -114,6 +99,15 @@ def _check_installed(name: str) -> None:
         package = {extra: extra, module: module.rpartition(".")[2].replace("_", "-")}[missing[0]]
         raise UserError(
             f"{LAUNCHER}={name} needs the package {package}, which is not installed: pip install 'rsgrpo[{extra}]'"
+        )
+
+
+def _check_slurm(launching: "Launching") -> None:
+    """Slurm is asked by its own commands."""
+    if launching.kind == "SlurmLauncher" and shutil.which("sbatch") is None:
+        raise UserError(
+            f"{LAUNCHER}={launching.name} needs Slurm, and there is no sbatch on this machine; start the sweep where "
+            f"there is, or try it out with {LAUNCHER}=submitit_local"
         )
 
 

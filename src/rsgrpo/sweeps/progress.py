@@ -1,5 +1,6 @@
 """What a sweep shows while its jobs run: a line for each of them, read from their folders, whatever started them."""
 
+import signal
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -19,6 +20,10 @@ LOOK_S = 1.0
 
 TELL_S = 60.0
 """How often the lines are printed where there is no terminal."""
+
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of runs that were asked to stop, and have saved."""
 
 
 class Watch:
@@ -91,7 +96,9 @@ class Watch:
         run = next(Path(other["run"]) for other in self.jobs if other["number"] == job.number)
         if not job.has_failed:
             return f"finished: {job.name}"
-        return f"failed: {job.name}: {reason(run / run_folder.OUTPUT).removeprefix('error: ')}"
+        if job.code in STOPPED:
+            return f"stopped: {job.name}"
+        return f"failed: {job.name}: {reason(job.code, run / run_folder.OUTPUT).removeprefix('error: ')}"
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -4,8 +4,7 @@ The processes that launchers start read and write these files, and import little
 """
 
 import os
-import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,9 @@ from rsgrpo import run_folder
 
 JOBS = "jobs"
 """The folder of the records."""
+
+STOP = "stop"
+"""The file, beside the records, with which a sweep asks its jobs to stop and lets none begin."""
 
 BEAT_S = 2.0
 """How often the record of a running job is touched."""
@@ -60,6 +62,31 @@ def beat(sweep: Path, number: int) -> None:
     os.utime(record_of(sweep, number))
 
 
-def seconds_since(moment: float) -> float:
-    """Seconds of the wall clock since a moment that a record has."""
-    return max(0.0, time.time() - moment)
+def ask_to_stop(sweep: Path) -> None:
+    """Have the running jobs finish their iteration and save, and let no other begin."""
+    (sweep / JOBS).mkdir(exist_ok=True)
+    (sweep / JOBS / STOP).touch()
+
+
+def is_stopping(sweep: Path) -> bool:
+    """Whether the jobs are to stop."""
+    return (sweep / JOBS / STOP).exists()
+
+
+def this_process() -> list[int]:
+    """What tells this process from all others of this machine, also from a later one of its number."""
+    return [os.getpid(), _began(os.getpid()) or 0]
+
+
+def is_alive(process: Sequence[int]) -> bool:
+    """Whether the process is there that `this_process` has named, and has not ended unheard."""
+    return _began(process[0]) == process[1]
+
+
+def _began(pid: int) -> int | None:
+    """When a process began, in ticks since the machine did; None when it has ended."""
+    try:
+        state, *others = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if state == "Z" else int(others[18])

@@ -3,6 +3,7 @@
 import heapq
 import json
 import os
+import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -90,8 +91,10 @@ def last_line(file: Path) -> str:
     return next((line for line in reversed(lines) if line), "")
 
 
-def reason(file: Path) -> str:
-    """Why a job failed: the last error that its output has told, or else its last line."""
+def reason(code: int | None, file: Path) -> str:
+    """Why a job failed: the signal that ended it, the last error that its output has told, or else its last line."""
+    if code is not None and code < 0:
+        return f"ended by {signal.Signals(-code).name}"
     lines = [line.strip() for line in _tail(file)]
     return next((line for line in reversed(lines) if line.startswith("error: ")), last_line(file))
 

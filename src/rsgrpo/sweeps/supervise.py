@@ -18,10 +18,9 @@ from types import FrameType
 from typing import Any
 
 from rsgrpo import run_folder
-from rsgrpo.sweeps.records import BEAT_S, JOBS, beat, read_record, write_record
-
-SUPERVISOR = "RSGRPO_SUPERVISOR"
-"""The variable that tells a job which process watches it: the job stops when that process is gone."""
+from rsgrpo.command_line.quoting import quoted
+from rsgrpo.command_line.supervision import JOB, SUPERVISOR
+from rsgrpo.sweeps.records import BEAT_S, JOBS, beat, is_alive, is_stopping, read_record, write_record
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What the libraries that compute read when they are imported."""
@@ -33,36 +32,42 @@ def start_job(cfg: Any) -> None:
     plan = run_folder.read_json(sweep / run_folder.SWEEP)
     (job,) = [job for job in plan["jobs"] if job["number"] == number]
     with _place(sweep, plan["places"]) as gpus:
+        if _is_over(sweep, plan):
+            return
         variables = {name: str(job["threads"]) for name in THREADS} | {"PYTHONUNBUFFERED": "1"}
         if gpus is not None:
             variables["CUDA_VISIBLE_DEVICES"] = gpus
-        _watch(sweep, job, _command(sweep, plan, job), plan["directory"], variables, parent=plan["pid"])
+        _watch(sweep, plan, job, variables)
+
+
+def _is_over(sweep: Path, plan: Mapping[str, Any]) -> bool:
+    """Whether jobs are to stop: they were asked to, or the process that shows how far they are is gone."""
+    ends_with = plan["ends_with"]
+    return is_stopping(sweep) or (ends_with is not None and not is_alive(ends_with))
 
 
 def _command(sweep: Path, plan: Mapping[str, Any], job: Mapping[str, Any]) -> list[str]:
     """The command line of a job. One that Slurm has put back into the queue goes on where it was."""
     begun_before = read_record(sweep, job["number"]) is not None
     auto = ["ckpt=auto"] if plan["resumes"] or begun_before else []
-    where = [f"hydra.run.dir={_quoted(job['run'])}", f"hydra.job.num={job['number']}"]
+    where = [f"hydra.run.dir={quoted(job['run'])}", f"hydra.job.num={job['number']}"]
     return [*plan["program"], *plan["flags"], *job["words"], *auto, *where]
 
 
-def _watch(
-    sweep: Path, job: Mapping[str, Any], command: Sequence[str], directory: str, variables: dict[str, str], parent: int
-) -> None:
+def _watch(sweep: Path, plan: Mapping[str, Any], job: Mapping[str, Any], variables: dict[str, str]) -> None:
     """Start a job and write down what becomes of it."""
     run = Path(job["run"])
     run.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, **variables, SUPERVISOR: str(os.getpid())}
+    environment = {**os.environ, **variables, SUPERVISOR: str(os.getpid()), JOB: str(job["number"])}
     with (run / run_folder.OUTPUT).open("ab") as output:
         child = subprocess.Popen(
-            command,
-            cwd=directory,
+            _command(sweep, plan, job),
+            cwd=plan["directory"],
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in a terminal is for the sweep, which passes it on
+            start_new_session=True,
         )
     known = {
         "job": job["number"],
@@ -74,23 +79,21 @@ def _watch(
     }
     write_record(sweep, job["number"], known)
     with _passing_on(child):
-        code = _waited_for(child, sweep, job["number"], parent=parent)
+        code = _waited_for(child, sweep, plan, job["number"])
     write_record(sweep, job["number"], {**known, "ended": time.time(), "code": code})
 
 
-def _waited_for(child: subprocess.Popen[bytes], sweep: Path, number: int, *, parent: int) -> int:
-    """The exit code of a job, which is told to stop once the process that started this one is gone."""
-    above = os.getppid() if os.getpid() != parent else None
+def _waited_for(child: subprocess.Popen[bytes], sweep: Path, plan: Mapping[str, Any], number: int) -> int:
+    """The exit code of a job. It is told to stop once: a second time would interrupt it while it saves."""
+    told = False
     while True:
         try:
             return child.wait(timeout=BEAT_S)
         except subprocess.TimeoutExpired:
             beat(sweep, number)
-            if above is not None and os.getppid() != above:
+            if not told and _is_over(sweep, plan):
                 child.terminate()
-        except KeyboardInterrupt:
-            child.terminate()
-            raise
+                told = True
 
 
 @contextmanager
@@ -140,8 +143,3 @@ def _locked(folder: Path, count: int) -> Iterator[int]:
                 os.close(lock)
             return
         time.sleep(0.2)
-
-
-def _quoted(value: str) -> str:
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'

@@ -1,39 +1,33 @@
 """A sweep, from its command line to the end of its last job."""
 
-import json
 import os
-import signal
+import subprocess
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
-
 from rsgrpo import run_folder
 from rsgrpo.command_line import program
 from rsgrpo.command_line.arguments import CommandLine
 from rsgrpo.command_line.begun import Begun
+from rsgrpo.command_line.quoting import quoted
 from rsgrpo.command_line.resume import AUTO, OUTPUTS, begun_runs
 from rsgrpo.command_line.sweep import Sweep
 from rsgrpo.errors import UserError
 from rsgrpo.sweeps.checks import Checked, checked
+from rsgrpo.sweeps.farm import SWEEP
 from rsgrpo.sweeps.jobs import jobs_of
-from rsgrpo.sweeps.launchers import JOBS, Launching, launching_of, room_for, words_of_hydra
+from rsgrpo.sweeps.launchers import Launching, launching_of, room_for, words_of_hydra
 from rsgrpo.sweeps.progress import Watch
-from rsgrpo.sweeps.records import is_running, read_record, record_of
-from rsgrpo.sweeps.standing import Standing
-from rsgrpo.sweeps.supervise import start_job
+from rsgrpo.sweeps.records import JOBS, STOP, ask_to_stop, is_running, read_record, record_of, this_process
+from rsgrpo.sweeps.standing import Standing, last_line
 
 SWEEP_DIR = "hydra.sweep.dir"
 
 USER_ERROR = 2
 """Exit code of a job that was refused."""
-
-STOPPING_S = 600.0
-"""How long the jobs of a sweep that was interrupted may take to save."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,12 +129,19 @@ def write_plan(prepared: Prepared, places: Sequence[str | None] | None) -> dict[
         "program": program.started_again(),
         "flags": [flag for flag in prepared.line.flags if flag != "--multirun"] + of_jobs,
         "directory": str(Path.cwd()),
-        "pid": os.getpid(),
+        "ends_with": this_process() if prepared.launching is not None and prepared.launching.here else None,
         "resumes": prepared.resumes,
         "places": None if places is None else list(places),
         "jobs": jobs,
     }
-    prepared.folder.mkdir(parents=True, exist_ok=True)
+    named = any(override.key_or_group == SWEEP_DIR for override in prepared.line.overrides)
+    try:
+        prepared.folder.mkdir(parents=True, exist_ok=named or prepared.resumes)
+    except FileExistsError:
+        raise UserError(
+            f"sweep folder {prepared.folder} was taken by another sweep; start again, or choose another with "
+            f"{SWEEP_DIR}=..."
+        ) from None
     run_folder.write_json(prepared.folder / run_folder.SWEEP, plan)
     return plan
 
@@ -206,57 +207,51 @@ def _take_up(folder: Path, todo: Sequence[int]) -> None:
             f"{SWEEP_DIR}={folder}: job {busy[0]} of this sweep is running already (process {record.get('pid')} on "
             f"{record.get('host')}); wait for it, or stop it"
         )
-    for number in todo:
-        record_of(folder, number).unlink(missing_ok=True)
+    for file in (folder / JOBS / STOP, *(record_of(folder, number) for number in todo)):
+        file.unlink(missing_ok=True)
 
 
 def _launched(prepared: Prepared, launching: Launching, further: Sequence[str], todo: Sequence[int]) -> None:
-    """Hand the numbers of the jobs to Hydra's launcher, as values of a sweep over `job`."""
+    """Hand the numbers of the jobs to Hydra's launcher, as values of a sweep over `job`, and wait for it.
+
+    Raises:
+        KeyboardInterrupt: when Ctrl-C was pressed, once the jobs on this machine have saved.
+    """
     flags = [flag for flag in prepared.line.flags if flag.startswith("--config-dir=")]
     sweep = quoted(str(prepared.folder))
     words = [*launching.words, *further, f"sweep={sweep}", f"{SWEEP_DIR}={sweep}", f"job={','.join(map(str, todo))}"]
-    given = sys.argv[1:]
-    sys.argv[1:] = ["--multirun", *flags, *words]
-    try:
-        hydra.main(version_base="1.3", config_path=str(prepared.line.conf), config_name=JOBS)(start_job)()
-    except KeyboardInterrupt:
-        _stop(prepared.folder, todo, launching)
-        raise
-    except Exception as error:  # of a library that has lost one of its processes; what became of the jobs is told below
-        if os.environ.get("RSGRPO_TRACEBACK"):
+    farm = [sys.executable, "-P", "-m", "rsgrpo.sweeps.farm", str(prepared.line.conf.absolute()), "--multirun"]
+    said = prepared.folder / JOBS / "launcher.txt"
+    said.parent.mkdir(exist_ok=True)
+    with (
+        said.open("ab") as output,
+        subprocess.Popen(
+            [*farm, *flags, *words],
+            env={**os.environ, SWEEP: str(os.getpid())},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        ) as process,
+    ):
+        try:
+            code = process.wait()
+        except KeyboardInterrupt:
+            _stop(process, prepared.folder, launching)
             raise
-        said = next(iter(str(error).strip().splitlines()), "")
-        print(f"error: launcher={launching.name} has failed: {type(error).__name__}: {said}", file=sys.stderr)
-        _stop(prepared.folder, todo, launching)
-    finally:
-        sys.argv[1:] = given
+    if code != 0:
+        print(f"error: launcher={launching.name} has failed: {last_line(said)} ({said})", file=sys.stderr)
 
 
-def _stop(folder: Path, todo: Sequence[int], launching: Launching) -> None:
-    """Ask the jobs on this machine to stop after their iteration, and wait until they have saved."""
-    if not launching.here:
-        print(f"jobs that launcher={launching.name} has started go on; stop them where they run", file=sys.stderr)
-        return
-    records = [record for number in todo if (record := read_record(folder, number)) is not None]
-    pids = [record["pid"] for record in records if "ended" not in record and _is_alive(record["pid"])]
-    if pids:
-        print(f"stopping: {len(pids)} jobs finish their iteration and save", file=sys.stderr)
-    for pid in pids:
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOPPING_S
-    while any(map(_is_alive, pids)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-
-
-def _is_alive(pid: int) -> bool:
-    """Whether a process is there, and has not ended unheard."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state != "Z"
-
-
-def quoted(value: str) -> str:
-    """A value that Hydra's grammar takes as it is, whatever characters it holds."""
-    return json.dumps(value, ensure_ascii=False)
+def _stop(farm: subprocess.Popen[bytes], folder: Path, launching: Launching) -> None:
+    """Have the jobs on this machine finish their iteration and save; those elsewhere go on. Another Ctrl-C ends it."""
+    if launching.here:
+        print("stopping: each job finishes its iteration and saves; Ctrl-C again waits no longer", file=sys.stderr)
+        ask_to_stop(folder)
+        try:
+            farm.wait()
+        finally:
+            farm.terminate()
+    else:
+        print(f"the jobs that launcher={launching.name} has started go on; stop them where they run", file=sys.stderr)
+        farm.terminate()
