@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rsgrpo import checkpoints, run_folder
+from rsgrpo.command_line.sweep import Sweep
 from tests.processes import ROOT, python
 from tests.runs import SETTINGS
 
@@ -78,3 +79,19 @@ def test_a_job_that_a_run_would_refuse_ends_the_sweep_before_it_begins(random_po
 def again_left(where: Path, first: Path) -> list[Path]:
     """What the second sweep left beside the folder of the first: no folder of a job."""
     return [path for path in (where / "outputs").glob("*/*") if path.parent != first.parent and path.is_file()]
+
+
+def test_a_job_in_turn_says_which_it_is_and_how_long_is_left(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first was finished before; the second takes 70 s, and so will the two that are left."""
+    clock = iter([0.0, 0.1, 70.1, 70.1, 140.1, 140.1])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    state = Sweep(swept=["seed=0", "seed=1", "seed=2", ""], finished=[0])
+    for number in range(3):
+        with state.turn(number):
+            pass
+    with state.turn(None):
+        monkeypatch.setattr("time.monotonic", lambda: 0.0)
+    assert capsys.readouterr().err.splitlines() == ["job 1/4: seed=0", "job 2/4: seed=1", "job 3/4, 2 min left: seed=2"]
+    assert state.jobs == 4

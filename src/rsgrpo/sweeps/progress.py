@@ -29,7 +29,15 @@ STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
 class Watch:
     """Shows how far the jobs are until it is left: live on a terminal, elsewhere now and then, and how each ended."""
 
-    def __init__(self, sweep: Path, jobs: Sequence[Mapping[str, Any]], finished: Sequence[int], *, places: int) -> None:
+    def __init__(
+        self,
+        sweep: Path,
+        jobs: Sequence[Mapping[str, Any]],
+        finished: Sequence[int],
+        *,
+        places: int,
+        console: Console | None = None,
+    ) -> None:
         """Nothing is shown before it is entered.
 
         Args:
@@ -37,10 +45,11 @@ class Watch:
             jobs: those of `sweep.json`.
             finished: the numbers of those that were finished before.
             places: how many run at once.
+            console: where it is shown, on standard error unless given.
         """
         self.sweep, self.jobs, self.finished, self.places = sweep, jobs, set(finished), places
         self.pace = Pace({})
-        self.console = Console(stderr=True)
+        self.console = console or Console(stderr=True)
         self.live = Live(console=self.console, auto_refresh=False, transient=True)
         self._told: set[int] = set()
         self._told_at = 0.0
