@@ -16,6 +16,7 @@ from rsgrpo.command_line.supervision import JOB, SUPERVISOR
 from rsgrpo.sweeps.records import (
     ask_to_stop,
     is_alive,
+    is_held,
     is_running,
     read_record,
     record_of,
@@ -158,6 +159,25 @@ def test_a_process_is_known_from_a_later_one_of_its_number() -> None:
     this = this_process()
     assert is_alive(this)
     assert not is_alive([this[0], this[1] + 1])
+
+
+def test_a_run_has_one_job_at_a_time(tmp_path: Path) -> None:
+    """Another sweep has found the same run half done."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    for sweep in (first, second):
+        sweep.mkdir()
+        plan(sweep)
+    described = run_folder.read_json(second / run_folder.SWEEP)
+    described["jobs"][0]["run"] = str(first / "0_a b")
+    run_folder.write_json(second / run_folder.SWEEP, described)
+    running = started(first, how="wait")
+    until(lambda: is_running(first, 0))
+    assert is_held(first / "0_a b")
+    assert started(second).wait(timeout=60) == 0
+    assert {"code": 2, "why": "another sweep is at this run"}.items() <= record(second).items()
+    running.terminate()
+    assert running.wait(timeout=60) == 0
+    assert not is_held(first / "0_a b")
 
 
 def test_a_job_whose_machine_is_gone_is_not_running(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from rsgrpo.command_line.arguments import read_command_line
 from rsgrpo.command_line.own_names import CONF
 from rsgrpo.command_line.quoting import quoted
 from rsgrpo.errors import UserError
-from rsgrpo.sweeps.records import read_record, write_record
+from rsgrpo.sweeps.records import hold, read_record, write_record
 from rsgrpo.sweeps.sweep import Prepared, _take_up, prepare, write_plan
 from tests.run_folders import write_checkpoint
 
@@ -131,11 +131,20 @@ def test_jobs_that_run_are_not_started_again(here: Path) -> None:
     (here / "jobs").mkdir()
     write_record(here, 0, {"job": 0, "started": 1.0, "ended": 2.0, "code": 1})
     write_record(here, 1, {"job": 1, "started": 1.0, "pid": 17, "host": "node7"})
-    with pytest.raises(UserError, match=r"job 1 of this sweep is running already \(process 17 on node7\); wait"):
-        _take_up(here, [0, 1])
+    with pytest.raises(UserError, match=r"^job 1 is running already, in .*/b \(process 17 on node7\); wait"):
+        _take_up(here, {0: here / "a", 1: here / "b"})
     assert read_record(here, 0) is not None
-    _take_up(here, [0])
+    _take_up(here, {0: here / "a"})
     assert read_record(here, 0) is None
+
+
+def test_nor_those_of_another_sweep(here: Path) -> None:
+    (here / "a").mkdir()
+    with (here / "a" / run_folder.OUTPUT).open("wb") as output:
+        assert hold(output.fileno())
+        with pytest.raises(UserError, match=r"^job 0 is running already, in .*/a; wait for it, or stop it$"):
+            _take_up(here / "sweep", {0: here / "a"})
+    _take_up(here / "sweep", {0: here / "a"})
 
 
 @pytest.mark.parametrize("name", ["plain", "a b", 'with "quotes"', "back\\slash", "ends\\", '\\"', "$x,y=z", "ümlaut"])

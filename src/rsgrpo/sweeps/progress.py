@@ -107,7 +107,8 @@ class Watch:
             return f"finished: {job.name}"
         if job.code in STOPPED:
             return f"stopped: {job.name}"
-        return f"failed: {job.name}: {reason(job.code, run / run_folder.OUTPUT).removeprefix('error: ')}"
+        why = job.why or reason(job.code, run / run_folder.OUTPUT)).removeprefix("error: ")
+        return f"failed: {job.name}: {why}"
 
     def _say(self, line: str) -> None:
         self.console.print(line, soft_wrap=True, highlight=False, markup=False)

@@ -3,6 +3,7 @@
 The processes that launchers start read and write these files, and import little: see `supervise`.
 """
 
+import fcntl
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -60,6 +61,30 @@ def is_running(sweep: Path, number: int) -> bool:
 def beat(sweep: Path, number: int) -> None:
     """Say that a job is running still."""
     os.utime(record_of(sweep, number))
+
+
+def hold(output: int) -> bool:
+    """Make a run this process's own, by a lock on its open output; whether no other has it.
+
+    The lock goes with the process and with those that it hands the file to. Where a file system has no locks, every
+    process may have every run.
+    """
+    try:
+        fcntl.flock(output, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def is_held(run: Path) -> bool:
+    """Whether the job of another sweep is at a run."""
+    file = run / run_folder.OUTPUT
+    if not file.exists():
+        return False
+    with file.open("rb") as output:
+        return not hold(output.fileno())
 
 
 def ask_to_stop(sweep: Path) -> None:

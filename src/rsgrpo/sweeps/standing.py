@@ -36,6 +36,8 @@ class Standing:
     ended: float | None = None
     code: int | None = None
     """With which it ended; the number of a signal is negative."""
+    why: str | None = None
+    """What kept it from being started."""
 
     @property
     def is_running(self) -> bool:
@@ -70,6 +72,7 @@ def standing_of(sweep: Path, job: Mapping[str, Any]) -> Standing:
         started=record["started"],
         ended=record.get("ended"),
         code=code,
+        why=record.get("why"),
     )
 
 

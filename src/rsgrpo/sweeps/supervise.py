@@ -20,7 +20,7 @@ from typing import Any
 from rsgrpo import run_folder
 from rsgrpo.command_line.quoting import quoted
 from rsgrpo.command_line.supervision import JOB, SUPERVISOR
-from rsgrpo.sweeps.records import BEAT_S, JOBS, beat, is_alive, is_stopping, read_record, write_record
+from rsgrpo.sweeps.records import BEAT_S, JOBS, beat, hold, is_alive, is_stopping, read_record, write_record
 
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMEXPR_NUM_THREADS")
 """What the libraries that compute read when they are imported."""
@@ -60,6 +60,10 @@ def _watch(sweep: Path, plan: Mapping[str, Any], job: Mapping[str, Any], variabl
     run.mkdir(parents=True, exist_ok=True)
     environment = {**os.environ, **variables, SUPERVISOR: str(os.getpid()), JOB: str(job["number"])}
     with (run / run_folder.OUTPUT).open("ab") as output:
+        if not hold(output.fileno()):
+            taken = {"job": job["number"], "run": str(run), "started": time.time(), "ended": time.time()}
+            write_record(sweep, job["number"], {**taken, "code": 2, "why": "another sweep is at this run"})
+            return
         child = subprocess.Popen(
             _command(sweep, plan, job),
             cwd=plan["directory"],
@@ -69,18 +73,18 @@ def _watch(sweep: Path, plan: Mapping[str, Any], job: Mapping[str, Any], variabl
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    known = {
-        "job": job["number"],
-        "run": str(run),
-        "host": socket.gethostname(),
-        "pid": child.pid,
-        "gpus": variables.get("CUDA_VISIBLE_DEVICES"),
-        "started": time.time(),
-    }
-    write_record(sweep, job["number"], known)
-    with _passing_on(child):
-        code = _waited_for(child, sweep, plan, job["number"])
-    write_record(sweep, job["number"], {**known, "ended": time.time(), "code": code})
+        known = {
+            "job": job["number"],
+            "run": str(run),
+            "host": socket.gethostname(),
+            "pid": child.pid,
+            "gpus": variables.get("CUDA_VISIBLE_DEVICES"),
+            "started": time.time(),
+        }
+        write_record(sweep, job["number"], known)
+        with _passing_on(child):
+            code = _waited_for(child, sweep, plan, job["number"])
+        write_record(sweep, job["number"], {**known, "ended": time.time(), "code": code})
 
 
 def _waited_for(child: subprocess.Popen[bytes], sweep: Path, plan: Mapping[str, Any], number: int) -> int:

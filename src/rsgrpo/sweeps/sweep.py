@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from rsgrpo.sweeps.farm import SWEEP
 from rsgrpo.sweeps.jobs import jobs_of
 from rsgrpo.sweeps.launchers import Launching, launching_of, room_for, words_of_hydra
 from rsgrpo.sweeps.progress import Watch
-from rsgrpo.sweeps.records import JOBS, STOP, ask_to_stop, is_running, read_record, record_of, this_process
+from rsgrpo.sweeps.records import JOBS, STOP, ask_to_stop, is_held, is_running, read_record, record_of, this_process
 from rsgrpo.sweeps.standing import Standing, last_line
 
 SWEEP_DIR = "hydra.sweep.dir"
@@ -177,7 +177,7 @@ def launch(prepared: Prepared) -> list[Standing]:
     launching = prepared.launching
     assert launching is not None
     further, places = room_for(launching, prepared.jobs)
-    todo = [job.job.number for job in prepared.jobs if job.job.number not in prepared.finished]
+    todo = {number: run for number, run in enumerate(prepared.runs) if number not in prepared.finished}
     _take_up(prepared.folder, todo)
     plan = write_plan(prepared, places)
     at_once = len(todo) if places is None else len(places)
@@ -191,22 +191,21 @@ def launch(prepared: Prepared) -> list[Standing]:
             file=sys.stderr,
         )
         with watch:
-            _launched(prepared, launching, further, todo)
+            _launched(prepared, launching, further, list(todo))
     return watch.standings()
 
 
-def _take_up(folder: Path, todo: Sequence[int]) -> None:
-    """Forget what an earlier sweep in this folder says of the jobs that are to begin.
+def _take_up(folder: Path, todo: Mapping[int, Path]) -> None:
+    """Forget what an earlier sweep in this folder says of the jobs that are to begin; `todo` has their runs by number.
 
     Raises:
         UserError: when one of them runs.
     """
-    if busy := [number for number in todo if is_running(folder, number)]:
-        record = read_record(folder, busy[0]) or {}
-        raise UserError(
-            f"{SWEEP_DIR}={folder}: job {busy[0]} of this sweep is running already (process {record.get('pid')} on "
-            f"{record.get('host')}); wait for it, or stop it"
-        )
+    for number, run in todo.items():
+        if is_running(folder, number) or is_held(run):
+            record = read_record(folder, number)
+            by = "" if record is None else f" (process {record.get('pid')} on {record.get('host')})"
+            raise UserError(f"job {number} is running already, in {run}{by}; wait for it, or stop it")
     for file in (folder / JOBS / STOP, *(record_of(folder, number) for number in todo)):
         file.unlink(missing_ok=True)
 
