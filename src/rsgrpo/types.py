@@ -289,9 +289,9 @@ class StepReport:
     """Largest |trainer - sampler| log-prob over the trained tokens before the update; None when nothing was trained."""
     seconds: Mapping[str, float]
     """Wall time by stage, on this rank."""
+    gpu_bytes: Mapping[str, int] = field(default_factory=dict)  # in use by stage, of this rank's GPU; empty without one
     sampler_gap: SamplerGap | None = None
-    refills: int = 0
-    """Draws of other prompts for groups that the filter had dropped."""
+    refills: int = 0  # draws of other prompts for groups that the filter had dropped
     stopped_by: str | None = None
     """The signal that ends the run after this iteration, SIGTERM for example."""
 

@@ -13,15 +13,16 @@ from rsgrpo import run_folder
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "src" / "rsgrpo"
-BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src", "conf", "callbacks")
+BUILT_FROM = ("pyproject.toml", "README.md", "LICENSE", "src", "conf", "callbacks", "docs/results")
 SMOKE = ("experiment=smoke", "iterations=1")
 TWO_RANKS = ("trainer=fsdp2", "trainer.devices=2")
 
 
-@pytest.mark.parametrize("name", ["conf", "callbacks"])
+@pytest.mark.parametrize("name", ["conf", "callbacks", "docs/results"])
 def test_a_folder_at_the_top_is_linked_into_the_package(name: str) -> None:
-    assert (LIBRARY / name).is_symlink()
-    assert (LIBRARY / name).resolve() == (ROOT / name).resolve()
+    link = LIBRARY / Path(name).name
+    assert link.is_symlink()
+    assert link.resolve() == (ROOT / name).resolve()
 
 
 def pip(*words: str, cwd: Path) -> None:
@@ -67,9 +68,15 @@ def rsgrpo(site: Path, here: Path, *words: str) -> str:
 
 
 def files_of_the_package() -> set[str]:
+    """Of the committed results, the records alone: the page and its pictures are for the reader of the repository."""
     walk = os.walk(LIBRARY, followlinks=True)
     found = (Path(folder) / name for folder, _, names in walk for name in names)
-    return {file.relative_to(LIBRARY.parent).as_posix() for file in found if "__pycache__" not in file.parts}
+    results = LIBRARY / "results"
+    return {
+        file.relative_to(LIBRARY.parent).as_posix()
+        for file in found
+        if "__pycache__" not in file.parts and (results not in file.parents or file.suffix in (".json", ".jsonl"))
+    }
 
 
 @pytest.mark.slow
@@ -82,6 +89,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
         "rsgrpo/conf/experiment/paper/qwen3_4b.yaml",
         "rsgrpo/callbacks/checkpoint.py",
         "rsgrpo/bases/countdown-0/model.safetensors",
+        "rsgrpo/results/countdown.jsonl",
     }
 
 

@@ -184,6 +184,7 @@ def test_values_are_the_same_runs_side_by_side() -> None:
 
 
 @pytest.mark.slow
+@AS_USERS_RUN_IT
 def test_the_published_run_to_the_pull() -> None:
     result = play(experiment(values=list(PUBLISHED), pulls=400_000, window=10_000), RSGRPO(), Constant())
     for v, (crossings, reward, entropy) in enumerate(PUBLISHED.values()):
@@ -194,12 +195,13 @@ def test_the_published_run_to_the_pull() -> None:
 
 
 @pytest.mark.slow
+@AS_USERS_RUN_IT
 def test_from_which_beta_on_runs_escape() -> None:
-    betas = [0, 1, 2, 4, 8, 16, 32, 64]
+    betas = [0, 2, 4, 64]
     stream = SeededStreams(seeds=100, seed=0)
     bandit = experiment(stream=stream, values=betas, pulls=400_000, window=10_000, precision=32)
     result = play(bandit, RSGRPO(), Constant())
-    assert (result.final_reward >= 0.9).sum(dim=1).tolist() == [0, 0, 0, 100, 100, 100, 100, 100]
+    assert (result.final_reward >= 0.9).sum(dim=1).tolist() == [0, 0, 100, 100]
 
 
 # Drawing

@@ -30,6 +30,7 @@ import rsgrpo.composition.assemble
 import rsgrpo.composition.policy
 import rsgrpo.tasks.audit
 import rsgrpo.tasks.bandit
+import rsgrpo.tasks.bench
 import rsgrpo.tasks.lemmas
 import rsgrpo.tasks.pretrain
 import rsgrpo.tasks.score
@@ -73,6 +74,7 @@ def seams() -> Iterator[None]:
         patch.setattr(rsgrpo.composition.assemble, "load_policy", _begin)
         patch.setattr(rsgrpo.composition.policy, "base_folder", _begin)
         patch.setattr(rsgrpo.tasks.pretrain, "make_base", _begin)
+        patch.setattr(rsgrpo.tasks.bench, "run_jobs", _begin)
         for task in (rsgrpo.tasks.audit, rsgrpo.tasks.bandit, rsgrpo.tasks.lemmas, rsgrpo.tasks.score):
             patch.setattr(task, "check_run_folder", _begin)
         patch.setattr(rsgrpo.tasks.audit, "every_objective", _begin)  # composes each of them

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from rsgrpo.metrics.groups import groups as group_statistics
+from rsgrpo.metrics.memory import gpu_memory
 from rsgrpo.metrics.rollouts import reward_parts, rollout_statistics
 from rsgrpo.metrics.solve_rate import CumulativeSolveRate
 from rsgrpo.metrics.timing import throughput
@@ -161,3 +162,8 @@ def test_a_stage_that_did_not_run_has_no_throughput():
     assert throughput(report(outcomes=groups, seconds={"rollout": 2.0})) == {"sampled_tokens_per_s": 8.0}
     assert throughput(report(outcomes=groups, seconds={"rollout": 2.0, "update": 1.0})) == {"sampled_tokens_per_s": 8.0}
     assert throughput(report()) == {}
+
+
+def test_memory_is_told_in_gib_by_stage_and_not_without_a_gpu():
+    assert gpu_memory(report(gpu_bytes={"update": 3 * 2**29})) == {"memory/update_gib": 1.5}
+    assert gpu_memory(report()) == {}

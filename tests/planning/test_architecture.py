@@ -3,9 +3,10 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from rsgrpo.errors import UserError
-from rsgrpo.planning.architecture import architecture_of
+from rsgrpo.planning.architecture import Architecture, architecture_of
 from tests.planning.real_step import architecture
 
 
@@ -24,6 +25,15 @@ def test_a_few_layers_are_the_first_ones() -> None:
     small = architecture()
     assert len(small.build(2).get_decoder().layers) == 2  # pyright: ignore[reportArgumentType]
     assert small.layers == 4
+
+
+def test_a_model_of_one_layer_is_planned_with_two() -> None:
+    """A trace needs two; the kinds of the layers go on as they began."""
+    known = architecture_of("Qwen/Qwen3-0.6B")
+    with torch.device("meta"):
+        single = Architecture(known.build(1).config, "a copy of one layer")
+        kinds = single.build(2).config.layer_types
+    assert kinds == known.config.layer_types[:2]
 
 
 def test_a_model_that_is_nowhere_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

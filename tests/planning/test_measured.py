@@ -6,6 +6,9 @@ from rsgrpo.planning.architecture import architecture_of
 from rsgrpo.planning.row_trace import Way, row_bytes
 from rsgrpo.planning.settings import GIB
 
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+"""Checks of annotations would take most of the time of a trace."""
+
 MEASURED = {
     "Qwen/Qwen2.5-Math-1.5B": (16_384, 86.0, 33.0),
     "Qwen/Qwen3-4B-Base": (16_384, 181.0, 65.0),

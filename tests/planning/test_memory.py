@@ -11,6 +11,9 @@ from rsgrpo.planning.memory import FRAGMENTS, plan_memory, weights_of
 from rsgrpo.planning.settings import GIB, Settings
 from tests.planning.real_step import architecture
 
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+"""Checks of annotations would take most of the time of a trace."""
+
 PUBLISHED = {
     "Qwen/Qwen2.5-Math-1.5B": 1_543_714_304,
     "Qwen/Qwen2.5-Math-7B": 7_615_616_512,

@@ -12,6 +12,9 @@ from rsgrpo.planning.live_bytes import LiveBytes, saved_bytes
 from rsgrpo.planning.row_trace import RowBytes, Way, measure_row, policy_of, prepare, row_bytes, row_of
 from tests.planning.real_step import architecture
 
+pytestmark = pytest.mark.usefixtures("as_users_run_it")
+"""Checks of annotations would take most of the time of a trace."""
+
 WAYS = {
     "float32": Way(tokens=192, sequences=3, chunk_tokens=64, checkpointing=False),
     "one chunk": Way(tokens=96, sequences=2, chunk_tokens=4096, checkpointing=False),

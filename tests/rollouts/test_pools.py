@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+import torch._functorch.config
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rsgrpo.rollouts.vllm.pools import drop_tensors, set_aside
 
@@ -48,3 +50,14 @@ def test_tensors_of_a_region_lose_their_memory_and_no_others() -> None:
     drop_tensors(Allocator({place: Region((0, inside.nbytes)) for place in places}))
     assert [t.numel() for t in (inside, view, inferred, outside)] == [0, 0, 0, 1000]
     assert float(outside.sum()) == 1000
+
+
+def test_what_a_compiled_optimiser_has_traced_with_has_no_memory_to_lose() -> None:
+    """Its tensors without values are alive as long as what was compiled."""
+    with torch._functorch.config.patch(fake_tensor_allow_unsafe_data_ptr_access=False), FakeTensorMode():
+        traced = torch.empty(1000)
+    with pytest.raises(RuntimeError, match="data pointer"):
+        traced.untyped_storage().data_ptr()
+    tensor = torch.ones(1000)
+    drop_tensors(Allocator({tensor.data_ptr(): Region((0, tensor.nbytes))}))
+    assert (traced.numel(), tensor.numel()) == (1000, 0)

@@ -3,7 +3,10 @@
 import subprocess
 import sys
 
-from rsgrpo.training.clock import cpu_seconds
+import pytest
+import torch
+
+from rsgrpo.training.clock import StageClock, cpu_seconds
 
 BUSY = "import time\nwhile time.process_time() < 0.3: pass\n"
 GOES_ON = BUSY + "print('busy', flush=True)\ninput()"
@@ -21,3 +24,23 @@ def test_children_count_while_they_go_on_and_when_they_have_ended() -> None:
         assert cpu_seconds() - before > 0.3 - 4 * 0.01
         child.communicate("\n")
     assert cpu_seconds() - before > 0.3 - 4 * 0.01
+
+
+def test_memory_of_a_stage_is_the_larger_of_its_begin_and_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    in_use = iter([60, 20, 20, 30, 25, 10])
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (100 - next(in_use), 100))
+    clock = StageClock()
+    for name in ("rollout", "update", "update"):
+        with clock.stage(name):
+            pass
+    assert clock.gpu_bytes() == {"rollout": 60, "update": 30}
+    clock.restart()
+    assert clock.gpu_bytes() == {}
+
+
+def test_a_process_without_a_gpu_has_no_memory_of_one() -> None:
+    clock = StageClock()
+    with clock.stage("update"):
+        pass
+    assert clock.gpu_bytes() == {}

@@ -50,6 +50,7 @@ from rsgrpo.measures.pass_at_k import mean_pass_at_k
 from rsgrpo.metrics.base import Metric
 from rsgrpo.metrics.entropy import entropy
 from rsgrpo.metrics.groups import groups
+from rsgrpo.metrics.memory import gpu_memory
 from rsgrpo.metrics.rollouts import Rollouts
 from rsgrpo.metrics.schedule import scheduled_value
 from rsgrpo.metrics.solve_rate import CumulativeSolveRate
@@ -236,8 +237,7 @@ def evaluate(
     The random numbers follow from `seed` and each problem's id, as those of the command line's test split do.
 
     Raises:
-        UserError: naming the argument that is not what it must be: a k above `completions`, no problem, one that does
-            not fit the policy's context.
+        UserError: naming an argument that is wrong: a k above `completions`, no problem, one beyond the context.
     """
     check_policy(policy)
     check_problems("problems", problems, some=True)
@@ -255,8 +255,7 @@ def evaluate(
         num_completions=completions,
         seed_of=lambda place: derive_seed(seed, "test", problems[place].id),
     )
-    counts = [(result.n, result.correct) for result in results]
-    return Evaluation(pass_at_k=mean_pass_at_k(counts, k), results=results)
+    return Evaluation(pass_at_k=mean_pass_at_k([(result.n, result.correct) for result in results], k), results=results)
 
 
 def built_in_metrics() -> dict[str, Metric]:
@@ -269,6 +268,7 @@ def built_in_metrics() -> dict[str, Metric]:
         "schedule": scheduled_value,
         "updates": updates,
         "timing": stage_times,
+        "memory": gpu_memory,
     }
 
 

@@ -28,12 +28,12 @@ class Architecture:
     """Where the configuration comes from, in words."""
 
     def build(self, layers: int | None = None) -> PreTrainedModel:
-        """The model in float32 with all its layers, or the first few, on the device that is in force."""
+        """The model in float32 on the device that is in force, with all its layers or as many as are asked for."""
         config = copy.deepcopy(self.config)
         if layers is not None:
             config.num_hidden_layers = layers
-            if getattr(config, "layer_types", None):
-                config.layer_types = config.layer_types[:layers]
+            if kinds := getattr(config, "layer_types", None):
+                config.layer_types = [kinds[i % len(kinds)] for i in range(layers)]
         return AutoModelForCausalLM.from_config(config, dtype=torch.float32, trust_remote_code=False)
 
     @property

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import torch
+
 Method = TypeVar("Method", bound=Callable[..., Any])
 
 
 class StageClock:
-    """Wall seconds by stage, since the last `restart`. Stages do not nest."""
+    """Wall seconds by stage since the last `restart`, and the GPU's memory. Stages do not nest."""
 
     def __init__(self) -> None:
         self.restart()
@@ -21,21 +23,36 @@ class StageClock:
     def restart(self) -> None:
         """Forget all stages and begin a new step now."""
         self._seconds: dict[str, float] = {}
+        self._gpu_bytes: dict[str, int] = {}
         self._begun = time.perf_counter()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
         """Add the time spent inside to stage `name`."""
         begun = time.perf_counter()
+        self._look_at_memory(name)
         try:
             yield
         finally:
+            self._look_at_memory(name)
             self._seconds[name] = self._seconds.get(name, 0.0) + time.perf_counter() - begun
 
     def read(self) -> dict[str, float]:
         """Seconds of each stage, of everything between them (`other`) and of the whole (`step`); they sum to `step`."""
         step = time.perf_counter() - self._begun
         return {**self._seconds, "other": step - sum(self._seconds.values()), "step": step}
+
+    def gpu_bytes(self) -> dict[str, int]:
+        """Memory of this process's GPU that was in use, by whomever, when a stage began or ended: the larger of both.
+
+        Within a stage PyTorch keeps what it has taken, so that its end shows its peak. Empty without a GPU in use.
+        """
+        return dict(self._gpu_bytes)
+
+    def _look_at_memory(self, name: str) -> None:
+        if torch.cuda.is_initialized():
+            free, total = torch.cuda.mem_get_info()
+            self._gpu_bytes[name] = max(self._gpu_bytes.get(name, 0), total - free)
 
 
 def stage(name: str) -> Callable[[Method], Method]:

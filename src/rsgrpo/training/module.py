@@ -245,6 +245,7 @@ class RLModule(EvaluatingModule):
             logprob_gap=trained.logprob_gap,
             sampler_gap=trained.sampler_gap,
             seconds=self.clock.read(),
+            gpu_bytes=self.clock.gpu_bytes(),
             stopped_by=self.stopped_by,
         )
         for name, term in self.recipe.terms.items():

@@ -50,8 +50,16 @@ def drop_between(ends: Mapping[int, int]) -> None:
     for tensor in gc.get_objects():
         if not isinstance(tensor, torch.Tensor) or tensor.layout != torch.strided:
             continue
-        address = tensor.untyped_storage().data_ptr()
+        address = address_of(tensor)
         place = bisect_right(starts, address) - 1
         if address and place >= 0 and address < ends[starts[place]]:
             with torch.inference_mode(tensor.is_inference()):
                 tensor.data = torch.empty(0, dtype=tensor.dtype, device=tensor.device)
+
+
+def address_of(tensor: torch.Tensor) -> int:
+    """Where its memory begins; 0 for one without, as the tensors are that `torch.compile` has traced with."""
+    try:
+        return tensor.untyped_storage().data_ptr()
+    except RuntimeError:  # the only way in which PyTorch says so, of its own kinds and of others' alike
+        return 0
