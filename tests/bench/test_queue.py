@@ -2,6 +2,8 @@
 
 from typing import Any
 
+import pytest
+
 from rsgrpo.bench.cells import Arm, BenchSettings
 from rsgrpo.bench.queue import SECONDS, Queue
 from rsgrpo.bench.records import Record
@@ -42,7 +44,19 @@ def test_an_arm_is_reported_at_the_rate_with_the_highest_area_once_all_its_rates
         ("rs_grpo_4", True, 1e-4),
         ("rs_grpo_4", True, 1e-3),
     ]
-    assert queue.rates() == {("countdown", "grpo"): {1e-4: 0.875, 1e-3: 0.9375}} or queue.rates()
+
+
+def test_the_rates_of_arms_that_are_reported_are_told_with_their_areas() -> None:
+    queue = Queue(settings=settings(), arms=ARMS)
+    add(queue, tuned("grpo", 1e-4, 4), tuned("grpo", 1e-3, 5), tuned("rs_grpo_4", 1e-4, 4))
+    assert queue.rates() == {}
+
+    add(queue, record(rate=1e-3))
+
+    halves = [1 / 2, 1 - 6 / 28, 1 - 1 / 70]  # pass@1, 2, 4 of 4 right among 8
+    more = [5 / 8, 1 - 3 / 28, 1.0]
+    areas = [(one / 2 + two + four / 2) / 2 for one, two, four in (halves, more)]
+    assert queue.rates() == {("countdown", "grpo"): pytest.approx(dict(zip((1e-4, 1e-3), areas, strict=True)))}
 
 
 def test_of_rates_that_tie_the_lower_one_is_taken() -> None:
@@ -92,6 +106,7 @@ def test_what_is_left_counts_the_runs_whose_rate_is_not_known_yet() -> None:
 
     assert queue.left() == 2 + 4
     assert queue.seconds_left(1) == 6 * 15
+    assert queue.seconds_left(2, under_way=[5.0, 40.0]) == (6 * 15 - 5 - 15) / 2
 
 
 def test_an_arm_that_is_not_defined_on_a_task_runs_no_more_there() -> None:

@@ -34,7 +34,10 @@ WORDS = (
     ("words", "said"),
     [
         (["bench.arms=[grpo,nobody]"], "bench.arms: there is no arm=nobody; choose from format_reward, grpo, "),
-        (["bench.tasks=[nothing]"], "bench.tasks: there is no data=nothing; choose from arithmetic, countdown, "),
+        (
+            ["bench.tasks=[nothing]"],
+            "there is no data=nothing; choose from arithmetic, countdown, countdown4, ",
+        ),
         (["bench.pairs=[[0,0],[2,10]]"], "bench.tuning=[[2, 10]] shares [2, 10] with pairs"),
         (["objective=grpo", "bench.own=grpo"], "bench.own=grpo is the name of another arm"),
         (["objective=maxpo", "objective.k=-1", "bench.own=mine"], "bench: mine on countdown: objective.k=-1"),

@@ -52,10 +52,16 @@ class Queue:
         unknown = [key for key in self._keys() if key not in self.undefined and self._is_tuning(key)]
         return len(self.open()) + len(unknown) * len(self.settings.pairs)
 
-    def seconds_left(self, at_once: int) -> float:
-        """An estimate, from the runs that have ended here, or else from what was recorded of others."""
+    def seconds_left(self, at_once: int, under_way: Sequence[float] = ()) -> float:
+        """An estimate, from the runs that have ended here, or else from what was recorded of others.
+
+        Args:
+            at_once: how many runs go on at a time.
+            under_way: seconds that each of those which are running has taken.
+        """
         known = self.durations or [record.seconds for record in self.records.values()] or [SECONDS]
-        return self.left() * float(np.mean(known)) / at_once
+        usual = float(np.mean(known))
+        return (self.left() * usual - sum(min(seconds, usual) for seconds in under_way)) / at_once
 
     def rate(self, key: Key) -> float | None:
         """The learning rate of an arm on a task: the highest mean AUC over its tuning runs, the lower one of a tie.
@@ -80,10 +86,11 @@ class Queue:
         return [record for record in every if chosen.get((record.task, record.arm), record.rate) == record.rate]
 
     def rates(self) -> Mapping[Key, Mapping[float, float]]:
-        """By task and arm, the mean AUC on the validation split of each learning rate that was tried."""
+        """By task and arm that are reported, the mean AUC on the validation split of each learning rate tried."""
         found: dict[Key, dict[float, list[float]]] = {}
+        shown = {(record.task, record.arm) for record in self.reported()}
         for record in self.records.values():
-            if record.tunes:
+            if record.tunes and (record.task, record.arm) in shown:
                 of_rate = found.setdefault((record.task, record.arm), {}).setdefault(record.rate, [])
                 of_rate.append(auc(record, self.settings.k))
         return {key: {rate: float(np.mean(v)) for rate, v in sorted(own.items())} for key, own in found.items()}

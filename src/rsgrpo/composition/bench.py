@@ -19,6 +19,7 @@ from rsgrpo.command_line.same_run import NO_EXPERIMENT, flat, is_at
 from rsgrpo.composition.build import build_as
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
+from rsgrpo.pretraining.bases import TASKS
 from rsgrpo.rewards.base import close
 
 ITS_OWN = ("task", "bench", "hydra", "ckpt", "logger", "callbacks")
@@ -40,7 +41,8 @@ def bench_settings(cfg: DictConfig) -> BenchSettings:
     for name, group, own in (("arms", "arm", settings.arms), ("tasks", "data", settings.tasks)):
         known = GlobalHydra.instance().config_loader().get_group_options(group)
         if unknown := [choice for choice in own if choice not in known]:
-            raise UserError(f"bench.{name}: there is no {group}={unknown[0]}; choose from {', '.join(sorted(known))}")
+            offered = [choice for choice in sorted(known) if group == "arm" or choice in TASKS]
+            raise UserError(f"bench.{name}: there is no {group}={unknown[0]}; choose from {', '.join(offered)}")
     return settings
 
 

@@ -42,6 +42,9 @@ REFUSED = "needs rewards"
 EVERY_S = 1.0
 """Between two looks at the runs."""
 
+TELL_S = 60.0
+"""Between two lines on the runs that go on, where there is no terminal."""
+
 
 def bench(cfg: DictConfig) -> None:
     """Run what is not finished, write down each run as it ends, and show the leaderboard.
@@ -122,23 +125,30 @@ class _Bench:
         if not total:
             return
         at_once = settings.jobs or len(os.sched_getaffinity(0))
-        console, done, looked = wide_console(stderr=True), 0, 0.0
-        arms, tasks = f"{len(self.queue.arms)} arms", ", ".join(settings.tasks)
+        console, done, looked = wide_console(stderr=True), 0, time.monotonic()
+        arms, tasks = ", ".join(arm.name for arm in self.queue.arms), ", ".join(settings.tasks)
+        rates = f"{len(settings.rates)} learning rates and " if len(settings.rates) > 1 else ""
         _say(
             console,
-            f"{total} runs of {arms} on {tasks}, {at_once} at a time: about {self._left(at_once)}; Ctrl-C stops, and "
-            "the same words go on",
+            f"{total} runs are left, of {rates}{len(settings.pairs)} pairs of a base and a seed for each of {arms} on "
+            f"{tasks}; {at_once} at a time: about {self._left(at_once)}; Ctrl-C stops, and the same words go on",
         )
         _say(console, f"what they print is in {self.folder / 'output'}")
         with Live(console=console, auto_refresh=False, transient=True) as live:
 
             def tell(running: Sequence[Running]) -> None:
                 nonlocal looked
-                if console.is_terminal and time.monotonic() - looked > EVERY_S:
-                    lines = [f"run {done + 1}/{total}, {self._left(at_once)} left"]
-                    lines += [f"  {one.job.name}  {one.progress()}" for one in running]
+                now = time.monotonic()
+                if now - looked < (EVERY_S if console.is_terminal else TELL_S):
+                    return
+                looked = now
+                left = self._left(at_once, [now - one.begun for one in running])
+                lines = [f"run {done + 1}/{total}, {left} left"]
+                lines += [f"  {one.job.name}  {one.progress()}" for one in running]
+                if console.is_terminal:
                     live.update(Text("\n".join(lines)), refresh=True)
-                    looked = time.monotonic()
+                else:
+                    _say(console, "\n".join(lines))
 
             def stopping(count: int) -> None:
                 _say(console, f"stopping: {count} runs finish their iteration and save; the same words go on")
@@ -148,8 +158,8 @@ class _Bench:
                 total = max(total, done + self.queue.left())
                 _say(console, f"run {done}/{total}  {ended.job.name}  {said}  {self._left(at_once)} left")
 
-    def _left(self, at_once: int) -> str:
-        return in_words(self.queue.seconds_left(at_once))
+    def _left(self, at_once: int, under_way: Sequence[float] = ()) -> str:
+        return in_words(self.queue.seconds_left(at_once, under_way))
 
     def _next(self) -> Job | None:
         cell = self.queue.take()
