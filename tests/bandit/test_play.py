@@ -197,11 +197,11 @@ def test_the_published_run_to_the_pull() -> None:
 @pytest.mark.slow
 @AS_USERS_RUN_IT
 def test_from_which_beta_on_runs_escape() -> None:
-    betas = [0, 2, 4, 64]
+    betas = [0, 1, 2, 4, 8, 16, 32, 64]
     stream = SeededStreams(seeds=100, seed=0)
     bandit = experiment(stream=stream, values=betas, pulls=400_000, window=10_000, precision=32)
     result = play(bandit, RSGRPO(), Constant())
-    assert (result.final_reward >= 0.9).sum(dim=1).tolist() == [0, 0, 100, 100]
+    assert (result.final_reward >= 0.9).sum(dim=1).tolist() == [0, 0, 0, 100, 100, 100, 100, 100]
 
 
 # Drawing
