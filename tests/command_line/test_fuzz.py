@@ -119,7 +119,7 @@ def attempt(words: list[str], folder: Path) -> Ended:
 # Valid command lines, and what may go wrong with them
 
 KEYS = sorted(key for key in written_keys(CONF) if not re.search(r"defaults|[ @/]|\.hydra|^hydra", key))
-GROUPS = sorted(group for group in groups_of(CONF) if "/" not in group and group != "dataset")
+GROUPS = sorted(group for group in groups_of(CONF) if "/" not in group and group not in ("dataset", "launcher"))
 
 
 def _readme() -> list[list[str]]:
@@ -129,7 +129,7 @@ def _readme() -> list[list[str]]:
     return [
         shlex.split(line, comments=True)
         for line in lines
-        if not re.search(r"RUN|/path|ckpt|rollout=vllm|data\.path", line)
+        if not re.search(r"RUN|/path|ckpt|rollout=vllm|data\.path|launcher", line)
     ]
 
 

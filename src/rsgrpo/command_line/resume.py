@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from rsgrpo import checkpoints, run_folder
-from rsgrpo.command_line.arguments import words_of_job
-from rsgrpo.command_line.same_run import ENGINE, is_at, may_change
+from rsgrpo.command_line import supervision
+from rsgrpo.command_line.begun import BegunRuns, runs_in
+from rsgrpo.command_line.quoting import quoted
+from rsgrpo.command_line.same_run import ENGINE, config_hash, flat, is_at, may_change
 from rsgrpo.command_line.trust import check_words
 from rsgrpo.errors import UserError
 
@@ -45,7 +47,7 @@ def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
     ckpt = given.get("ckpt", "ckpt=null").split("=", 1)[1].strip("\"'")
     if ckpt in ("null", ""):
         return list(arguments)
-    if {"-m", "--multirun"} & set(arguments):
+    if {"-m", "--multirun"} & set(arguments) or supervision.is_supervised():
         if ckpt == AUTO:
             return list(arguments)  # each job finds its own: `find_run_of_job`
         raise UserError(f"ckpt={ckpt} resumes one run; leave out -m, or let each job find its own with ckpt=auto")
@@ -61,8 +63,8 @@ def _resumed(arguments: Sequence[str], ckpt: str) -> list[str]:
     saved = run_folder.read_overrides(run)
     kept = [s for s in saved if _key(s) not in given and _key(s).split(".")[0] not in given]
     check_words(kept, run / run_folder.OVERRIDES)
-    now = [f"ckpt={_quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
-    return [*kept, *now, f"{_FOLDER}={_quoted(str(run))}"]
+    now = [f"ckpt={quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
+    return [*kept, *now, f"{_FOLDER}={quoted(str(run))}"]
 
 
 def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
@@ -73,7 +75,8 @@ def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
         if "${" in folder:
             raise UserError(f"{_FOLDER}={folder}: ckpt=auto looks into this folder before the run; write out its name")
         run = Path(folder).resolve()
-        checkpoint = _checkpoint_in(run, given)
+        wanted = _wanted_iterations(run, given) if (run / run_folder.DONE).exists() else None
+        checkpoint = _checkpoint_in(run, wanted)
         anew = [f"ckpt={AUTO}"] if checkpoint is None and (run / run_folder.RUN).is_file() else []
     else:
         words = [word for word in arguments if word.startswith("~") or ("=" in word and not word.startswith("-"))]
@@ -84,7 +87,7 @@ def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
         return [*without, *anew]
     _say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
     here = [argument for argument in without if _key(argument) != _FOLDER]
-    return _resumed([*here, f"ckpt={_quoted(str(run))}"], str(run))
+    return _resumed([*here, f"ckpt={quoted(str(run))}"], str(run))
 
 
 def find_run_of_job(cfg: DictConfig) -> None:
@@ -95,14 +98,14 @@ def find_run_of_job(cfg: DictConfig) -> None:
         UserError: when its checkpoints are all damaged.
     """
     job = HydraConfig.get()
-    words = [word for word in words_of_job() if _key(word) != "ckpt"]
-    given = {_key(word): word for word in words}
     here = Path(job.runtime.output_dir)
     if (here / run_folder.RUN).is_file():
-        checkpoint = _checkpoint_in(here, given)
+        checkpoint = _checkpoint_in(here, cfg.iterations)
         run, anew = here, AUTO if checkpoint is None else None
+    elif supervision.is_supervised():  # whoever started the sweep has looked for it
+        run, checkpoint, anew = None, None, None
     else:
-        run, checkpoint = _unfinished_run(words, given)
+        run, checkpoint = _begun_elsewhere(cfg)
         anew = None
     if run is None or checkpoint is None:
         cfg.ckpt = anew
@@ -113,7 +116,26 @@ def find_run_of_job(cfg: DictConfig) -> None:
         job.runtime.output_dir = str(run)
 
 
-def _checkpoint_in(run: Path, given: Mapping[str, str]) -> Path | None:
+def _begun_elsewhere(cfg: DictConfig) -> tuple[Path | None, Path | None]:
+    """The run that has begun with these settings under `outputs/`, and its newest whole checkpoint.
+
+    Raises:
+        NothingToDo: when it is finished.
+    """
+    settings = flat(OmegaConf.to_container(cfg, resolve=True))
+    begun = begun_runs().find(config_hash(cfg), settings)
+    if begun is not None and begun.finished is not None:
+        raise NothingToDo(_nothing_to_do(begun.run))
+    return (None, None) if begun is None else (begun.run, begun.checkpoint)
+
+
+def begun_runs(*places: Path) -> BegunRuns:
+    """The runs under `outputs/`, and in other places, that a job may go on with."""
+    found = dict.fromkeys(runs_in(OUTPUTS, *places))
+    return BegunRuns(runs=sorted(found, key=_begun, reverse=True), say=_say)
+
+
+def _checkpoint_in(run: Path, wanted: int | None) -> Path | None:
     """The newest whole checkpoint in a folder that was named; None when a run may begin there.
 
     Raises:
@@ -121,7 +143,7 @@ def _checkpoint_in(run: Path, given: Mapping[str, str]) -> Path | None:
         UserError: when it has checkpoints and none is whole.
     """
     finished = run_folder.finished_iterations(run)
-    if _has_all(run, given):
+    if finished is not None and (wanted is None or finished >= wanted):
         raise NothingToDo(_nothing_to_do(run))
     checkpoint, damaged = checkpoints.newest_whole(run)
     if checkpoint is None and damaged:
@@ -217,13 +239,6 @@ def _say(message: str) -> None:
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
     if rank == "0" and os.environ.get("LOCAL_RANK", "0") == "0":
         print(message, file=sys.stderr)
-
-
-def _quoted(value: str) -> str:
-    """A value that Hydra's grammar takes as it is, whatever characters it holds."""
-    bare = value.strip("\"'")
-    escaped = bare.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _key(override: str) -> str:

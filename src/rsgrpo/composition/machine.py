@@ -62,7 +62,7 @@ def check_run_folder(run: Path, *, resumes: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"run folder {run} cannot be written ({error.strerror}); {_ANOTHER_FOLDER}") from None
-    if not resumes and any(run.iterdir()):
+    if not resumes and any(path.name != run_folder.OUTPUT for path in run.iterdir()):
         resume = f", or resume the run in it with ckpt={run}" if run_folder.checkpoints(run) else ""
         raise UserError(f"run folder {run} is not empty; {_ANOTHER_FOLDER}{resume}")
 
