@@ -26,17 +26,11 @@ from rsgrpo.command_line.moved import use_current_names
 from rsgrpo.command_line.own_names import CONF, in_keys
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
 from rsgrpo.command_line.supervision import follow_supervisor, is_supervised
-from rsgrpo.command_line.sweep import FINISHED, JobFailed, Sweep, is_sweep
+from rsgrpo.command_line.sweep import FINISHED, USER_ERROR, JobFailed, Sweep, is_sweep
 from rsgrpo.command_line.trust import check_targets
-from rsgrpo.composition.machine import check_machine, disk_refusals_are_told
+from rsgrpo.composition.machine import SAY_IT_THEMSELVES, check_machine, disk_refusals_are_told
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
-
-USER_ERROR = 2
-"""Exit code for a mistake in what was asked for."""
-
-SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
-"""The tasks that say what another machine would run, and what this one lacks."""
 
 _GIVEN: list[str] = []
 """The words that the user has typed; those of a resumed run are inserted among them."""
@@ -146,16 +140,17 @@ def start(main: Callable[[], None], conf: Path) -> int:
 
 def _sweep(main: Callable[[], None], line: CommandLine) -> int:
     """Run a sweep, its jobs in turn by `main` or side by side, and compare its runs; returns the exit code."""
-    from rsgrpo.sweeps import sweep as sweeps  # composition and all, which take seconds
+    from rsgrpo.sweeps.prepared import prepare  # composition and all, which take seconds
+    from rsgrpo.sweeps.sweep import run_beside, run_in_turn
 
-    prepared = sweeps.prepare(line)
+    prepared = prepare(line)
     if prepared is not None and prepared.launching is not None:
         with program.nobody_may_read():
-            sweeps.run_beside(prepared, _SWEEP)
+            run_beside(prepared, _SWEEP)
     else:
         try:
             with program.nobody_may_read():
-                sweeps.run_in_turn(line, prepared, main, _SWEEP)
+                run_in_turn(line, prepared, main, _SWEEP)
         except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
             print(f"error: a job failed: {failed}", file=sys.stderr)
             return USER_ERROR
@@ -168,7 +163,7 @@ def _sweep(main: Callable[[], None], line: CommandLine) -> int:
 
             compare_sweep(folder, runs)
         _leave_no_sweep(folder)
-    return _SWEEP.close(USER_ERROR)
+    return _SWEEP.close()
 
 
 def _wants_traceback() -> bool:

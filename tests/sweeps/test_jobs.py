@@ -10,6 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
+from rsgrpo import run_folder
 from rsgrpo.command_line.arguments import CommandLine, read_command_line
 from rsgrpo.command_line.own_names import CONF
 from rsgrpo.errors import UserError
@@ -41,20 +42,19 @@ def settings(cfg: DictConfig) -> dict[str, Any]:
         ["objective=grpo", "seed=range(1,4)", "optimizer.lr=1e-4"],
         ["objective.beta=choice(2,4)", "data.suffix='a, b'"],
         ["+term/kl=k2,k3"],
-        ["seed=3"],
+        ["seed=3", "optimizer.lr=1e-3", "~callbacks.timing", "callbacks.checkpoint.every=${iterations}"],
+        ["++mine.a=1,2", "++mine.a=3"],
         ["batching={prompts_per_iteration:8}", "eval.k=[1,4],[1,8]"],
     ],
 )
 def test_the_jobs_are_those_of_hydra_in_its_order(words: list[str]) -> None:
+    """To the letter: folders are named after their words."""
     typed = line(*words)
     parsed = OverridesParser.create().parse_overrides([str(o.input_line) for o in typed.overrides])
     (theirs,) = BasicSweeper.split_arguments(parsed, None)
-    ours = [OverridesParser.create().parse_overrides(list(job.words)) for job in jobs_of(typed)]
-    values = [[(o.get_key_element(), o.value()) for o in job] for job in ours]
-    assert values == [
-        [(o.get_key_element(), o.value()) for o in OverridesParser.create().parse_overrides(job)] for job in theirs
-    ]
-    assert [job.number for job in jobs_of(typed)] == list(range(len(theirs)))
+    ours = jobs_of(typed)
+    assert [list(job.words) for job in ours] == [list(map(run_folder.as_typed, job)) for job in theirs]
+    assert [job.number for job in ours] == list(range(len(theirs)))
 
 
 def test_a_job_is_called_by_what_is_its_own() -> None:

@@ -62,7 +62,7 @@ def test_without_a_launcher_jobs_take_turns(words: list[str]) -> None:
         (["-m", "launcher=job_lib"], r"did you mean joblib\?"),
         (["-m", "launcher=joblib,ray"], r"^launcher=joblib,ray: a sweep has one launcher; "),
         (["-m", "~launcher"], r"^~launcher: a sweep has one launcher"),
-        (["-m", "launcher=null"], r"^launcher=None: no such choice"),
+        (["-m", "launcher=null"], r"^launcher=null: no such choice"),
     ],
 )
 def test_a_word_that_is_no_launcher_is_named_with_the_cure(words: list[str], said: str) -> None:
@@ -131,6 +131,7 @@ def test_more_gpus_than_there_are_is_a_mistake() -> None:
     ("words", "here", "kind"),
     [
         (["launcher=joblib"], True, "JoblibLauncher"),
+        (["launcher='joblib'"], True, "JoblibLauncher"),
         (["hydra/launcher=joblib"], True, "JoblibLauncher"),
         (["launcher=submitit_local"], True, "LocalLauncher"),
         (["launcher=submitit"], False, "SlurmLauncher"),

@@ -9,8 +9,9 @@ from rsgrpo.command_line.arguments import read_command_line
 from rsgrpo.command_line.own_names import CONF
 from rsgrpo.command_line.quoting import quoted
 from rsgrpo.errors import UserError
+from rsgrpo.sweeps.prepared import Prepared, prepare, write_plan
 from rsgrpo.sweeps.records import hold, read_record, write_record
-from rsgrpo.sweeps.sweep import Prepared, _take_up, prepare, write_plan
+from rsgrpo.sweeps.sweep import take_up
 from tests.run_folders import write_checkpoint
 
 
@@ -57,6 +58,15 @@ def test_the_same_command_goes_on_in_the_folder_of_its_sweep(here: Path) -> None
         None,
         None,
     ]
+
+
+def test_a_damaged_sweep_keeps_no_other_from_its_work(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = prepared("seed=0,1", "hydra.sweep.dir=outputs/first")
+    write_plan(first, None)
+    (here / "outputs" / "damaged").mkdir()
+    (here / "outputs" / "damaged" / run_folder.SWEEP).write_bytes(b"\xff")
+    assert prepared("seed=0,1", "ckpt=auto").folder == first.folder
+    assert "damaged/sweep.json is damaged" in capsys.readouterr().err
 
 
 def test_more_jobs_have_a_folder_of_their_own_and_know_what_is_done(here: Path) -> None:
@@ -132,9 +142,9 @@ def test_jobs_that_run_are_not_started_again(here: Path) -> None:
     write_record(here, 0, {"job": 0, "started": 1.0, "ended": 2.0, "code": 1})
     write_record(here, 1, {"job": 1, "started": 1.0, "pid": 17, "host": "node7"})
     with pytest.raises(UserError, match=r"^job 1 is running already, in .*/b \(process 17 on node7\); wait"):
-        _take_up(here, {0: here / "a", 1: here / "b"})
+        take_up(here, {0: here / "a", 1: here / "b"})
     assert read_record(here, 0) is not None
-    _take_up(here, {0: here / "a"})
+    take_up(here, {0: here / "a"})
     assert read_record(here, 0) is None
 
 
@@ -143,8 +153,8 @@ def test_nor_those_of_another_sweep(here: Path) -> None:
     with (here / "a" / run_folder.OUTPUT).open("wb") as output:
         assert hold(output.fileno())
         with pytest.raises(UserError, match=r"^job 0 is running already, in .*/a; wait for it, or stop it$"):
-            _take_up(here / "sweep", {0: here / "a"})
-    _take_up(here / "sweep", {0: here / "a"})
+            take_up(here / "sweep", {0: here / "a"})
+    take_up(here / "sweep", {0: here / "a"})
 
 
 @pytest.mark.parametrize("name", ["plain", "a b", 'with "quotes"', "back\\slash", "ends\\", '\\"', "$x,y=z", "ümlaut"])

@@ -185,9 +185,18 @@ def _check_group(override: Override, line: CommandLine) -> None:
             )
         return
     if not override.is_sweep_override():
-        text = getattr(override.value(), "text", override.value())  # of a quoted word
+        text = text_of(override)
         if not isinstance(text, str):
-            raise UserError(unknown_choice(group, "null" if text is None else str(text), known))
+            raise UserError(unknown_choice(group, _as_written(text), known))
+
+
+def text_of(override: Override) -> object:
+    """The value of a word, without its quotes if it has any."""
+    return getattr(override.value(), "text", override.value())
+
+
+def _as_written(value: object) -> str:
+    return "null" if value is None else str(value)
 
 
 def _check_section(override: Override, line: CommandLine) -> None:
@@ -254,13 +263,15 @@ def _check_launcher(override: Override, line: CommandLine) -> None:
     Raises:
         UserError: naming the launchers.
     """
-    word, known = shown(override.input_line), ", ".join(choices(LAUNCHER, *line.folders))
+    known = choices(LAUNCHER, *line.folders)
     if override.is_sweep_override() or override.is_delete():
         raise UserError(
-            f"{word}: a sweep has one launcher; {LAUNCHER} is one of {known}, and without it jobs take turns"
+            f"{shown(override.input_line)}: a sweep has one launcher; {LAUNCHER} is one of {', '.join(known)}, and "
+            "without it jobs take turns"
         )
-    if override.key_or_group == LAUNCHER and override.value() not in known.split(", "):
-        raise UserError(unknown_choice(LAUNCHER, str(override.value()), known))
+    text = text_of(override)
+    if override.key_or_group == LAUNCHER and text not in known:
+        raise UserError(unknown_choice(LAUNCHER, _as_written(text), ", ".join(known)))
 
 
 def _check_sweep(line: CommandLine) -> None:

@@ -83,9 +83,9 @@ def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
         run, checkpoint = _unfinished_run(words, given)
         anew = []
     if checkpoint is None:
-        _say(f"ckpt=auto: nothing to resume, {f'starting in {run}' if run else 'starting a new run'}")
+        say(f"ckpt=auto: nothing to resume, {f'starting in {run}' if run else 'starting a new run'}")
         return [*without, *anew]
-    _say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
+    say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
     here = [argument for argument in without if _key(argument) != _FOLDER]
     return _resumed([*here, f"ckpt={quoted(str(run))}"], str(run))
 
@@ -110,7 +110,7 @@ def find_run_of_job(cfg: DictConfig) -> None:
     if run is None or checkpoint is None:
         cfg.ckpt = anew
         return
-    _say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
+    say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
     cfg.ckpt = str(run)
     with read_write(cast(DictConfig, job)):
         job.runtime.output_dir = str(run)
@@ -132,7 +132,7 @@ def _begun_elsewhere(cfg: DictConfig) -> tuple[Path | None, Path | None]:
 def begun_runs(*places: Path) -> BegunRuns:
     """The runs under `outputs/`, and in other places, that a job may go on with."""
     found = dict.fromkeys(runs_in(OUTPUTS, *places))
-    return BegunRuns(runs=sorted(found, key=_begun, reverse=True), say=_say)
+    return BegunRuns(runs=sorted(found, key=_begun, reverse=True), say=say)
 
 
 def _checkpoint_in(run: Path, wanted: int | None) -> Path | None:
@@ -173,12 +173,12 @@ def _unfinished_run(words: Sequence[str], given: Mapping[str, str]) -> tuple[Pat
                 continue
             checkpoint, damaged = checkpoints.newest_whole(run)
         except UserError as error:
-            _say(f"ckpt=auto: {error}; passed over")
+            say(f"ckpt=auto: {error}; passed over")
             continue
         if checkpoint is not None:
             return run, checkpoint
         for message in damaged:
-            _say(f"ckpt=auto: {message}; passed over")
+            say(f"ckpt=auto: {message}; passed over")
     if finished is not None:
         raise NothingToDo(_nothing_to_do(finished))
     return None, None
@@ -234,7 +234,7 @@ def _wanted_iterations(run: Path, given: Mapping[str, str]) -> int | None:
     return wanted if isinstance(wanted, int) else None
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
     """Tell the user, once for all ranks of a run."""
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
     if rank == "0" and os.environ.get("LOCAL_RANK", "0") == "0":

@@ -1,16 +1,15 @@
 """A job of a sweep that a launcher has started: the process that watches it, with which it stops."""
 
-import ctypes
 import os
 import signal
+
+from rsgrpo.workers.expendable import end_with_parent
 
 SUPERVISOR = "RSGRPO_SUPERVISOR"
 """The variable that names the process which watches this one."""
 
 JOB = "RSGRPO_JOB"
 """The variable that says, to all ranks of a job, that it is one: its number in the sweep."""
-
-_PR_SET_PDEATHSIG = 1
 
 
 def follow_supervisor() -> None:
@@ -24,14 +23,7 @@ def follow_supervisor() -> None:
         return
     for number in (signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    end_with_parent(int(named), signal.SIGTERM)
-
-
-def end_with_parent(parent: int, by: signal.Signals) -> None:
-    """From now on, have the kernel send this process a signal when its parent ends, however that does."""
-    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, by)
-    if os.getppid() != parent:  # it has gone before this could be said
-        os.kill(os.getpid(), by)
+    end_with_parent(parent=int(named))
 
 
 def is_supervised() -> bool:

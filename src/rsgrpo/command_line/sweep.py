@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from rsgrpo.analysis.durations import in_words
 from rsgrpo.command_line.arguments import words_of_job
 from rsgrpo.command_line.own_names import in_keys
 from rsgrpo.errors import UserError
@@ -20,6 +21,8 @@ from rsgrpo.errors import UserError
 BUG = 1
 """Exit code of a traceback."""
 
+USER_ERROR = 2
+"""Exit code for a mistake in what was asked for."""
 
 FINISHED: list[Path] = []
 """The folder of the sweep that has just ended in this process."""
@@ -91,7 +94,7 @@ class Sweep:
         """Remember a job that has failed."""
         self.failed.append(f"#{number} {' '.join(words)} ({run})")
 
-    def close(self, user_error: int) -> int:
+    def close(self) -> int:
         """Name the jobs that failed; returns the exit code of the sweep."""
         if not self.failed:
             return 0
@@ -101,7 +104,7 @@ class Sweep:
             print(f"  {job}", file=sys.stderr)
         cure = "correct that and start the sweep again with ckpt=auto: jobs that are finished are passed over"
         print(cure, file=sys.stderr)
-        return BUG if self.has_bug else user_error
+        return BUG if self.has_bug else USER_ERROR
 
 
 def headline(job: int, jobs: int, left: float | None) -> str:
@@ -112,19 +115,7 @@ def headline(job: int, jobs: int, left: float | None) -> str:
     >>> headline(1, 6, None)
     'job 1/6'
     """
-    return f"job {job}/{jobs}" + (f", {spoken(left)} left" if left else "")
-
-
-def spoken(seconds: float) -> str:
-    """A time that is left, as precisely as it is known.
-
-    >>> spoken(48.2), spoken(130), spoken(11000)
-    ('48 s', '2 min', '3 h 3 min')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+    return f"job {job}/{jobs}" + (f", {in_words(left)} left" if left else "")
 
 
 def is_sweep() -> bool:

@@ -25,6 +25,9 @@ _ANOTHER_FOLDER = "choose another with hydra.run.dir=..."
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a disk that is full, or that takes nothing any more."""
 
+SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
+"""The tasks that say what another machine would run, and what this one lacks."""
+
 HUB_DEADLINE_S = 1.5
 """How long the hub may take to say whether it has the weights."""
 

@@ -20,7 +20,7 @@ from rsgrpo.command_line.same_run import config_hash, flat
 from rsgrpo.composition.assemble import build_parts
 from rsgrpo.composition.callbacks import build_callbacks
 from rsgrpo.composition.evaluation import check_during_training, evaluates, evaluations_of
-from rsgrpo.composition.machine import check_machine
+from rsgrpo.composition.machine import SAY_IT_THEMSELVES, check_machine
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.composition.settings import model_settings, run_settings, trainer_settings
 from rsgrpo.composition.trainer import check_devices, check_savings
@@ -29,9 +29,6 @@ from rsgrpo.rewards.base import close
 from rsgrpo.sweeps.jobs import Composer, Job
 
 TRAIN = "rsgrpo.tasks.train.train"
-
-SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
-"""The tasks that say what another machine would run, and what this one lacks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

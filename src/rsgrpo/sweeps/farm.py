@@ -5,14 +5,13 @@ processes of a launcher, some of which would kill their jobs then. What a launch
 """
 
 import os
-import signal
 import sys
 
 import hydra
 from hydra.core.config_store import ConfigStore
 
-from rsgrpo.command_line.supervision import end_with_parent
 from rsgrpo.sweeps.supervise import start_job
+from rsgrpo.workers.expendable import end_with_parent
 
 SWEEP = "RSGRPO_SWEEP"
 """The variable that names the process which has started this one."""
@@ -38,7 +37,7 @@ ConfigStore.instance().store(
 
 def main() -> None:
     """Have Hydra's launcher run the jobs that the words name; returns once all of them have ended."""
-    end_with_parent(int(os.environ.pop(SWEEP)), signal.SIGTERM)
+    end_with_parent(parent=int(os.environ.pop(SWEEP)))
     conf = sys.argv.pop(1)
     hydra.main(version_base="1.3", config_path=conf, config_name=JOBS)(start_job)()
 

@@ -27,7 +27,7 @@ class Job:
     number: int
     """From 0, as its folder is numbered."""
     words: tuple[str, ...]
-    """Its overrides, as a run of its own would be given them."""
+    """Its overrides, written as Hydra writes those of a job: its folder is named after them."""
     swept: tuple[str, ...]
     """Those of them in which the jobs differ."""
 
@@ -43,13 +43,13 @@ def jobs_of(line: CommandLine) -> list[Job]:
     """
     words = [override for override in line.overrides if not is_of_hydra(override)]
     with _hydra(line):
-        values = [_values(word) if word.is_sweep_override() else [str(word.input_line)] for word in words]
-    combinations = list(itertools.islice(itertools.product(*values), MOST_JOBS + 1))
+        values = {word.get_key_element(): _values(word) for word in words}
+    combinations = list(itertools.islice(itertools.product(*values.values()), MOST_JOBS + 1))
     if len(combinations) > MOST_JOBS:
         raise UserError(f"--multirun: more jobs than the {MOST_JOBS:,} that one sweep takes; sweep over fewer values")
-    swept = [place for place, word in enumerate(words) if word.is_sweep_override()]
+    is_swept = [word.is_sweep_override() for word in {word.get_key_element(): word for word in words}.values()]
     return [
-        Job(number=number, words=combination, swept=tuple(combination[place] for place in swept))
+        Job(number=number, words=combination, swept=tuple(itertools.compress(combination, is_swept)))
         for number, combination in enumerate(combinations)
     ]
 
@@ -60,7 +60,10 @@ def is_of_hydra(override: Override) -> bool:
 
 
 def _values(override: Override) -> list[str]:
-    """The words that a swept one stands for, in turn."""
+    """The words that one stands for, in turn; a single one unless it is swept over."""
+    key = override.get_key_element()
+    if not override.is_sweep_override():
+        return [run_folder.as_typed(f"{key}={override.get_value_element_as_str()}")]
     if not override.is_discrete_sweep():
         raise UserError(
             f"{shown(override.input_line)}: an interval has no values to go through; list them, or use a sweeper that "
@@ -68,7 +71,7 @@ def _values(override: Override) -> list[str]:
         )
     loader = GlobalHydra.instance().config_loader()  # knows the choices of a group, for glob(*)
     (parsed,) = OverridesParser.create(config_loader=loader).parse_overrides([str(override.input_line)])
-    return [run_folder.as_typed(f"{parsed.get_key_element()}={value}") for value in parsed.sweep_string_iterator()]
+    return [run_folder.as_typed(f"{key}={value}") for value in parsed.sweep_string_iterator()]
 
 
 @contextmanager

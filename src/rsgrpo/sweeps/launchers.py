@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -12,12 +12,15 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from rsgrpo.command_line.arguments import CommandLine
+from rsgrpo.command_line.arguments import CommandLine, text_of
 from rsgrpo.command_line.errors import explain
 from rsgrpo.command_line.keys import LAUNCHER, dotted, shown
 from rsgrpo.errors import UserError
 from rsgrpo.sweeps.checks import Checked
 from rsgrpo.sweeps.farm import JOBS
+
+OF_HYDRA = "hydra/launcher"
+"""Hydra's own group of launchers, which knows nothing of `conf/launcher`."""
 
 PACKAGES = {
     "joblib": ("joblib", "hydra_plugins.hydra_joblib_launcher"),
@@ -58,36 +61,37 @@ def launching_of(line: CommandLine) -> Launching | None:
     Raises:
         UserError: for a launcher that is not installed, or has no such setting.
     """
-    plain = [
-        str(o.input_line) for o in line.overrides if o.key_or_group.startswith(("hydra/launcher", "hydra.launcher"))
-    ]
-    ours = [str(o.input_line) for o in line.launching]
-    words = [word if word.startswith(f"{LAUNCHER}=") else _of_hydra(word) for word in ours]
-    named = [word.partition("=")[2] for word in [*plain, *ours] if word.startswith((f"{LAUNCHER}=", "hydra/launcher="))]
+    plain = [o for o in line.overrides if o.key_or_group.startswith((OF_HYDRA, "hydra.launcher"))]
+    named = [str(text_of(o)) for o in (*plain, *line.launching) if o.key_or_group in (LAUNCHER, OF_HYDRA)]
     if not named or named[-1] == "basic":
-        if ours:
-            raise UserError(f"{shown(ours[0])}: there is no launcher; choose one as well: {LAUNCHER}=joblib")
+        if line.launching:
+            word = shown(line.launching[0].input_line)
+            raise UserError(f"{word}: there is no launcher; choose one as well: {LAUNCHER}=joblib")
         return None
     _check_installed(named[-1])
-    found = Launching(name=named[-1], words=(*plain, *words), settings=_composed(line, [*plain, *words]))
+    words = (*(str(override.input_line) for override in plain), *_words(line, LAUNCHER, {}))
+    found = Launching(name=named[-1], words=words, settings=_composed(line, words))
     _check_slurm(found)
     return found
 
 
 def words_of_hydra(line: CommandLine) -> list[str]:
     """What the command line says of the launcher, as Hydra alone knows it: without the settings of `conf/launcher`."""
-    names = {"submitit": "submitit_slurm"}
-    words = []
-    for word in (str(override.input_line) for override in line.launching):
-        chosen = word.partition("=")[2] if word.startswith(f"{LAUNCHER}=") else None
-        words.append(_of_hydra(word) if chosen is None else f"hydra/launcher={names.get(chosen, chosen)}")
+    return _words(line, OF_HYDRA, {"submitit": "submitit_slurm"})
+
+
+def _words(line: CommandLine, group: str, names: Mapping[str, str]) -> list[str]:
+    """`launcher=` as a choice of `group`, where some have other `names`, and `launcher.n_jobs=4` as Hydra's own key."""
+    words: list[str] = []
+    for override in line.launching:
+        if override.key_or_group == LAUNCHER:
+            name = str(text_of(override))
+            words.append(f"{group}={names.get(name, name)}")
+        else:
+            word = str(override.input_line)
+            setting = word.lstrip("+")
+            words.append(f"{word.removesuffix(setting)}hydra.{setting}")
     return words
-
-
-def _of_hydra(word: str) -> str:
-    """`launcher.n_jobs=4` as Hydra knows it."""
-    plus = word[: len(word) - len(word.lstrip("+"))]
-    return f"{plus}hydra.{word.lstrip('+')}"
 
 
 def _check_installed(name: str) -> None:
@@ -102,7 +106,7 @@ def _check_installed(name: str) -> None:
         )
 
 
-def _check_slurm(launching: "Launching") -> None:
+def _check_slurm(launching: Launching) -> None:
     """Slurm is asked by its own commands."""
     if launching.kind == "SlurmLauncher" and shutil.which("sbatch") is None:
         raise UserError(
@@ -125,7 +129,7 @@ def _composed(line: CommandLine, words: Sequence[str]) -> DictConfig:
         UserError: for a setting that it does not have, or a value that it does not take.
     """
     own = [] if line.own is None else [f"hydra.searchpath=[file://{line.own}]"]
-    choices = [word for word in words if word.partition("=")[0] in (LAUNCHER, "hydra/launcher")]
+    choices = [word for word in words if word.partition("=")[0] in (LAUNCHER, OF_HYDRA)]
     known: set[str] = set()
     GlobalHydra.instance().clear()
     try:
