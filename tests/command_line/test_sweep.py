@@ -31,7 +31,7 @@ FATE = ("+callbacks.fate._target_=tests.sweeps.fates.fate", "+callbacks.fate.see
 @pytest.mark.slow
 def test_a_sweep_goes_on_and_is_finished_by_ckpt_auto(random_policy: Path, tmp_path: Path) -> None:
     """One of three jobs fails; then one of the others has been killed, and a sweep of these two does what is left."""
-    (tmp_path / "fates.json").write_text(json.dumps({"0": "a bug"}), encoding="utf-8")
+    (tmp_path / "fates.json").write_text(json.dumps({"0": [2, "a bug"]}), encoding="utf-8")
     swept = run_py(tmp_path, random_policy, "-m", "objective.beta=4", "seed=0,1,2", *FATE)
     assert swept.returncode == 2, swept.stderr
     assert "Error executing job" not in swept.stderr

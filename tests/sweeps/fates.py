@@ -11,7 +11,7 @@ from rsgrpo.sweeps.supervise import THREADS
 from rsgrpo.types import StepReport
 
 FATES = Path("fates.json")
-"""By seed: the name of a signal, or anything else for an exception; at the end of the second iteration."""
+"""By seed: after which iteration, and the name of a signal, or anything else for an exception."""
 
 
 def fate(report: StepReport, seed: int) -> dict[str, float]:
@@ -20,9 +20,9 @@ def fate(report: StepReport, seed: int) -> dict[str, float]:
     known = {"pid": os.getpid(), "threads": torch.get_num_threads(), **place}
     Path(f"process_{seed}.json").write_text(json.dumps(known), encoding="utf-8")
     fates = json.loads(FATES.read_text(encoding="utf-8")) if FATES.exists() else {}
-    end = fates.get(str(seed)) if report.iteration == 2 else None
-    if end is not None and end.startswith("SIG"):
+    after, end = fates.get(str(seed), (None, ""))
+    if report.iteration != after:
+        return {}
+    if end.startswith("SIG"):
         os.kill(os.getpid(), signal.Signals[end])
-    if end is not None:
-        raise ZeroDivisionError(end)
-    return {}
+    raise ZeroDivisionError(end)

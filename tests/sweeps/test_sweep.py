@@ -1,17 +1,21 @@
 """What a sweep is prepared to do: begin, go on, or leave what is finished; and where."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from rsgrpo import run_folder
 from rsgrpo.command_line.arguments import read_command_line
 from rsgrpo.command_line.own_names import CONF
 from rsgrpo.command_line.quoting import quoted
+from rsgrpo.command_line.sweep import Sweep
 from rsgrpo.errors import UserError
+from rsgrpo.sweeps.launchers import Launching
 from rsgrpo.sweeps.prepared import Prepared, prepare, write_plan
-from rsgrpo.sweeps.records import hold, read_record, write_record
-from rsgrpo.sweeps.sweep import take_up
+from rsgrpo.sweeps.records import JOBS, hold, read_record, write_record
+from rsgrpo.sweeps.sweep import run_beside, take_up
 from tests.run_folders import write_checkpoint
 
 
@@ -86,6 +90,19 @@ def test_a_folder_that_is_named_is_taken(here: Path) -> None:
     ran(first, 0, saved=60, done=True)
     again = prepared("seed=0,1", "ckpt=auto", f"hydra.sweep.dir={here / 'elsewhere'}")
     assert (again.folder, again.finished) == (here / "elsewhere", [0])
+
+
+def test_a_sweep_with_nothing_left_starts_nothing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = prepared("seed=0,1")
+    write_plan(first, None)
+    for number in range(2):
+        ran(first, number, saved=60, done=True)
+    joblib = Launching(name="joblib", words=(), settings=OmegaConf.create({"_target_": "JoblibLauncher"}))
+    state = Sweep()
+    run_beside(replace(prepared("seed=0,1", "ckpt=auto"), launching=joblib), state)
+    assert (state.jobs, state.failed) == (2, [])
+    assert capsys.readouterr().err.splitlines() == [f"ckpt=auto: finished before: {run}" for run in first.runs]
+    assert not (first.folder / JOBS).exists()
 
 
 def test_no_two_jobs_go_on_with_one_run(here: Path) -> None:
