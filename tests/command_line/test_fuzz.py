@@ -30,6 +30,7 @@ import rsgrpo.composition.assemble
 import rsgrpo.composition.policy
 import rsgrpo.tasks.audit
 import rsgrpo.tasks.bandit
+import rsgrpo.tasks.bench
 import rsgrpo.tasks.lemmas
 import rsgrpo.tasks.pretrain
 import rsgrpo.tasks.score
@@ -76,6 +77,7 @@ def seams() -> Iterator[None]:
         for task in (rsgrpo.tasks.audit, rsgrpo.tasks.bandit, rsgrpo.tasks.lemmas, rsgrpo.tasks.score):
             patch.setattr(task, "check_run_folder", _begin)
         patch.setattr(rsgrpo.tasks.audit, "every_objective", _begin)  # composes each of them
+        patch.setattr(rsgrpo.tasks.bench, "run_jobs", _begin)
         patch.setenv("HYDRA_FULL_ERROR", "1")
         patch.delenv("RSGRPO_TRACEBACK", raising=False)
         yield

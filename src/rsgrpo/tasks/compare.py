@@ -40,7 +40,8 @@ def compare(cfg: DictConfig) -> None:
 
 def compare_sweep(folder: Path, runs: Sequence[Path]) -> None:
     """The comparison of all runs of a sweep, wherever they are, shown and left in its folder, or why there is none."""
-    console = wide_console()
+    console, here = wide_console(), Path.cwd()
+    runs = [run.relative_to(here) if run.is_relative_to(here) else run for run in runs]  # as a user here names them
     try:
         found, level = _compared(list(map(glob.escape, map(str, runs))), CompareSettings())
     except UserError as error:
