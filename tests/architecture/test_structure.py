@@ -30,7 +30,7 @@ LEVELS = (
     ("planning",),
     ("callbacks", "command_line", "doctor"),
     ("composition", "fitting"),
-    ("tasks",),
+    ("tasks", "sweeps"),
     ("main",),
     ("run", "__init__", "__main__"),
 )
@@ -58,7 +58,7 @@ HOMES = {
         "callbacks/",
     ),
     "pytorch_lightning": (),  # the old name of lightning: the two do not mix
-    "hydra": tuple(f"src/rsgrpo/{room}" for room in ("command_line/", "composition/", "main.py", "tasks/")),
+    "hydra": tuple(f"src/rsgrpo/{room}" for room in ("command_line/", "composition/", "main.py", "sweeps/", "tasks/")),
     "matplotlib": ("src/rsgrpo/analysis/",),
 }
 """Where a heavy package may be named; `import torch` alone loads torch.distributed, so only the source can tell."""

@@ -78,6 +78,7 @@ def seams() -> Iterator[None]:
         for task in (rsgrpo.tasks.audit, rsgrpo.tasks.bandit, rsgrpo.tasks.lemmas, rsgrpo.tasks.score):
             patch.setattr(task, "check_run_folder", _begin)
         patch.setattr(rsgrpo.tasks.audit, "every_objective", _begin)  # composes each of them
+        patch.setattr(rsgrpo.tasks.bench, "run_jobs", _begin)
         patch.setenv("HYDRA_FULL_ERROR", "1")
         patch.delenv("RSGRPO_TRACEBACK", raising=False)
         yield
@@ -121,7 +122,7 @@ def attempt(words: list[str], folder: Path) -> Ended:
 # Valid command lines, and what may go wrong with them
 
 KEYS = sorted(key for key in written_keys(CONF) if not re.search(r"defaults|[ @/]|\.hydra|^hydra", key))
-GROUPS = sorted(group for group in groups_of(CONF) if "/" not in group and group != "dataset")
+GROUPS = sorted(group for group in groups_of(CONF) if "/" not in group and group not in ("dataset", "launcher"))
 
 
 def _readme() -> list[list[str]]:
@@ -131,7 +132,7 @@ def _readme() -> list[list[str]]:
     return [
         shlex.split(line, comments=True)
         for line in lines
-        if not re.search(r"RUN|/path|ckpt|rollout=vllm|data\.path", line)
+        if not re.search(r"RUN|/path|ckpt|rollout=vllm|data\.path|launcher", line)
     ]
 
 

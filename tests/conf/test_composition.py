@@ -40,8 +40,8 @@ from rsgrpo.rollouts.engine import RolloutEngine
 CONF = Path(__file__).parents[2] / "conf"
 PAPER_NUMBERS = CONF.parent / "src/rsgrpo/comparison/paper_numbers.csv"
 
-SHARED_PARTS = ("model/base", "data/base", "experiment/base", "bench/base", "dataset")
-"""What choices are made of, not choices."""
+SHARED_PARTS = ("model/base", "data/base", "experiment/base", "bench/base", "dataset", "launcher")
+"""What choices are made of, and what starts the jobs of a sweep: no choices of a run."""
 
 
 def _choice_of(file: Path) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from rsgrpo.run_folder.names import (
     EVALUATIONS,
     FOLDERS,
     METRICS,
+    OUTPUT,
     OVERRIDES,
     POLICIES,
     RECORDS,
@@ -105,7 +106,8 @@ def _remove_unfinished(run: Path) -> None:
 def clear(run: Path) -> None:
     """Remove what a run that saved no checkpoint left behind, so that it can begin anew in its folder.
 
-    Only what a run writes is removed, only where there is a `run.json`, and only if nothing else is there.
+    Only what a run writes is removed, only where there is a `run.json`, and only if nothing else is there. What it has
+    printed stays: whoever has started it writes on below.
 
     Raises:
         UserError: when the run has a checkpoint, damaged or not, or was finished: results are not thrown away; and when
@@ -130,7 +132,7 @@ def _check_nothing_else(run: Path) -> None:
     Raises:
         UserError: naming it.
     """
-    own = {RUN, CONFIG, OVERRIDES, SOURCE_DIFF, *RECORDS, *FOLDERS}
+    own = {RUN, CONFIG, OVERRIDES, SOURCE_DIFF, OUTPUT, *RECORDS, *FOLDERS}
     for path in [*_entries(run), *_entries(run / EVALUATIONS)]:
         name = path.relative_to(run).as_posix()
         if path.is_symlink():

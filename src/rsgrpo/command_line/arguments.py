@@ -5,13 +5,10 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, cast
 
 import yaml
-from hydra import compose, initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, OverrideType, RangeSweep
@@ -20,12 +17,15 @@ from omegaconf import OmegaConf
 
 from rsgrpo import run_folder
 from rsgrpo.command_line.flags import configuration, long_forms, own_folder, read_flags
-from rsgrpo.command_line.keys import PLACED, SECTIONS, choices, groups_of, shown, unknown_choice, unknown_key
+from rsgrpo.command_line.keys import LAUNCHER, PLACED, SECTIONS, choices, groups_of, shown, unknown_choice, unknown_key
 from rsgrpo.command_line.same_run import is_at
 from rsgrpo.errors import UserError
 
-FREE = (r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath")
-"""What may be set of Hydra itself: where runs lie, and how the jobs of a sweep are started."""
+FREE = (
+    *(r"hydra\.run\.dir", r"hydra\.sweep", r"hydra[./]launcher", r"hydra[./]sweeper", r"hydra\.searchpath"),
+    r"hydra\.job\.num",
+)
+"""What may be set of Hydra itself: where runs lie, how the jobs of a sweep are started, and which of them this is."""
 
 OPTIONAL = ("term/kl", "term/entropy")
 """Groups of which a run has no choice by default."""
@@ -49,6 +49,8 @@ class CommandLine:
     """The folder of the configuration, which `--config-path` may name."""
     own: Path | None
     """The user's own folder of configuration, that of `--config-dir`."""
+    launching: tuple[Override, ...] = ()
+    """What starts the jobs of a sweep, and how: `launcher=joblib launcher.n_jobs=4`. No job is any the wiser."""
 
     @property
     def words(self) -> list[str]:
@@ -76,10 +78,18 @@ def read_command_line(arguments: Sequence[str], conf: Path) -> CommandLine:
     conf = configuration(given, conf)
     own = None if given.config_dir is None else own_folder(given.config_dir)
     overrides = tuple(_last_of_each([_override(_without_plus(word, conf)) for word in given.overrides]))
-    line = CommandLine(flags=long_forms(given), overrides=overrides, conf=conf, own=own)
+    launching = tuple(override for override in overrides if is_at(override.key_or_group, LAUNCHER))
+    overrides = tuple(override for override in overrides if not is_at(override.key_or_group, LAUNCHER))
+    line = CommandLine(flags=long_forms(given), overrides=overrides, conf=conf, own=own, launching=launching)
     for override in overrides:
         _check_group(override, line)
         _check_reserved(override)
+    if launching and not line.is_sweep:
+        raise UserError(
+            f"{shown(launching[0].input_line)}: it starts the jobs of a sweep, which needs -m; leave it out"
+        )
+    for override in launching:
+        _check_launcher(override, line)
     if given.package is not None and (unknown := unknown_key(given.package, conf, groups_chosen(line))) is not None:
         raise UserError(f"--package={unknown}")
     if line.is_sweep:
@@ -175,9 +185,18 @@ def _check_group(override: Override, line: CommandLine) -> None:
             )
         return
     if not override.is_sweep_override():
-        text = getattr(override.value(), "text", override.value())  # of a quoted word
+        text = text_of(override)
         if not isinstance(text, str):
-            raise UserError(unknown_choice(group, "null" if text is None else str(text), known))
+            raise UserError(unknown_choice(group, _as_written(text), known))
+
+
+def text_of(override: Override) -> object:
+    """The value of a word, without its quotes if it has any."""
+    return getattr(override.value(), "text", override.value())
+
+
+def _as_written(value: object) -> str:
+    return "null" if value is None else str(value)
 
 
 def _check_section(override: Override, line: CommandLine) -> None:
@@ -238,27 +257,34 @@ def groups_chosen(line: CommandLine) -> list[str]:
     ]
 
 
+def _check_launcher(override: Override, line: CommandLine) -> None:
+    """Refuse a launcher that there is not, and several.
+
+    Raises:
+        UserError: naming the launchers.
+    """
+    known = choices(LAUNCHER, *line.folders)
+    if override.is_sweep_override() or override.is_delete():
+        raise UserError(
+            f"{shown(override.input_line)}: a sweep has one launcher; {LAUNCHER} is one of {', '.join(known)}, and "
+            "without it jobs take turns"
+        )
+    text = text_of(override)
+    if override.key_or_group == LAUNCHER and text not in known:
+        raise UserError(unknown_choice(LAUNCHER, _as_written(text), ", ".join(known)))
+
+
 def _check_sweep(line: CommandLine) -> None:
-    """Refuse more jobs than can be composed before the first one begins, and one that cannot be composed.
+    """Refuse more jobs than can be composed before the first one begins.
 
     Raises:
         UserError: for too many jobs.
-        HydraException: for a choice or a key that does not exist, before Hydra has made the sweep's folder.
     """
-    swept = [override for override in line.overrides if override.is_sweep_override()]
-    jobs = math.prod(_size(override) for override in swept)
+    jobs = math.prod(_size(override) for override in line.overrides if override.is_sweep_override())
     if jobs > MOST_JOBS:
         raise UserError(
             f"--multirun: {jobs:,} jobs are more than the {MOST_JOBS:,} that one sweep takes; sweep over fewer values"
         )
-    fixed = [str(o.input_line) for o in line.overrides if o not in swept and not o.key_or_group.startswith("hydra")]
-    values = [list(o.sweep_string_iterator()) for o in swept if isinstance(o.value(), ChoiceSweep | RangeSweep)]
-    own = [] if line.own is None else [f"hydra.searchpath=[file://{line.own}]"]
-    GlobalHydra.instance().clear()
-    with initialize_config_dir(str(line.conf.resolve()), version_base="1.3"):
-        for each in zip_longest(*values) if values else [()]:  # every value once, not every combination
-            job = [f"{o.get_key_element()}={value}" for o, value in zip(swept, each, strict=False) if value is not None]
-            compose("config", [*own, *fixed, *job])
 
 
 def _size(override: Override) -> int:

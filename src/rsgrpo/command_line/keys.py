@@ -18,6 +18,9 @@ from rsgrpo.command_line import program
 PLACED = "dataset"
 """A group whose choices are put into others: `+dataset@data.tests.NAME=aime24`."""
 
+LAUNCHER = "launcher"
+"""A group whose choice starts the jobs of a sweep: it is no part of any run."""
+
 LONGEST_WORD = 120
 """Characters of a word that a message repeats."""
 

@@ -5,6 +5,7 @@ import re
 from collections.abc import Sequence
 
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from rsgrpo.command_line.arguments import words_of_job
 
@@ -19,6 +20,10 @@ def name_of_job() -> str:
     """The name of the run that is starting."""
     choices = HydraConfig.get().runtime.choices
     return run_name(choices["task"], choices["objective"], words_of_job())
+
+
+OmegaConf.register_new_resolver("run_name", name_of_job, replace=True)
+"""`${run_name:}` in `conf/config.yaml`."""
 
 
 def run_name(task: str, objective: str, words: Sequence[str]) -> str:

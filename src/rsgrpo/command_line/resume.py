@@ -8,11 +8,13 @@ from typing import Any, cast
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from rsgrpo import checkpoints, run_folder
-from rsgrpo.command_line.arguments import words_of_job
-from rsgrpo.command_line.same_run import ENGINE, is_at, may_change
+from rsgrpo.command_line import supervision
+from rsgrpo.command_line.begun import BegunRuns, runs_in
+from rsgrpo.command_line.quoting import quoted
+from rsgrpo.command_line.same_run import ENGINE, config_hash, flat, is_at, may_change
 from rsgrpo.command_line.trust import check_words
 from rsgrpo.errors import UserError
 
@@ -45,7 +47,7 @@ def with_settings_of_run(arguments: Sequence[str]) -> list[str]:
     ckpt = given.get("ckpt", "ckpt=null").split("=", 1)[1].strip("\"'")
     if ckpt in ("null", ""):
         return list(arguments)
-    if {"-m", "--multirun"} & set(arguments):
+    if {"-m", "--multirun"} & set(arguments) or supervision.is_supervised():
         if ckpt == AUTO:
             return list(arguments)  # each job finds its own: `find_run_of_job`
         raise UserError(f"ckpt={ckpt} resumes one run; leave out -m, or let each job find its own with ckpt=auto")
@@ -61,8 +63,8 @@ def _resumed(arguments: Sequence[str], ckpt: str) -> list[str]:
     saved = run_folder.read_overrides(run)
     kept = [s for s in saved if _key(s) not in given and _key(s).split(".")[0] not in given]
     check_words(kept, run / run_folder.OVERRIDES)
-    now = [f"ckpt={_quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
-    return [*kept, *now, f"{_FOLDER}={_quoted(str(run))}"]
+    now = [f"ckpt={quoted(ckpt)}" if _key(argument) == "ckpt" else argument for argument in arguments]
+    return [*kept, *now, f"{_FOLDER}={quoted(str(run))}"]
 
 
 def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
@@ -73,18 +75,19 @@ def _automatic(arguments: Sequence[str], given: Mapping[str, str]) -> list[str]:
         if "${" in folder:
             raise UserError(f"{_FOLDER}={folder}: ckpt=auto looks into this folder before the run; write out its name")
         run = Path(folder).resolve()
-        checkpoint = _checkpoint_in(run, given)
+        wanted = _wanted_iterations(run, given) if (run / run_folder.DONE).exists() else None
+        checkpoint = _checkpoint_in(run, wanted)
         anew = [f"ckpt={AUTO}"] if checkpoint is None and (run / run_folder.RUN).is_file() else []
     else:
         words = [word for word in arguments if word.startswith("~") or ("=" in word and not word.startswith("-"))]
         run, checkpoint = _unfinished_run(words, given)
         anew = []
     if checkpoint is None:
-        _say(f"ckpt=auto: nothing to resume, {f'starting in {run}' if run else 'starting a new run'}")
+        say(f"ckpt=auto: nothing to resume, {f'starting in {run}' if run else 'starting a new run'}")
         return [*without, *anew]
-    _say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
+    say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
     here = [argument for argument in without if _key(argument) != _FOLDER]
-    return _resumed([*here, f"ckpt={_quoted(str(run))}"], str(run))
+    return _resumed([*here, f"ckpt={quoted(str(run))}"], str(run))
 
 
 def find_run_of_job(cfg: DictConfig) -> None:
@@ -95,25 +98,44 @@ def find_run_of_job(cfg: DictConfig) -> None:
         UserError: when its checkpoints are all damaged.
     """
     job = HydraConfig.get()
-    words = [word for word in words_of_job() if _key(word) != "ckpt"]
-    given = {_key(word): word for word in words}
     here = Path(job.runtime.output_dir)
     if (here / run_folder.RUN).is_file():
-        checkpoint = _checkpoint_in(here, given)
+        checkpoint = _checkpoint_in(here, cfg.iterations)
         run, anew = here, AUTO if checkpoint is None else None
+    elif supervision.is_supervised():  # whoever started the sweep has looked for it
+        run, checkpoint, anew = None, None, None
     else:
-        run, checkpoint = _unfinished_run(words, given)
+        run, checkpoint = _begun_elsewhere(cfg)
         anew = None
     if run is None or checkpoint is None:
         cfg.ckpt = anew
         return
-    _say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
+    say(f"ckpt=auto: resuming {run} from {checkpoint.name}")
     cfg.ckpt = str(run)
     with read_write(cast(DictConfig, job)):
         job.runtime.output_dir = str(run)
 
 
-def _checkpoint_in(run: Path, given: Mapping[str, str]) -> Path | None:
+def _begun_elsewhere(cfg: DictConfig) -> tuple[Path | None, Path | None]:
+    """The run that has begun with these settings under `outputs/`, and its newest whole checkpoint.
+
+    Raises:
+        NothingToDo: when it is finished.
+    """
+    settings = flat(OmegaConf.to_container(cfg, resolve=True))
+    begun = begun_runs().find(config_hash(cfg), settings)
+    if begun is not None and begun.finished is not None:
+        raise NothingToDo(_nothing_to_do(begun.run))
+    return (None, None) if begun is None else (begun.run, begun.checkpoint)
+
+
+def begun_runs(*places: Path) -> BegunRuns:
+    """The runs under `outputs/`, and in other places, that a job may go on with."""
+    found = dict.fromkeys(runs_in(OUTPUTS, *places))
+    return BegunRuns(runs=sorted(found, key=_begun, reverse=True), say=say)
+
+
+def _checkpoint_in(run: Path, wanted: int | None) -> Path | None:
     """The newest whole checkpoint in a folder that was named; None when a run may begin there.
 
     Raises:
@@ -121,7 +143,7 @@ def _checkpoint_in(run: Path, given: Mapping[str, str]) -> Path | None:
         UserError: when it has checkpoints and none is whole.
     """
     finished = run_folder.finished_iterations(run)
-    if _has_all(run, given):
+    if finished is not None and (wanted is None or finished >= wanted):
         raise NothingToDo(_nothing_to_do(run))
     checkpoint, damaged = checkpoints.newest_whole(run)
     if checkpoint is None and damaged:
@@ -151,12 +173,12 @@ def _unfinished_run(words: Sequence[str], given: Mapping[str, str]) -> tuple[Pat
                 continue
             checkpoint, damaged = checkpoints.newest_whole(run)
         except UserError as error:
-            _say(f"ckpt=auto: {error}; passed over")
+            say(f"ckpt=auto: {error}; passed over")
             continue
         if checkpoint is not None:
             return run, checkpoint
         for message in damaged:
-            _say(f"ckpt=auto: {message}; passed over")
+            say(f"ckpt=auto: {message}; passed over")
     if finished is not None:
         raise NothingToDo(_nothing_to_do(finished))
     return None, None
@@ -212,18 +234,11 @@ def _wanted_iterations(run: Path, given: Mapping[str, str]) -> int | None:
     return wanted if isinstance(wanted, int) else None
 
 
-def _say(message: str) -> None:
+def say(message: str) -> None:
     """Tell the user, once for all ranks of a run."""
     rank = os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0"))
     if rank == "0" and os.environ.get("LOCAL_RANK", "0") == "0":
         print(message, file=sys.stderr)
-
-
-def _quoted(value: str) -> str:
-    """A value that Hydra's grammar takes as it is, whatever characters it holds."""
-    bare = value.strip("\"'")
-    escaped = bare.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
 
 
 def _key(override: str) -> str:

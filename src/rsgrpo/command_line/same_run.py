@@ -77,11 +77,8 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
     """
     before = flat(run_folder.read_config(run))
     now = flat(OmegaConf.to_container(cfg, resolve=True))
-    if UNREAD not in cfg:
-        before = {key: value for key, value in before.items() if not is_at(key, UNREAD)}
-    for key in sorted(before.keys() | now.keys()):
-        lacks = key not in before and any(is_at(key, added) for added in ADDED)
-        if may_change(key) or lacks or before.get(key) == now.get(key):
+    for key in sorted(differing(before, now)):
+        if may_change(key):
             continue
         was, is_now = (_as_typed(settings.get(key)) for settings in (before, now))
         what, words = _other_choice(run, key) or (f"{key} was {was} and is {is_now} now", f"{key}={was}")
@@ -89,6 +86,14 @@ def check_same_run(run: Path, cfg: DictConfig) -> None:
             f"ckpt={cfg.ckpt}: {what}; keep it as it was ({words}), or start a new run from the trained weights with "
             f"model.path={run / run_folder.POLICY}"
         )
+
+
+def differing(before: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """The keys in which the settings of a run, which an earlier version may have written, are not those of now."""
+    if not any(is_at(key, UNREAD) for key in now):
+        before = {key: value for key, value in before.items() if not is_at(key, UNREAD)}
+    lacks = {key for key in now.keys() - before.keys() if any(is_at(key, added) for added in ADDED)}
+    return {key for key in before.keys() | now.keys() if before.get(key) != now.get(key)} - lacks
 
 
 def config_hash(cfg: DictConfig) -> str:

@@ -26,7 +26,9 @@ from rsgrpo.composition.plan import decide_memory, offloads
 from rsgrpo.composition.policy import check_policy, load_policy
 from rsgrpo.composition.prompts import describe, load_prompts, longest
 from rsgrpo.composition.trainer import build_sharding, build_trainer, is_sharded
+from rsgrpo.data.prompting import PromptFormat
 from rsgrpo.data.source import Split
+from rsgrpo.distributed.sharding import Sharding
 from rsgrpo.errors import field_errors_name_their_key
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.engine import RolloutEngine
@@ -48,6 +50,15 @@ class Assembled(NamedTuple):
     trainer: lightning.Trainer
 
 
+class Parts(NamedTuple):
+    """What a run needs beside its recipe, before weights and data are read."""
+
+    source: Any
+    sharding: Sharding
+    make_engine: Callable[..., RolloutEngine]
+    prompt_format: PromptFormat
+
+
 def assemble(
     cfg: DictConfig, recipe: Recipe, run: Path, *, splits: tuple[Split, ...], started: Assembled | None = None
 ) -> Assembled:
@@ -58,12 +69,7 @@ def assemble(
     Raises:
         UserError: for a mistake in the configuration, its data or its machine.
     """
-    source, sharding, make_engine = build_source(cfg), build_sharding(cfg), build(cfg, "rollout")
-    prompt_format = build_format(cfg)
-    check_members(cfg, "data", source)
-    check_partial(make_engine, "rollout")
-    check_methods(cfg, "rollout", make_engine)
-    check_policy(cfg)
+    source, sharding, make_engine, prompt_format = build_parts(cfg)
     _quiet_lightning()
     trainer = build_trainer(cfg, run, recipe)
     set_threads(cfg)
@@ -90,6 +96,20 @@ def assemble(
     )
     trainer.limit_val_batches = 1.0 if data.validation or (data.test and recipe.evaluation.test_every) else 0
     return Assembled(module, data, describe(source, data), trainer)
+
+
+def build_parts(cfg: DictConfig) -> Parts:
+    """What takes no time to build, checked.
+
+    Raises:
+        UserError: naming the key that is wrong and the cure.
+    """
+    parts = Parts(build_source(cfg), build_sharding(cfg), build(cfg, "rollout"), build_format(cfg))
+    check_members(cfg, "data", parts.source)
+    check_partial(parts.make_engine, "rollout")
+    check_methods(cfg, "rollout", parts.make_engine)
+    check_policy(cfg)
+    return parts
 
 
 def _build_engine(cfg: DictConfig, make: Callable[..., RolloutEngine], policy: Policy) -> RolloutEngine:

@@ -198,3 +198,18 @@ def check_same_evaluation(run: Path, cfg: DictConfig, data: Mapping[str, Any], b
     for key, was, is_now in (("data", described.get("data"), dict(data)), ("weights", described.get("base"), base)):
         if was != is_now:
             raise UserError(f"{run} holds an evaluation of other {key}; name another hydra.run.dir")
+
+
+def check_during_training(plan: EvaluationPlan) -> None:
+    """Refuse settings that evaluations during training would not follow.
+
+    Raises:
+        UserError: naming the key and the cure.
+    """
+    if plan.temperature is not None:
+        raise UserError(
+            f"eval.temperature={plan.temperature} is for task=evaluate; set eval.sampling.temperature for the "
+            "evaluations of a run"
+        )
+    if plan.keep != "none":
+        raise UserError(f"eval.keep={plan.keep} is for task=evaluate; evaluate the policy afterwards, or leave it out")

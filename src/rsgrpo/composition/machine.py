@@ -25,6 +25,9 @@ _ANOTHER_FOLDER = "choose another with hydra.run.dir=..."
 REFUSALS = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO)
 """Errors of a disk that is full, or that takes nothing any more."""
 
+SAY_IT_THEMSELVES = ("explain", "plan", "doctor")
+"""The tasks that say what another machine would run, and what this one lacks."""
+
 HUB_DEADLINE_S = 1.5
 """How long the hub may take to say whether it has the weights."""
 
@@ -62,7 +65,7 @@ def check_run_folder(run: Path, *, resumes: bool) -> None:
         probe.unlink()
     except OSError as error:
         raise UserError(f"run folder {run} cannot be written ({error.strerror}); {_ANOTHER_FOLDER}") from None
-    if not resumes and any(run.iterdir()):
+    if not resumes and any(path.name != run_folder.OUTPUT for path in run.iterdir()):
         resume = f", or resume the run in it with ckpt={run}" if run_folder.checkpoints(run) else ""
         raise UserError(f"run folder {run} is not empty; {_ANOTHER_FOLDER}{resume}")
 

@@ -62,7 +62,7 @@ def build_trainer(cfg: DictConfig, run: Path, recipe: Recipe) -> lightning.Train
     Raises:
         UserError: for what Lightning refuses.
     """
-    _check_devices(cfg)
+    check_devices(cfg)
     check_savings(cfg)
     settings: dict[str, Any] = {str(key): value for key, value in cfg.trainer.items() if key not in OURS}
     precision = precision_of(cfg)
@@ -117,8 +117,12 @@ def _built_as(cfg: DictConfig, key: str, kind: type[T]) -> T:
     return made
 
 
-def _check_devices(cfg: DictConfig) -> None:
-    """Refuse anything that is not a number of devices, and processes that would each train a policy of their own."""
+def check_devices(cfg: DictConfig) -> None:
+    """Refuse anything that is not a number of devices, and processes that would each train a policy of their own.
+
+    Raises:
+        UserError: naming the key and the cure.
+    """
     devices = cfg.trainer.devices
     if not (devices == "auto" or isinstance(devices, ListConfig) or (type(devices) is int and devices > 0)):
         raise UserError(

@@ -27,14 +27,13 @@ from rsgrpo.bench.records import Records, Settings, hash_of_settings, record_of,
 from rsgrpo.bench.reproduction import band, difference
 from rsgrpo.bench.scores import score_named
 from rsgrpo.command_line.arguments import line_of_job
+from rsgrpo.command_line.sweep import USER_ERROR
 from rsgrpo.composition.bench import arms_of, bench_settings, checked_settings, settings_of, words_of
 from rsgrpo.composition.machine import check_run_folder
 from rsgrpo.errors import UserError
 
 KNOWN = Path(run_folder.__file__).parents[1] / "results"
 """The records that come with rsgrpo."""
-
-USER_ERROR = 2
 
 REFUSED = "needs rewards"
 """What an objective says of rewards that it is not defined for (`objectives.base.check_rewards`)."""

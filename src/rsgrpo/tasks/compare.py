@@ -1,5 +1,6 @@
 """`python run.py task=compare runs=[A,B]`: which of several runs is better, and how surely."""
 
+import glob
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,17 +38,21 @@ def compare(cfg: DictConfig) -> None:
     console.print(f"run folder: {run}", soft_wrap=True, highlight=False)
 
 
-def compare_sweep(folder: Path) -> None:
-    """The comparison of all runs of a sweep, shown and left in its folder, or why there is none."""
-    console = wide_console()
+def compare_sweep(folder: Path, runs: Sequence[Path]) -> None:
+    """The comparison of all runs of a sweep, wherever they are, shown and left in its folder, or why there is none."""
+    console, here = wide_console(), Path.cwd()
+    runs = [run.relative_to(here) if run.is_relative_to(here) else run for run in runs]  # as a user here names them
     try:
-        found, level = _compared([str(folder)], CompareSettings())
+        found, level = _compared(list(map(glob.escape, map(str, runs))), CompareSettings())
     except UserError as error:
         console.print(f"no comparison of this sweep: {error}", soft_wrap=True, highlight=False, markup=False)
         return
+    folder.mkdir(parents=True, exist_ok=True)
     run_folder.write_json(folder / run_folder.COMPARE, record(found, level))
     print_comparison(folder, console)
-    console.print(f"compare them otherwise: task=compare runs={folder}", soft_wrap=True, highlight=False)
+    folders = dict.fromkeys(str(run.parent) for run in runs)
+    named = next(iter(folders)) if len(folders) == 1 else f"[{','.join(folders)}]"
+    console.print(f"compare them otherwise: task=compare runs={named}", soft_wrap=True, highlight=False)
 
 
 def compared(cfg: DictConfig) -> tuple[Comparison, float]:

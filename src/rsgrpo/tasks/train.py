@@ -23,7 +23,7 @@ from rsgrpo.command_line.sweep import is_sweep
 from rsgrpo.command_line.trust import words_to_repeat
 from rsgrpo.composition.assemble import Assembled, assemble, describe_run
 from rsgrpo.composition.disk import check_disk, disk_use
-from rsgrpo.composition.evaluation import check_k
+from rsgrpo.composition.evaluation import check_during_training, check_k
 from rsgrpo.composition.known_base import file_of_base, read_base, write_base
 from rsgrpo.composition.machine import check_run_folder, claim_run_folder
 from rsgrpo.composition.policy import digest_of_base
@@ -54,23 +54,11 @@ def train(cfg: DictConfig) -> None:
         SystemExit: 128 + the number of the signal, on rank 0, when SIGTERM or Ctrl-C ended it.
     """
     recipe = build_recipe(cfg)
-    _check_evaluation(recipe)
+    check_during_training(recipe.evaluation)
     try:
         _train(cfg, recipe)
     finally:
         close(recipe.reward)
-
-
-def _check_evaluation(recipe: Recipe) -> None:
-    """Refuse settings that evaluations during training would not follow."""
-    plan = recipe.evaluation
-    if plan.temperature is not None:
-        raise UserError(
-            f"eval.temperature={plan.temperature} is for task=evaluate; set eval.sampling.temperature for the "
-            "evaluations of a run"
-        )
-    if plan.keep != "none":
-        raise UserError(f"eval.keep={plan.keep} is for task=evaluate; evaluate the policy afterwards, or leave it out")
 
 
 def _train(cfg: DictConfig, recipe: Recipe) -> None:

@@ -2,6 +2,7 @@
 
 import ctypes
 import logging
+import os
 import resource
 import signal
 import warnings
@@ -18,9 +19,16 @@ def be_expendable() -> None:
     logging.disable(logging.CRITICAL)
 
 
-def end_with_parent(number: int = signal.SIGTERM) -> None:
-    """Be sent this signal when the thread that started the process ends, in whatever way."""
+def end_with_parent(number: int = signal.SIGTERM, *, parent: int | None = None) -> None:
+    """Be sent this signal when the thread that started the process ends, in whatever way.
+
+    Args:
+        number: of the signal.
+        parent: the number of the process with that thread, for a process that may come too late to be told of its end.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, number)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), number)
 
 
 def limit_memory(address_space: int) -> None:
