@@ -88,6 +88,14 @@ def test_the_two_locks_agree() -> None:
     assert {name: (everywhere[name], on_gpus[name]) for name in both if everywhere[name] != on_gpus[name]} == {}
 
 
+def test_what_vllm_adds_on_a_cpu_can_be_installed_over_the_lock() -> None:
+    """pip holds `requirements-vllm-cpu.txt` to the constraints, and refuses it where they differ."""
+    everywhere, added = pins("constraints.txt"), pins("requirements-vllm-cpu.txt")
+    both = everywhere.keys() & added.keys()
+    assert "requests" in both
+    assert {name: (everywhere[name], added[name]) for name in both if everywhere[name] != added[name]} == {}
+
+
 def needed(name: str, seen: set[str]) -> Iterator[Requirement]:
     """All that an installed package asks for, directly or not."""
     if name in seen:

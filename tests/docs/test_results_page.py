@@ -49,7 +49,7 @@ def test_the_records_travel_with_the_package() -> None:
 
 @pytest.mark.slow
 def test_the_tables_are_made_anew_without_a_run(tmp_path: Path) -> None:
-    done = run_py(tmp_path, "task=bench", "bench=standard", "bench.arms=[]", "bench.tasks=[countdown]")
+    done = run_py(tmp_path, "task=bench", "bench=standard", "bench.arms=[]")
 
     assert done.returncode == 0, done.stderr
     assert "countdown: 255 test problems, 64 completions each" in done.stdout

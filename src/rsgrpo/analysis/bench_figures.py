@@ -95,6 +95,7 @@ def _draw_differences(found: Leaderboard, folder: Path) -> Path:
             )
         dress(place, board.task, f"{name} minus {found.baseline} (filled: beyond noise)", "")
         place.set_yticks(range(len(rows)), [standing.arm for standing in rows])
+        place.locator_params(axis="x", nbins=5)
         place.axvline(0, color="0.4", linewidth=0.8)
     return save(figure, folder, "differences")
 
