@@ -54,6 +54,7 @@ def engine(policy: Policy) -> Iterator[VLLMEngine]:
     made.close()
 
 
+@pytest.mark.slow
 def test_vllm_samples_from_base_and_adapters_and_gets_the_base_once(policy: Policy, engine: VLLMEngine) -> None:
     adapter_names, sent = policy.adapter_names(), []
 

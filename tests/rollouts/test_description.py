@@ -93,6 +93,7 @@ def key(engine: VLLMEngine) -> tuple[str, str]:
     return configuration.model_config.model, configuration.compute_hash()
 
 
+@pytest.mark.slow
 def test_what_was_compiled_is_found_again_at_the_next_start(policy: Policy) -> None:
     engine = vllm_engine(policy)
     first = key(engine)
