@@ -88,6 +88,13 @@ def test_another_version_and_another_processor_are_named() -> None:
     assert standing(leaderboard(runs, baseline="grpo", k=8).boards[0], "mine").marks == ["version 2", "processor b"]
 
 
+def test_an_arm_with_some_of_the_pairs_says_with_how_many() -> None:
+    theirs, mine = runs_of("grpo"), runs_of("mine")
+    board = leaderboard([*theirs, *mine[:-1]], baseline="grpo", k=8).boards[0]
+
+    assert standing(board, "mine").marks == [f"{len(theirs) - 1} of {len(theirs)} pairs"]
+
+
 def test_over_tasks_each_run_is_measured_by_what_its_own_base_leaves() -> None:
     tasks = ("countdown", "path_star")
     runs = [one for task in tasks for arm in ("grpo", "mine") for one in runs_of(arm, 3 * (arm == "mine"), task=task)]

@@ -72,7 +72,9 @@ def test_every_metric_that_is_logged_is_in_the_table(logged: set[str]) -> None:
 
 def test_every_metric_of_the_table_is_logged(logged: set[str]) -> None:
     assert len(NAMES) > 25
-    assert [n for n in NAMES if n not in ELSEWHERE and not any(re.fullmatch(pattern(n), name) for name in logged)] == []
+    not_here = ELSEWHERE | {name for name, row in NAMES.items() if "not on a CPU" in row[2]}
+    assert not_here - ELSEWHERE == {"memory/<stage>_gib"}
+    assert [n for n in NAMES if n not in not_here and not any(re.fullmatch(pattern(n), name) for name in logged)] == []
 
 
 def test_what_is_in_tensorboard_only_says_so() -> None:

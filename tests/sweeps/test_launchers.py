@@ -168,6 +168,8 @@ def test_joblib_runs_as_many_as_there_is_room_for(monkeypatch: pytest.MonkeyPatc
     )
     assert room(monkeypatch, launching("launcher=joblib", "launcher.n_jobs=3"), jobs)[1] == [None] * 3
     assert room(monkeypatch, launching("launcher=joblib", "launcher.n_jobs=-2"), jobs)[1] == [None] * 7
+    with pytest.raises(UserError, match=r"^launcher\.n_jobs=0: no job would ever run"):
+        room(monkeypatch, launching("launcher=joblib", "launcher.n_jobs=0"), jobs)
     assert room(monkeypatch, launching("launcher=joblib"), jobs[:2])[1] == [None] * 2
     assert room(monkeypatch, launching("launcher=joblib"), [job(cores=3)] * 20)[1] == [None] * 2
     assert room(monkeypatch, launching("launcher=joblib"), [job(), job(gpus=1)] * 3)[1] == ["0", "1", "2", "3"]

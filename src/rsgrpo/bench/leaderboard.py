@@ -196,6 +196,9 @@ def _marks(own: Sequence[Record], theirs: Sequence[Record]) -> list[str]:
     marks = []
     if theirs and any(not _same_ground(r, own) for r in theirs if r.pair in {o.pair for o in own}):
         marks.append("other bases or problems")
+    pairs = {record.pair for record in theirs}
+    if theirs and {record.pair for record in own} != pairs:
+        marks.append(f"{len(pairs & {record.pair for record in own})} of {len(pairs)} pairs")
     for name in ("version", "processor"):
         others = {getattr(record, name) for record in theirs}
         if different := sorted({getattr(record, name) for record in own} - others) if others else []:

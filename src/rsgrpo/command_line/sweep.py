@@ -102,7 +102,7 @@ class Sweep:
         print(f"error: {count}, numbered from 0 as their folders are:", file=sys.stderr)
         for job in self.failed:
             print(f"  {job}", file=sys.stderr)
-        cure = "correct that and start the sweep again with ckpt=auto: jobs that are finished are passed over"
+        cure = "once that is mended, the same words with ckpt=auto run what is left, and no finished job again"
         print(cure, file=sys.stderr)
         return BUG if self.has_bug else USER_ERROR
 

@@ -224,6 +224,9 @@ def room_for(launching: Launching, jobs: Sequence[Checked]) -> tuple[list[str], 
         "JoblibLauncher": settings.get("n_jobs"),
         "RayLauncher": OmegaConf.select(settings, "ray.init.num_cpus"),
     }.get(launching.kind)
+    if wanted == 0:
+        key_of_it = {"JoblibLauncher": "n_jobs", "RayLauncher": "ray.init.num_cpus"}[launching.kind]
+        raise UserError(f"{LAUNCHER}.{key_of_it}=0: no job would ever run; give 1 or more, or leave it out")
     machine = this_machine()
     if wanted is not None and wanted < 0:  # joblib counts from the end: -1 is all cores, which is for us to say
         wanted = None if wanted == -1 else max(1, machine.cores + 1 + wanted)

@@ -125,7 +125,8 @@ class _Bench:
             return
         at_once = settings.jobs or len(os.sched_getaffinity(0))
         console, done, looked = wide_console(stderr=True), 0, time.monotonic()
-        arms, tasks = ", ".join(arm.name for arm in self.queue.arms), ", ".join(settings.tasks)
+        arms = ", ".join(dict.fromkeys(cell.arm.name for cell in self.queue.open()))
+        tasks = ", ".join(settings.tasks)
         rates = f"{len(settings.rates)} learning rates and " if len(settings.rates) > 1 else ""
         _say(
             console,
@@ -155,7 +156,8 @@ class _Bench:
             for ended in run_jobs(self._next, at_once=at_once, tell=tell, stopping=stopping):
                 said, done = self._take_up(ended), done + 1
                 total = max(total, done + self.queue.left())
-                _say(console, f"run {done}/{total}  {ended.job.name}  {said}  {self._left(at_once)} left")
+                left = f"  {self._left(at_once)} left" if done < total else ""
+                _say(console, f"run {done}/{total}  {ended.job.name}  {said}{left}")
 
     def _left(self, at_once: int, under_way: Sequence[float] = ()) -> str:
         return in_words(self.queue.seconds_left(at_once, under_way))
