@@ -89,7 +89,7 @@ def test_another_version_and_another_processor_are_named() -> None:
 
 
 def test_an_arm_with_some_of_the_pairs_says_with_how_many() -> None:
-    theirs, mine = runs_of("grpo"), runs_of("mine")
+    theirs, mine = list(runs_of("grpo")), list(runs_of("mine"))
     board = leaderboard([*theirs, *mine[:-1]], baseline="grpo", k=8).boards[0]
 
     assert standing(board, "mine").marks == [f"{len(theirs) - 1} of {len(theirs)} pairs"]
