@@ -96,7 +96,8 @@ def run_jobs(
     try:
         while True:
             while len(running) < at_once and (job := take()) is not None:
-                running.append(_start(job, context))
+                with interrupts_held():
+                    running.append(_start(job, context))
             if not running:
                 return
             for one in [one for one in running if one.process.exitcode is not None]:
@@ -118,18 +119,15 @@ def _start(job: Job, context: ForkServerContext) -> Running:
     job.output.parent.mkdir(parents=True, exist_ok=True)
     words = [*job.words, f"hydra.run.dir='{job.folder}'", "ckpt=auto"]
     process = context.Process(target=_become, args=([sys.argv[0], *words], str(job.output)), name=job.name)
-    taken = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the bench, while others import, too
-    try:
-        with _environment(ONE_THREAD):  # of the process that forks, which begins with the first job
-            process.start()
-    finally:
-        signal.signal(signal.SIGINT, taken)
+    with _environment(ONE_THREAD):  # of the process that forks, which begins with the first job
+        process.start()
     return Running(job=job, process=process, begun=time.monotonic())
 
 
 def _become(words: list[str], output: str) -> None:
     """What `python WORDS...` does, in this forked process."""
     os.setsid()  # Ctrl-C is for the bench, which then ends its jobs in its own way
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     end_with_parent()
     lock = FileLock(f"{output}.lock")  # of another bench, or of a process that is still saving its run
     lock.acquire()
@@ -139,6 +137,27 @@ def _become(words: list[str], output: str) -> None:
     os.environ.update(ONE_THREAD)
     sys.argv, sys.orig_argv = words, [sys.executable, *words]
     importlib.import_module("rsgrpo.main").main()
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Ctrl-C waits until the end: a job that is being started has to be known before anything stops it.
+
+    The process that forks inherits the mask. While it imports, for seconds, Ctrl-C is not for it.
+
+    Raises:
+        KeyboardInterrupt: at the end, if Ctrl-C was pressed.
+    """
+    pressed: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))  # it may reach another thread
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt
 
 
 @contextmanager
