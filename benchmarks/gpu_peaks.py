@@ -23,21 +23,12 @@ from rsgrpo.doctor.copied import write_copy
 from rsgrpo.planning.architecture import architecture_of
 
 COMMON = (
-    *(
-        "model=qwen3_0_6b",
-        "model.chat_template=false",
-        "data=countdown",
-        "reward=countdown",
-        "demonstrations=countdown",
-    ),
+    *("model=qwen3_0_6b", "model.chat_template=false", "data=countdown"),
+    *("reward=countdown", "demonstrations=countdown"),
     *("filter=none", "logger=csv", "batching.prompts_per_iteration=8", "batching.completions_per_prompt=16"),
     *("batching.prompts_per_update=4", "batching.row_tokens=8192", "sampling.max_new_tokens=256"),
-    *(
-        "eval.sampling.max_new_tokens=1",
-        "eval.base=false",
-        "eval.validation_prompts=1",
-        "eval.validation_completions=1",
-    ),
+    *("eval.sampling.max_new_tokens=1", "eval.base=false"),
+    *("eval.validation_prompts=1", "eval.validation_completions=1"),
     *("eval.test_completions=1", "eval.k=[1]", "eval.every=100", "callbacks.checkpoint.every=100"),
 )
 VLLM = ("trainer=gpu", "rollout=vllm", "rollout.enforce_eager=true")
@@ -91,9 +82,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=list(RUNS), metavar="RUN", choices=list(RUNS))
     parser.add_argument("--iterations", type=int, default=2)
     parser.add_argument("--layers", type=int, default=1000, help="at most so many of the model's")
-    parser.add_argument(
-        "--device", default="cuda", choices=["cuda", "cpu"], help="cpu: the two runs of hf, without memory"
-    )
+    parser.add_argument("--device", default="cuda", choices=["cuda", "cpu"], help="cpu: only tries the words of hf")
     parser.add_argument("--folder", type=Path, help="where runs and logs stay (default: a temporary folder)")
     options = parser.parse_args()
     if options.device == "cuda" and not torch.cuda.is_available():

@@ -220,13 +220,10 @@ def room_for(launching: Launching, jobs: Sequence[Checked]) -> tuple[list[str], 
         return [f"+{key}.ray.remote.num_gpus={gpus}"] if gpus and not asks else [], None
     if not launching.here:
         return [], None
-    wanted = {
-        "JoblibLauncher": settings.get("n_jobs"),
-        "RayLauncher": OmegaConf.select(settings, "ray.init.num_cpus"),
-    }.get(launching.kind)
+    at_once = {"JoblibLauncher": "n_jobs", "RayLauncher": "ray.init.num_cpus"}.get(launching.kind)
+    wanted = None if at_once is None else OmegaConf.select(settings, at_once)
     if wanted == 0:
-        key_of_it = {"JoblibLauncher": "n_jobs", "RayLauncher": "ray.init.num_cpus"}[launching.kind]
-        raise UserError(f"{LAUNCHER}.{key_of_it}=0: no job would ever run; give 1 or more, or leave it out")
+        raise UserError(f"{LAUNCHER}.{at_once}=0: no job would ever run; give 1 or more, or leave it out")
     machine = this_machine()
     if wanted is not None and wanted < 0:  # joblib counts from the end: -1 is all cores, which is for us to say
         wanted = None if wanted == -1 else max(1, machine.cores + 1 + wanted)
