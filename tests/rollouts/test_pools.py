@@ -52,12 +52,33 @@ def test_tensors_of_a_region_lose_their_memory_and_no_others() -> None:
     assert float(outside.sum()) == 1000
 
 
-def test_what_a_compiled_optimiser_has_traced_with_has_no_memory_to_lose() -> None:
-    """Its tensors without values are alive as long as what was compiled."""
-    with torch._functorch.config.patch(fake_tensor_allow_unsafe_data_ptr_access=False), FakeTensorMode():
+@pytest.mark.parametrize("warns", [True, False])
+def test_what_a_compiled_optimiser_has_traced_with_has_no_memory_to_lose(warns: bool) -> None:
+    """Its tensors without values live on with it. Asked for their memory, they warn (once a process) or fail."""
+    with torch._functorch.config.patch(fake_tensor_allow_unsafe_data_ptr_access=warns), FakeTensorMode():
         traced = torch.empty(1000)
-    with pytest.raises(RuntimeError, match="data pointer"):
-        traced.untyped_storage().data_ptr()
     tensor = torch.ones(1000)
-    drop_tensors(Allocator({tensor.data_ptr(): Region((0, tensor.nbytes))}))
+    regions = Allocator({tensor.data_ptr(): Region((0, tensor.nbytes))})
+    torch.set_warn_always(True)
+    try:
+        with pytest.raises(UserWarning if warns else RuntimeError, match="data pointer"):
+            traced.untyped_storage().data_ptr()
+        drop_tensors(regions)
+    finally:
+        torch.set_warn_always(False)
     assert (traced.numel(), tensor.numel()) == (1000, 0)
+
+
+def test_what_functorch_wraps_is_passed_over() -> None:
+    """A wrapper refuses to name its memory, and is alive while a traced function runs."""
+    tensor, seen = torch.ones(1000), []
+
+    def close(row: torch.Tensor) -> torch.Tensor:
+        with pytest.raises(RuntimeError):
+            row.untyped_storage().data_ptr()
+        drop_tensors(Allocator({tensor.data_ptr(): Region((0, tensor.nbytes))}))
+        seen.append(tensor.numel())
+        return row
+
+    torch.vmap(close)(torch.ones(2, 3))
+    assert seen == [0]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import FakeTensor
 
 
 class Regions(dict[int, Any]):
@@ -59,7 +60,9 @@ def drop_between(ends: Mapping[int, int]) -> None:
 
 def address_of(tensor: torch.Tensor) -> int:
     """Where its memory begins; 0 for one without, as the tensors are that `torch.compile` has traced with."""
+    if isinstance(tensor, FakeTensor):  # the only kind that answers, with a warning
+        return 0
     try:
         return tensor.untyped_storage().data_ptr()
-    except RuntimeError:  # the only way in which PyTorch says so, of its own kinds and of others' alike
+    except RuntimeError:  # the only way in which PyTorch says so, of its other kinds and of others' alike
         return 0
