@@ -1,11 +1,14 @@
 """What a bench concludes from its records."""
 
 import math
+from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rsgrpo.bench.leaderboard import leaderboard
+from rsgrpo.bench.records import Record
 from rsgrpo.bench.scores import auc, normalised, scores
 from rsgrpo.bench.standings import BASE, Board, Standing
 from rsgrpo.intervals.seeds import paired_interval
@@ -32,6 +35,18 @@ def test_kept_and_gained_are_beyond_what_the_base_gives_against_itself() -> None
 
     assert columns["kept@4"].of(one) == pytest.approx(found.srr - chance.srr)
     assert columns["gained@4"].of(one) == pytest.approx(found.ndr - chance.ndr)
+
+
+def test_where_every_problem_has_one_right_answer_distinct_is_pass_at_k_interval_and_all() -> None:
+    def of_one_answer(runs: Iterable[Record]) -> list[Record]:
+        many = next(column for column in scores(8) if column.name == "pass@8")
+        return [replace(one, distinct=(many.of_base(one) if many.of_base else 0.0, many.of(one))) for one in runs]
+
+    runs = of_one_answer([*runs_of("grpo"), *runs_of("mine", better=1)])
+    for own in leaderboard(runs, baseline="grpo", k=8).boards[0].standings:
+        distinct, many = own.entries["distinct@8"], own.entries["pass@8"]
+        assert replace(distinct.mean, high=min(1.0, distinct.mean.high)) == many.mean, "a share is clipped, a count not"
+        assert distinct.difference == many.difference
 
 
 def test_a_difference_is_paired_by_base_and_seed() -> None:

@@ -33,6 +33,8 @@ WORDS = (
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["bench.arms=[rs_grpo4]"], "bench.arms: there is no arm=rs_grpo4; did you mean rs_grpo_4? There are format_"),
+        (["bench.tasks=[pathstar]"], "bench.tasks: there is no data=pathstar; did you mean path_star? There are arith"),
         (["bench.arms=[grpo,nobody]"], "bench.arms: there is no arm=nobody; choose from format_reward, grpo, "),
         (
             ["bench.tasks=[nothing]"],

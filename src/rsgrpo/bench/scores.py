@@ -32,10 +32,17 @@ def scores(k: int) -> list[Score]:
     itself, the placebo), so that 0 is no change.
     """
     counted = [_of_counts(measure(name)) for name in (f"auc@{k}", "pass@1", f"pass@{k}")]
+    distinct = Score(
+        name=f"distinct@{k}",
+        of=lambda r: r.distinct[1],
+        of_base=lambda r: r.distinct[0],
+        variance=counted[2].variance,  # the same number where a problem has one right answer; records hold no more
+        bounds=(0.0, np.inf),
+    )
     return [
         *counted,
         Score(name="solved", of=lambda r: r.solved, bounds=(0.0, 1.0)),
-        Score(name=f"distinct@{k}", of=lambda r: r.distinct[1], of_base=lambda r: r.distinct[0], bounds=(0.0, np.inf)),
+        distinct,
         Score(name=f"kept@{k}", of=lambda r: _support(r, k)[0]),
         Score(name=f"gained@{k}", of=lambda r: _support(r, k)[1]),
         Score(name="entropy", of=lambda r: np.nan if r.entropy is None else r.entropy, bounds=(0.0, np.inf)),

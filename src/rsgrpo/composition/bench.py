@@ -1,5 +1,6 @@
 """The arms of a bench, each composed and checked on each task before the first run starts."""
 
+import difflib
 from collections.abc import Sequence
 from itertools import product
 from typing import Any
@@ -42,7 +43,9 @@ def bench_settings(cfg: DictConfig) -> BenchSettings:
         known = GlobalHydra.instance().config_loader().get_group_options(group)
         if unknown := [choice for choice in own if choice not in known]:
             offered = [choice for choice in sorted(known) if group == "arm" or choice in TASKS]
-            raise UserError(f"bench.{name}: there is no {group}={unknown[0]}; choose from {', '.join(offered)}")
+            near = difflib.get_close_matches(unknown[0], offered, n=1)
+            meant = f"did you mean {near[0]}? There are" if near else "choose from"
+            raise UserError(f"bench.{name}: there is no {group}={unknown[0]}; {meant} {', '.join(offered)}")
     return settings
 
 

@@ -9,12 +9,13 @@ The level is the kind: 0 sums of two digits, 1 sums of three, 2 products of two 
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, product
+from typing import ClassVar
 
-from rsgrpo.data.generated import check_levels, cut
+from rsgrpo.data.generated import LevelledSource, cut
 from rsgrpo.fields import check_fields
 from rsgrpo.types import Problem
 
@@ -100,29 +101,14 @@ def splits() -> dict[str, tuple[Problem, ...]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arithmetic:
-    """The data source behind `data=arithmetic`.
+class Arithmetic(LevelledSource):
+    """The data source behind `data=arithmetic`."""
 
-    Raises:
-        FieldError: when `levels` names a difficulty that does not exist.
-    """
-
+    num_levels: ClassVar[int] = len(KINDS)
     levels: Sequence[int] = (0, 1, 2, 3)
-    """Difficulties to keep in every split."""
-    max_prompt_tokens: int | None = None
-    """Prompts with more tokens are dropped."""
 
-    def __post_init__(self) -> None:
-        check_levels(self.levels, len(KINDS))
-        check_fields(self, max_prompt_tokens=(1, math.inf))
-
-    def split(self, name: str) -> list[Problem]:
-        """The problems of `train`, `validation` or `test`."""
-        return [problem for problem in splits()[name] if problem.facts["level"] in self.levels]
-
-    def removed(self, name: str) -> dict[str, int]:
-        """Nothing is left out: every problem was made to be asked."""
-        return {}
+    def everything(self) -> Mapping[str, Sequence[Problem]]:
+        return splits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

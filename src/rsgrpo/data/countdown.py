@@ -11,13 +11,13 @@ says what it takes: 0 for + and - alone, 1 for *, 2 for /.
 
 import math
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations_with_replacement, permutations
-from typing import Literal, NamedTuple
+from typing import ClassVar, Literal, NamedTuple
 
-from rsgrpo.data.generated import check_levels, cut
+from rsgrpo.data.generated import LevelledSource, cut
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
 
@@ -136,31 +136,16 @@ def splits(count: int = 3) -> dict[str, tuple[Problem, ...]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Countdown:
-    """The data source behind `data=countdown` and `data=countdown4`.
+class Countdown(LevelledSource):
+    """The data source behind `data=countdown` and `data=countdown4`."""
 
-    Raises:
-        FieldError: when `levels` names a difficulty that does not exist.
-    """
-
+    num_levels: ClassVar[int] = 3
     numbers: Literal[3, 4] = 3
     """How many numbers a problem gives."""
     levels: Sequence[int] = (0, 1, 2)
-    """Difficulties to keep in every split."""
-    max_prompt_tokens: int | None = None
-    """Prompts with more tokens are dropped."""
 
-    def __post_init__(self) -> None:
-        check_levels(self.levels, 3)
-        check_fields(self, max_prompt_tokens=(1, math.inf))
-
-    def split(self, name: str) -> list[Problem]:
-        """The problems of `train`, `validation` or `test`."""
-        return [problem for problem in splits(self.numbers)[name] if problem.facts["level"] in self.levels]
-
-    def removed(self, name: str) -> dict[str, int]:
-        """Nothing is left out: every problem was made to be asked."""
-        return {}
+    def everything(self) -> Mapping[str, Sequence[Problem]]:
+        return splits(self.numbers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

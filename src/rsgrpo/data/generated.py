@@ -1,11 +1,21 @@
-"""What the generated tasks share: the check of their levels, and the four splits."""
+"""What the generated tasks share: the four splits, and a data source of some of their levels."""
 
+import math
 import random
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from rsgrpo.errors import FieldError
-from rsgrpo.fields import as_typed
+from rsgrpo.fields import as_typed, check_fields
 from rsgrpo.types import Problem
+
+NUM_PROBLEMS = 10_000
+"""Of a task that has more than it needs."""
+
+SPLIT_SIZES = {"test": 256, "train": 512, "validation": 512}
+"""Problems of each split of such a task; all others are the pretraining split."""
 
 
 def check_levels(levels: object, count: int) -> None:
@@ -30,3 +40,34 @@ def cut(problems: Sequence[Problem], sizes: Mapping[str, int], *, seed: int) -> 
         out[name] = tuple(shuffled[start : start + size])
         start += size
     return out | {"pretrain": tuple(shuffled[start:])}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LevelledSource(ABC):
+    """A data source of the problems of some levels.
+
+    Raises:
+        FieldError: when `levels` names a difficulty that does not exist.
+    """
+
+    num_levels: ClassVar[int]
+    levels: Sequence[int]
+    """Difficulties to keep in every split."""
+    max_prompt_tokens: int | None = None
+    """Prompts with more tokens are dropped."""
+
+    def __post_init__(self) -> None:
+        check_levels(self.levels, self.num_levels)
+        check_fields(self, max_prompt_tokens=(1, math.inf))
+
+    @abstractmethod
+    def everything(self) -> Mapping[str, Sequence[Problem]]:
+        """The problems of all levels, by split."""
+
+    def split(self, name: str) -> list[Problem]:
+        """The problems of `train`, `validation` or `test`."""
+        return [problem for problem in self.everything()[name] if problem.facts["level"] in self.levels]
+
+    def removed(self, name: str) -> dict[str, int]:
+        """Nothing is left out: every problem was made to be asked."""
+        return {}

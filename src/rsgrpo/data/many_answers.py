@@ -9,12 +9,13 @@ The level says how many right answers a problem has: 0 for eight, 1 for six, 2 f
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import permutations
+from typing import ClassVar
 
-from rsgrpo.data.generated import check_levels, cut
+from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, cut
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
 
@@ -23,11 +24,6 @@ NUMBERS = 10
 
 KINDS = (((2, 4), (4, 2)), ((2, 3), (3, 2)), ((1, 3), (3, 1), (2, 2)), ((1, 2), (2, 1)))
 """Of each level, how many numbers may end in the first wanted digit, and how many in the second."""
-
-NUM_PROBLEMS = 10_000
-
-SPLIT_SIZES = {"test": 256, "train": 512, "validation": 512}
-"""Problems of each split; all others are the pretraining split."""
 
 _SPLIT_SEED = 20254
 """Fixes the problems and which is in which split: they are part of the task, not of a run."""
@@ -82,29 +78,14 @@ def splits() -> dict[str, tuple[Problem, ...]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ManyAnswers:
-    """The data source behind `data=many_answers`.
+class ManyAnswers(LevelledSource):
+    """The data source behind `data=many_answers`."""
 
-    Raises:
-        FieldError: when `levels` names a difficulty that does not exist.
-    """
-
+    num_levels: ClassVar[int] = len(KINDS)
     levels: Sequence[int] = (0, 1, 2, 3)
-    """Difficulties to keep in every split."""
-    max_prompt_tokens: int | None = None
-    """Prompts with more tokens are dropped."""
 
-    def __post_init__(self) -> None:
-        check_levels(self.levels, len(KINDS))
-        check_fields(self, max_prompt_tokens=(1, math.inf))
-
-    def split(self, name: str) -> list[Problem]:
-        """The problems of `train`, `validation` or `test`."""
-        return [problem for problem in splits()[name] if problem.facts["level"] in self.levels]
-
-    def removed(self, name: str) -> dict[str, int]:
-        """Nothing is left out: every problem was made to be asked."""
-        return {}
+    def everything(self) -> Mapping[str, Sequence[Problem]]:
+        return splits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,11 +12,12 @@ tempting branch is the right one.
 
 import math
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import ClassVar
 
-from rsgrpo.data.generated import check_levels, cut
+from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, cut
 from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
@@ -26,11 +27,6 @@ BRANCHES = 5
 
 STARTS, FIRST_TENS, LAST_TENS = range(1, 10), range(1, 5), range(5, 10)
 """Labels of the start, and the tens of those of the first and of the last node of a branch."""
-
-NUM_PROBLEMS = 10_000
-
-SPLIT_SIZES = {"test": 256, "train": 512, "validation": 512}
-"""Problems of each split; all others are the pretraining split."""
 
 _SPLIT_SEED = 20253
 """Fixes the problems and which is in which split: they are part of the task, not of a run."""
@@ -79,29 +75,14 @@ def splits() -> dict[str, tuple[Problem, ...]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PathStar:
-    """The data source behind `data=path_star`.
+class PathStar(LevelledSource):
+    """The data source behind `data=path_star`."""
 
-    Raises:
-        FieldError: when `levels` names a difficulty that does not exist.
-    """
-
+    num_levels: ClassVar[int] = BRANCHES
     levels: Sequence[int] = (0, 1, 2, 3, 4)
-    """Difficulties to keep in every split."""
-    max_prompt_tokens: int | None = None
-    """Prompts with more tokens are dropped."""
 
-    def __post_init__(self) -> None:
-        check_levels(self.levels, BRANCHES)
-        check_fields(self, max_prompt_tokens=(1, math.inf))
-
-    def split(self, name: str) -> list[Problem]:
-        """The problems of `train`, `validation` or `test`."""
-        return [problem for problem in splits()[name] if problem.facts["level"] in self.levels]
-
-    def removed(self, name: str) -> dict[str, int]:
-        """Nothing is left out: every problem was made to be asked."""
-        return {}
+    def everything(self) -> Mapping[str, Sequence[Problem]]:
+        return splits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
