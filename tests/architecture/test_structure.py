@@ -60,10 +60,11 @@ HOMES = {
     "pytorch_lightning": (),  # the old name of lightning: the two do not mix
     "hydra": tuple(f"src/rsgrpo/{room}" for room in ("command_line/", "composition/", "main.py", "sweeps/", "tasks/")),
     "matplotlib": ("src/rsgrpo/analysis/",),
+    "reasoning_gym": ("src/rsgrpo/verification/families.py",),
 }
 """Where a heavy package may be named; `import torch` alone loads torch.distributed, so only the source can tell."""
 
-INSIDE_FUNCTIONS_ONLY = ("matplotlib", "vllm", "peft")
+INSIDE_FUNCTIONS_ONLY = ("matplotlib", "vllm", "peft", "reasoning_gym")
 """Not installed everywhere, or slow to import: whoever does not plot or serve must not notice."""
 
 SAYS_NOTHING = {"utils", "util", "helpers", "helper", "common", "core", "misc", "manager"}

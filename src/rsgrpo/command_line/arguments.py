@@ -30,8 +30,8 @@ FREE = (
 OPTIONAL = ("term/kl", "term/entropy")
 """Groups of which a run has no choice by default."""
 
-OPEN = ("model.chat_template_kwargs", "optimizer.lr_schedule_args")
-"""Mappings whose keys are those of a template or of a schedule: they are added without a `+`."""
+OPEN = ("model.chat_template_kwargs", "optimizer.lr_schedule_args", "data.settings")
+"""Mappings whose keys are those of a template, a schedule or a task family: they are added without a `+`."""
 
 MOST_JOBS = 1000
 """Jobs of a sweep: all of them are composed before the first one begins."""

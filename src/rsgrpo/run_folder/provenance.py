@@ -19,7 +19,7 @@ from rsgrpo.run_folder.names import SOURCE_DIFF
 
 PACKAGES = (
     *("rsgrpo", "torch", "lightning", "transformers", "numpy", "scipy", "vllm", "peft", "datasets", "math-verify"),
-    "hydra-core",
+    *("hydra-core", "reasoning-gym"),
 )
 """Those whose versions may change what a run does."""
 

@@ -19,14 +19,14 @@ def last_boxed(text: str) -> str | None:
     >>> tuple(last_boxed(text) for text in given)
     ('\\frac{1}{2}', None, '7', None)
     """
-    text = _spoken(text)
+    text = spoken(text)
     last = None
     for command in _BOX.finditer(text):
         last = command
     return None if last is None else _content(text, last.end())
 
 
-def _spoken(text: str) -> str:
+def spoken(text: str) -> str:
     """The text without a thought that never ends."""
     opened = text.rfind("<think>")
     return text[:opened] if opened > text.rfind("</think>") else text
