@@ -83,9 +83,13 @@ class ReasoningGym:
         return self.settings if isinstance(self.task, str) else self.settings.get(family, {})
 
     def _drawn(self, name: Split) -> CleanSplit:
-        return {"train": lambda: self._train, "validation": lambda: self._validation, "test": lambda: self._test}[
-            name
-        ]()
+        match name:
+            case "test":
+                return self._test
+            case "validation":
+                return self._validation
+            case "train":
+                return self._train
 
     @cached_property
     def _test(self) -> CleanSplit:
