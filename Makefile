@@ -66,7 +66,7 @@ golden: $(VENV)/.installed  ## Write down the numbers of the golden run anew (sa
 
 bases: $(VENV)/.installed  ## Pretrain the shipped bases anew, an hour (say why in the CHANGELOG)
 	rm -rf $(BASES)/*-*
-	for task in arithmetic countdown countdown4 path_star many_answers; do for seed in 0 1 2; do \
+	for task in arithmetic countdown countdown4 path_star many_answers tree program; do for seed in 0 1 2; do \
 		$(BIN)/python run.py task=pretrain data=$$task model.pretrain.seed=$$seed \
 			task.folder=$(BASES)/$$task-$$seed || exit 1; done; done
 

@@ -62,14 +62,16 @@ def test_a_difference_is_paired_by_base_and_seed() -> None:
     assert standing(board, "grpo").entries["auc@8"].difference is None
 
 
-def test_arms_that_tie_share_a_rank_and_a_better_one_is_ahead_of_them() -> None:
+def test_arms_that_tie_share_their_ranks_and_a_better_one_is_ahead_of_them() -> None:
     runs = [*runs_of("grpo"), *runs_of("twin", seed=1), *runs_of("better", better=6)]
     board = leaderboard(runs, baseline="grpo", k=8).boards[0]
 
-    assert {arm: standing(board, arm).rank for arm in ("better", "grpo", "twin")} == {"better": 1, "grpo": 2, "twin": 2}
+    arms = ("better", "grpo", "twin")
+    assert [standing(board, arm).ranks for arm in arms] == [(1, 1), (2, 3), (2, 3)]
+    assert [standing(board, arm).rank for arm in arms] == ["1", "2-3", "2-3"]
     assert standing(board, "better").on_front
     assert not standing(board, "grpo").on_front
-    assert standing(board, BASE).rank is None
+    assert (standing(board, BASE).ranks, standing(board, BASE).rank) == (None, "")
 
 
 def test_a_placebo_arm_is_decided_about_as_often_as_the_level_says() -> None:
@@ -134,7 +136,7 @@ def test_a_single_run_has_no_interval_and_says_nothing_of_others() -> None:
 
     assert math.isnan(entry.mean.low)
     assert not entry.decided()
-    assert standing(board, "grpo").rank == 1
+    assert standing(board, "grpo").ranks == (1, 2)
 
 
 def test_an_arm_that_is_measured_at_another_temperature_comes_with_its_own_base() -> None:

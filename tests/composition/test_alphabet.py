@@ -14,7 +14,9 @@ from rsgrpo.data.countdown import Countdown
 from rsgrpo.data.local import Local
 from rsgrpo.data.many_answers import ManyAnswers
 from rsgrpo.data.path_star import PathStar
+from rsgrpo.data.program import Program
 from rsgrpo.data.source import DataSource
+from rsgrpo.data.tree import Tree
 from rsgrpo.errors import UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import build_tokenizer
@@ -34,7 +36,7 @@ def own(folder: Path, text: str) -> Local:
     return Local(path=str(file))
 
 
-@pytest.mark.parametrize("source", [Countdown(), Arithmetic(), ManyAnswers(), PathStar()])
+@pytest.mark.parametrize("source", [Countdown(), Arithmetic(), ManyAnswers(), PathStar(), Program(), Tree()])
 def test_the_built_in_tasks_can_be_read(source: DataSource) -> None:
     check_alphabet(settings(), source, ("train", "validation", "test"))
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rsgrpo.data import arithmetic, countdown, path_star
+from rsgrpo.data import arithmetic, countdown, path_star, program, tree
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.models.policy import Policy
 from rsgrpo.models.tiny import EOS, build_tokenizer
@@ -20,6 +20,8 @@ CORPORA = {
     "countdown4": countdown.Demonstrations(numbers=4, max_tokens=34),
     "arithmetic": arithmetic.Demonstrations(),
     "path_star": path_star.Demonstrations(),
+    "program": program.Demonstrations(),
+    "tree": tree.Demonstrations(),
 }
 TINY = Pretraining(demonstrations=CORPORA["countdown"], steps=3, batch_size=4, warmup_steps=1, num_layers=1)
 

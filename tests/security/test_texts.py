@@ -10,13 +10,27 @@ from rsgrpo.rewards.countdown import CountdownReward
 from rsgrpo.rewards.many_answers import ManyAnswersReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
 from rsgrpo.rewards.path_star import PathStarReward
+from rsgrpo.rewards.program import ProgramReward
+from rsgrpo.rewards.tree import TreeReward
 from rsgrpo.types import Problem
 from tests.rewards.texts import group
 from tests.security.traps import python
 
-FACTS = {"numbers": (1, 1), "target": 2, "digits": (1, 1), "start": 1, "branches": ((3, 2),)}
+FACTS = {
+    "numbers": (1, 1),
+    "target": 2,
+    "digits": (1, 1),
+    "start": 1,
+    "branches": ((3, 2),),
+    "goal": 24,
+    "edges": ((5, 24),),
+    "tests": (((1,), (2,)),),
+}
 PROBLEM = Problem(id="p", text="?", answer="2", facts=FACTS)
-KINDS = [ArithmeticReward, CountdownReward, ManyAnswersReward, MathVerifyReward, PathStarReward]
+KINDS = [
+    *(ArithmeticReward, CountdownReward, ManyAnswersReward, MathVerifyReward, PathStarReward, ProgramReward),
+    TreeReward,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)

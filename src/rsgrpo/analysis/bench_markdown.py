@@ -27,7 +27,7 @@ def _of_task(board: Board, found: Leaderboard, rates: Mapping[tuple[str, str], M
     rows = [
         [
             f"{standing.arm}{' *' if standing.on_front else ''}",
-            *(_optional(standing.rank), str(standing.runs), _optional(standing.rate)),
+            *(standing.rank, str(standing.runs), _optional(standing.rate)),
             *(_mean(name, standing.entries.get(name)) for name in names),
         ]
         for standing in board.standings

@@ -45,9 +45,8 @@ def _scores(board: Board, found: Leaderboard) -> Table:
         table.add_column(column, justify="right", no_wrap=True)
     for standing in board.standings:
         scores = [_mean(name, standing.entries.get(name)) for name in names]
-        rank = "" if standing.rank is None else str(standing.rank)
         rate = "" if standing.rate is None else f"{standing.rate:g}"
-        table.add_row(_label(standing), rank, str(standing.runs), rate, *scores)
+        table.add_row(_label(standing), standing.rank, str(standing.runs), rate, *scores)
     return table
 
 

@@ -69,7 +69,7 @@ def _board(
             rate=by_arm[arm][0].rate if arm in by_arm else None,
             runs=len(by_arm.get(arm) or bases[arm]),
             entries=own,
-            rank=ranks.get(arm),
+            ranks=ranks.get(arm),
             on_front=arm in front,
             marks=_marks(by_arm[arm], theirs) if arm in by_arm else (),
         )
@@ -163,8 +163,8 @@ def _corrected(
     return dict(found)
 
 
-def _ranks(entries: Mapping[str, Entry], level: float) -> dict[str, int]:
-    """1 + how many arms are better beyond noise: paired t, Holm-corrected over all pairs of arms."""
+def _ranks(entries: Mapping[str, Entry], level: float) -> dict[str, tuple[int, int]]:
+    """Which ranks each arm may have: paired t of every two arms, Holm-corrected over all of these pairs."""
     pairs = list(combinations(entries, 2))
     tests = []
     for first, second in pairs:
@@ -173,11 +173,13 @@ def _ranks(entries: Mapping[str, Entry], level: float) -> dict[str, int]:
         common = a.values.keys() & b.values.keys()
         tests.append(paired_interval(a.values, b.values, floor=floor, level=level) if common else None)
     adjusted = holm([math.nan if test is None else test.p for test in tests])
-    better = dict.fromkeys(entries, 0)
+    ranks: dict[str, tuple[int, int]] = dict.fromkeys(entries, (1, len(entries)))
     for (first, second), test, p in zip(pairs, tests, adjusted, strict=True):
         if test is not None and test.flag is None and p < 1 - level:
-            better[first if test.estimate > 0 else second] += 1
-    return {arm: 1 + count for arm, count in better.items()}
+            worse, better = (first, second) if test.estimate > 0 else (second, first)
+            ranks[worse] = ranks[worse][0] + 1, ranks[worse][1]
+            ranks[better] = ranks[better][0], ranks[better][1] - 1
+    return ranks
 
 
 def _front(entries: Mapping[str, Mapping[str, Entry]], columns: Sequence[Score]) -> set[str]:

@@ -44,12 +44,19 @@ class Standing:
     runs: int
     entries: Mapping[str, Entry]
     """By score."""
-    rank: int | None
-    """1 + the number of trained arms that are better in the first score beyond noise: arms that tie share a rank."""
+    ranks: tuple[int, int] | None
+    """The first and the last rank that it may have in the first score: 1 + how many trained arms are better beyond
+    noise, and all of them less those that are worse (Mogstad, Romano, Shaikh and Wilhelm, 2024). None for the base."""
     on_front: bool
     """Whether no other arm has a higher mean in both pass@1 and pass@k."""
     marks: Sequence[str] = ()
     """What its runs have otherwise than those of the baseline: another version, another processor."""
+
+    @property
+    def rank(self) -> str:
+        """Its ranks in words: `1`, `2-5`, nothing for the base."""
+        first, last = self.ranks or (0, 0)
+        return "" if self.ranks is None else f"{first}" if first == last else f"{first}-{last}"
 
     @property
     def is_base(self) -> bool:

@@ -27,7 +27,8 @@ from rsgrpo.pretraining.pretrain import Pretraining, Progress, pretrain
 SHIPPED = Path(__file__).parents[1] / "bases"
 """Holds a folder for each task and seed, such as `countdown-0`."""
 
-TASKS, SEEDS = ("arithmetic", "countdown", "countdown4", "path_star", "many_answers"), (0, 1, 2)
+TASKS = ("arithmetic", "countdown", "countdown4", "path_star", "many_answers", "tree", "program")
+SEEDS = (0, 1, 2)
 """The tasks and seeds whose bases are shipped."""
 
 NUM_HASHED = 16

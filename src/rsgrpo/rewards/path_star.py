@@ -6,9 +6,9 @@ from itertools import pairwise
 from typing import Any
 
 from rsgrpo.rewards.base import TextReward, wrong
-from rsgrpo.rewards.listed import boxed_numbers, whole_numbers
 from rsgrpo.types import Completion, Problem, Prompt, Score
 from rsgrpo.verification.boxes import last_boxed
+from rsgrpo.verification.listed import boxed_numbers, whole_numbers
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

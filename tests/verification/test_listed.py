@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rsgrpo.rewards.listed import boxed_numbers, whole_numbers
+from rsgrpo.verification.listed import boxed_numbers, whole_numbers
 
 
 @pytest.mark.parametrize("boxed", ["", " ", "1,2", "-1", "+1", "1.0", "1 x", "1234567890", "１", "1_0"])  # noqa: RUF001
