@@ -21,6 +21,7 @@ import torch
 from rsgrpo import run_folder
 from rsgrpo.doctor.copied import write_copy
 from rsgrpo.planning.architecture import architecture_of
+from rsgrpo.workers.last_words import last_words
 
 COMMON = (
     *("model=qwen3_0_6b", "model.chat_template=false", "data=countdown"),
@@ -50,8 +51,7 @@ def run(words: tuple[str, ...], folder: Path) -> str | None:
     (folder.parent / f"{folder.name}.log").write_text(done.stdout + done.stderr, encoding="utf-8")
     if done.returncode == 0:
         return None
-    said = [line for line in (done.stdout + done.stderr).splitlines() if line.strip()]
-    return next((line for line in said if line.startswith("error")), said[-1] if said else "it said nothing")
+    return last_words(done.stdout + done.stderr)
 
 
 def planned(folder: Path) -> dict[str, float]:

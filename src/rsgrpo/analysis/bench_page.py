@@ -27,10 +27,11 @@ CAPTIONS = {
 
 
 def content_of(found: Leaderboard) -> dict[str, Any]:
-    """The leaderboard as plain values: (base, seed) as text, and whether each difference is decided."""
+    """The leaderboard as plain values: (base, seed) and ranks as text, and whether each difference is decided."""
     content = asdict(found)
     for board, shown in zip(found.boards, content["boards"], strict=True):
         for standing, own in zip(board.standings, shown["standings"], strict=True):
+            own["rank"] = standing.rank
             for name, entry in standing.entries.items():
                 values = {f"{base}, seed {seed}": value for (base, seed), value in entry.values.items()}
                 own["entries"][name] |= {"values": values, "decided": entry.decided(found.level)}

@@ -19,6 +19,7 @@ from filelock import FileLock
 
 from rsgrpo import run_folder
 from rsgrpo.workers.expendable import end_with_parent
+from rsgrpo.workers.last_words import last_words, tail
 
 POLL_S = 0.2
 
@@ -72,9 +73,7 @@ class Ended:
 
     def said(self) -> str:
         """Its last words."""
-        lines = self.job.output.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        errors = [line for line in lines if line.startswith("error")]
-        return (errors or lines or ["it said nothing"])[-1]
+        return last_words(tail(self.job.output))
 
 
 def run_jobs(

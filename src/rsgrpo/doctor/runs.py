@@ -10,6 +10,7 @@ from pathlib import Path
 from rsgrpo import run_folder
 from rsgrpo.doctor.table import Result
 from rsgrpo.errors import UserError
+from rsgrpo.workers.last_words import last_words
 
 SMALL = (
     *("data=countdown", "data.levels=[2]", "reward=custom", "reward._target_=rsgrpo.doctor.rewards.EvenTokens"),
@@ -65,8 +66,7 @@ class Runs:
         command = [sys.executable, "-m", "rsgrpo", *self.words, *SMALL, *words, f"hydra.run.dir={folder}"]
         done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
         if done.returncode:
-            said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-            told = next((line for line in said if line.startswith("error")), said[-1] if said else "it said nothing")
+            told = last_words(done.stdout + done.stderr)
             raise UserError(f"the run in {folder.name} ended with exit code {done.returncode}: {told}")
 
 

@@ -2,7 +2,6 @@
 
 import heapq
 import json
-import os
 import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +11,7 @@ from typing import Any
 from rsgrpo import run_folder
 from rsgrpo.command_line.sweep import headline
 from rsgrpo.sweeps.records import read_record
-
-TAIL = 2**16
-"""Bytes at the end of a file that hold its last lines."""
+from rsgrpo.workers.last_words import last_words, tail
 
 SHOWN = {"reward": "train/reward_mean", "solved": "train/cumulative_solve_rate", "entropy": "train/entropy"}
 """What is shown of the last iteration."""
@@ -78,7 +75,7 @@ def standing_of(sweep: Path, job: Mapping[str, Any]) -> Standing:
 
 def last_iteration(file: Path) -> tuple[int, dict[str, Any]]:
     """(iteration, record) of the last one in `metrics.jsonl`; (0, {}) before there is any."""
-    for line in reversed(_tail(file)):
+    for line in reversed(tail(file).splitlines()):
         try:
             record = json.loads(line)
         except ValueError:  # it is being written
@@ -90,25 +87,13 @@ def last_iteration(file: Path) -> tuple[int, dict[str, Any]]:
 
 def last_line(file: Path) -> str:
     """The last line of a job's output that is not empty."""
-    lines = [line.strip() for line in _tail(file)]
+    lines = [line.strip() for line in tail(file).splitlines()]
     return next((line for line in reversed(lines) if line), "")
 
 
 def reason(code: int | None, file: Path) -> str:
-    """Why a job failed: the signal that ended it, the last error that its output has told, or else its last line."""
-    if code is not None and code < 0:
-        return f"ended by {signal.Signals(-code).name}"
-    lines = [line.strip() for line in _tail(file)]
-    return next((line for line in reversed(lines) if line.startswith("error: ")), last_line(file))
-
-
-def _tail(file: Path) -> list[str]:
-    try:
-        with file.open("rb") as content:
-            content.seek(max(0, os.fstat(content.fileno()).st_size - TAIL))
-            return content.read().decode(errors="replace").splitlines()
-    except FileNotFoundError:
-        return []
+    """Why a job failed: the signal that ended it, or its last words."""
+    return f"ended by {signal.Signals(-code).name}" if code is not None and code < 0 else last_words(tail(file))
 
 
 @dataclass(slots=True)
