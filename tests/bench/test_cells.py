@@ -44,6 +44,7 @@ def test_every_pair_is_reported_with_the_rate_that_was_chosen() -> None:
         ({"pairs": [[0, -1]]}, "pairs", "must list"),
         ({"pairs": [[0, 0], [0, 0]]}, "pairs", "twice"),
         ({"tuning": [[1, 1]]}, "tuning", "shares"),
+        ({"ground": "../elsewhere"}, "ground", "lower-case letters, digits and underscores.*try ground=mine"),
         ({"rates": []}, "rates", "learning rates"),
         ({"rates": [0.0]}, "rates", "learning rates"),
         ({"k": 12}, "k", "power of two"),

@@ -1,6 +1,7 @@
 """What a bench keeps of its runs."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -48,8 +49,22 @@ def test_a_record_counts_as_long_as_every_key_has_the_value_that_it_had(
     place.add(record("mine"), SETTINGS)
 
     assert same_experiment(now, SETTINGS) is same
-    assert (len(still_true(place, {("countdown", "mine", False): now})) == 1) is same
-    assert len(still_true(place, {("countdown", "other", False): now})) == 1  # of an arm that is not run here
+    assert (len(still_true(place, {("countdown", "mine", False): now}, "grpo")) == 1) is same
+
+
+def test_other_arms_are_kept_on_the_same_tasks_unless_the_baseline_was_run_otherwise(tmp_path: Path) -> None:
+    place, kinds = Records(tmp_path), {("countdown", "grpo", False): SETTINGS, ("tree", "grpo", False): SETTINGS}
+    place.add(record("grpo"), SETTINGS)
+    place.add(record("other", settings="t"), SETTINGS | {"objective.beta": 8})
+    place.add(record("other", task="path_star"), SETTINGS)
+    place.add(record("alone", task="tree"), SETTINGS)
+
+    def kept(now: dict[tuple[str, str, bool], dict[str, Any]]) -> list[tuple[str, str]]:
+        return [(one.task, one.arm) for one in still_true(place, now, "grpo")]
+
+    assert kept(kinds) == [("countdown", "grpo"), ("countdown", "other"), ("tree", "alone")]
+    shorter = dict.fromkeys(kinds, SETTINGS | {"iterations": 3})
+    assert kept(shorter) == [("tree", "alone")]
 
 
 def test_the_key_of_settings_does_not_depend_on_their_order() -> None:

@@ -66,6 +66,7 @@ def test_the_generator_of_python_is_left_alone(policy: Policy) -> None:
     assert random.getstate() == before
 
 
+@pytest.mark.slow
 def test_a_second_engine_starts_beside_others_process_group_and_leaves_it(policy: Policy) -> None:
     first = vllm_engine(policy)  # its process group, or one of a run, is there already
     assert dist.is_initialized()
@@ -83,6 +84,7 @@ def test_a_second_engine_starts_beside_others_process_group_and_leaves_it(policy
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_an_engine_whose_process_group_has_gone_closes_and_starts_again(policy: Policy) -> None:
     engine = vllm_engine(policy)
     ranks.leave()  # as a run of several ranks ends

@@ -40,6 +40,14 @@ WORDS = (
             ["bench.tasks=[nothing]"],
             "there is no data=nothing; choose from arithmetic, countdown, countdown4, ",
         ),
+        (
+            ["bench.tasks=[gsm8k]"],
+            "bench: grpo on gsm8k: data=gsm8k has no bases that are pretrained here; ",
+        ),
+        (
+            ['bench.reported_words=["eval.test_completions=32"]'],
+            "bench: grpo on countdown: eval.test_completions=32 is less than the 64 that bench.k=32 needs; ",
+        ),
         (["bench.pairs=[[0,0],[2,10]]"], "bench.tuning=[[2, 10]] shares [2, 10] with pairs"),
         (["objective=grpo", "bench.own=grpo"], "bench.own=grpo is the name of another arm"),
         (["objective=maxpo", "objective.k=-1", "bench.own=mine"], "bench: mine on countdown: objective.k=-1"),
@@ -61,7 +69,7 @@ def test_a_bench_has_to_be_chosen_from_those_that_there_are(tmp_path: Path) -> N
     done = run_py(tmp_path, "task=bench", "bench=huge")
 
     assert done.returncode == 2
-    assert "bench=huge: no such choice; bench is one of full, quick, reproduce, standard" in done.stderr
+    assert "bench=huge: no such choice; bench is one of full, matched, quick, reproduce, standard" in done.stderr
 
 
 def _finished(folder: Path, *words: str, timeout: float = 500) -> subprocess.CompletedProcess[str]:
@@ -152,3 +160,15 @@ def test_an_objective_of_ones_own_is_entered_beside_the_others_and_a_failure_sto
     assert "lost its way" in failed.stderr
     assert "lost its way" in next((tmp_path / "b" / "output").glob("countdown_Broken*.txt")).read_text()
     assert "Mine" in failed.stdout  # it is in the table still
+
+
+@pytest.mark.slow
+def test_an_objective_that_refuses_a_task_is_shown_as_not_defined_there(tmp_path: Path) -> None:
+    words = [word for word in WORDS if not word.startswith(("bench.tasks", "bench.arms", "bench.pairs", "bench.rates"))]
+    graded = ("objective=rspo", "objective.metric=pass_at_k", "objective.k=2", "reward=program_graded")
+    bench = ("bench.tasks=[program]", "bench.arms=[]", "bench.pairs=[[0,0]]", "bench.rates=[6e-4]")
+    done = new_process(*words, *bench, *graded, f"hydra.run.dir={tmp_path}", timeout=300)
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "not defined here" in done.stdout
+    assert "is defined for rewards of 0 and 1 only" in done.stdout

@@ -103,8 +103,8 @@ def legend(found: Leaderboard) -> list[str]:
         "the same.",
         f"Means with Student's {level} interval over runs, each a (base, seed). Differences are paired by base and "
         "seed; coloured: beyond noise after Holm's correction over the arms.",
-        "Rank: 1 + how many arms are better in the first score beyond noise (all pairs of arms, Holm), so arms that "
-        f"tie share one. *: no other arm is better in both pass@1 and pass@{k}.",
+        "Rank: the places in the first score that an arm may have, by which others are better or worse beyond noise "
+        f"(all pairs of arms, Holm). *: no other arm is better in both pass@1 and pass@{k}.",
         "solved: the share of the training problems that were solved at least once in training.",
         f"distinct@{k}: the expected number of different right answers among {k} completions.",
         f"kept@{k}: the share of the problems that the base solves with {k} completions which the trained policy "

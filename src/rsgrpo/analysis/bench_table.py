@@ -35,9 +35,9 @@ def _scores(board: Board, found: Leaderboard) -> Table:
     level = f"{found.level:.0%}"
     table = plain_table(
         f"{board.task}: {board.problems} test problems, {board.n} completions each",
-        f"± is half of Student's {level} interval over runs, each a (base, seed). Rank: 1 + how many arms are better "
-        "in the first score beyond noise, so arms that tie share one. *: no other arm is better in both pass@1 and "
-        f"pass@{found.k}.",
+        f"± is half of Student's {level} interval over runs, each a (base, seed). Rank: the places in the first score "
+        "that an arm may have, by which others are better or worse beyond noise. *: no other arm is better in both "
+        f"pass@1 and pass@{found.k}.",
     )
     names = list(dict.fromkeys(name for standing in board.standings for name in standing.entries))
     table.add_column("arm", no_wrap=True)

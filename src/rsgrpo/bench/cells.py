@@ -1,6 +1,7 @@
 """Which runs a bench consists of: tuning runs that choose a learning rate, and those that are reported."""
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -57,6 +58,8 @@ class BenchSettings:
     """The folder in which finished runs are written down; null: `records` in the folder of the bench."""
     known: bool = True
     """Whether runs that come with rsgrpo (docs/results) count as finished."""
+    ground: str = ""
+    """A name under which records are kept apart from those of other benches, whose arms stand on other ground."""
 
     def __post_init__(self) -> None:
         check_fields(self, k=(2, 4096), jobs=(1, 4096))
@@ -72,6 +75,9 @@ class BenchSettings:
             )
         if not self.rates or min(self.rates) <= 0 or not all(map(math.isfinite, self.rates)):
             raise FieldError("rates", self.rates, "must list learning rates", "try rates=[7e-5,2e-4,6e-4]")
+        if re.fullmatch("[a-z0-9_]*", self.ground) is None:
+            problem = "must be lower-case letters, digits and underscores, as the name of a folder"
+            raise FieldError("ground", self.ground, problem, "try ground=mine")
         if self.k & (self.k - 1):
             raise FieldError("k", self.k, "must be a power of two", "try k=32")
 

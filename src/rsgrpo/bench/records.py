@@ -192,15 +192,24 @@ def same_experiment(settings: Settings, known: Settings) -> bool:
     return all(key in settings and settings[key] == value for key, value in known.items())
 
 
-def still_true(place: Records, kinds: Mapping[Kind, Settings]) -> list[Record]:
-    """The records whose runs would come out the same today, by the settings of each kind; all of kinds not given."""
-    known = place.settings()
-    kept = []
-    for record in place.all():
-        now = kinds.get(record.cell.kind)
-        if now is None or same_experiment(now, known[record.settings]):
-            kept.append(record)
-    return kept
+def still_true(place: Records, kinds: Mapping[Kind, Settings], baseline: str) -> list[Record]:
+    """The records whose runs would come out the same today, by the settings of each kind.
+
+    Records of other arms on the same tasks are kept beside them, but not those of a task on which the baseline was run
+    with other settings than now: they stand on other ground.
+    """
+    known, every, tasks = place.settings(), place.all(), {task for task, _, _ in kinds}
+
+    def is_true(record: Record) -> bool:
+        return same_experiment(kinds[record.cell.kind], known[record.settings])
+
+    of_baseline = [record for record in every if record.arm == baseline and record.cell.kind in kinds]
+    elsewhere = {record.task for record in of_baseline if not is_true(record)}
+    return [
+        record
+        for record in every
+        if (is_true(record) if record.cell.kind in kinds else record.task in tasks - elsewhere)
+    ]
 
 
 def _hash_of(content: Any) -> str:

@@ -85,6 +85,7 @@ def checked_settings(settings: BenchSettings, arms: Sequence[Arm]) -> dict[Kind,
         cell = Cell(arm=arm, task=task, base=base, seed=seed, rate=float(settings.rates[0]), tunes=tunes)
         try:
             cfg = hydra.compose("config", words_of(cell, settings))
+            _check_can_be_reported(cfg, cell, settings)
             close(build_recipe(cfg).reward)
         except HydraException as error:
             raise UserError(f"bench: {arm.name} on {task}: {explain(error, line_of_job())}") from error
@@ -92,6 +93,22 @@ def checked_settings(settings: BenchSettings, arms: Sequence[Arm]) -> dict[Kind,
             raise UserError(f"bench: {arm.name} on {task}: {error}", **error.fields) from error
         found[cell.kind] = settings_of(OmegaConf.to_container(cfg, resolve=True))
     return found
+
+
+def _check_can_be_reported(cfg: DictConfig, cell: Cell, settings: BenchSettings) -> None:
+    """Refuse a task without bases, and too few completions for what the leaderboard has.
+
+    Raises:
+        UserError: naming the key and the cure.
+    """
+    modules = {str(cfg[name]._target_).rpartition(".")[0] for name in ("data", "demonstrations") if cfg.get(name)}
+    if cfg.model.get("path") is None and len(modules) > 1:  # the demonstrations are those of another task
+        raise UserError(f"data={cell.task} has no bases that are pretrained here; choose from {', '.join(TASKS)}")
+    if not cell.tunes and cfg.eval.test_completions < 2 * settings.k:
+        raise UserError(
+            f"eval.test_completions={cfg.eval.test_completions} is less than the {2 * settings.k} that bench.k="
+            f"{settings.k} needs; try eval.test_completions={2 * settings.k}, or a smaller bench.k"
+        )
 
 
 def words_of(cell: Cell, settings: BenchSettings) -> list[str]:

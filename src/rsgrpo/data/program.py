@@ -2,7 +2,7 @@
 
 The letters are the numbers from 0 to 20. A program is a list of rules such as `14 = 7`. One after the other, each
 replaces every occurrence of its left side in a word by its right side, so `14 = 7 ; 7 = 14` leaves no 7. A prompt
-says what shall become of three letters, `14 => 7 ; 7 => 20 ; 8 => 14 :`, and a demonstration is a program in a box:
+says what three letters are to become, `14 => 7 ; 7 => 20 ; 8 => 14 :`, and a demonstration is a program in a box:
 `\\boxed{ 7 = 20 ; 14 = 7 ; 8 = 14 }`. There are eight tests: the three letters, and five words of the letters of the
 problem. A program is right when it passes them all; the share that it passes can be its reward.
 

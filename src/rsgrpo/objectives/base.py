@@ -222,6 +222,10 @@ def check_completions(rewards: Float[Tensor, "P N"], *, name: str) -> None:
         )
 
 
+DEFINED_FOR = "is defined for"
+"""In what is said of rewards that an objective refuses."""
+
+
 def check_rewards(rewards: Float[Tensor, "P N"], allowed: str, *, name: str, instead: str) -> None:
     """Refuse rewards outside `allowed`: "binary", "[0, 1]" or "non-negative".
 
@@ -240,7 +244,7 @@ def check_rewards(rewards: Float[Tensor, "P N"], allowed: str, *, name: str, ins
             allowed, "rewards that are not negative"
         )
         raise UserError(
-            f"objective {name} is defined for {kind} and got {rewards[wrong][0].item():g}; "
+            f"objective {name} {DEFINED_FOR} {kind} and got {rewards[wrong][0].item():g}; "
             f"change the reward, or use an objective for any reward, such as objective={instead}"
         )
 

@@ -31,12 +31,10 @@ from rsgrpo.command_line.sweep import USER_ERROR
 from rsgrpo.composition.bench import arms_of, bench_settings, checked_settings, settings_of, words_of
 from rsgrpo.composition.machine import check_run_folder
 from rsgrpo.errors import UserError
+from rsgrpo.objectives.base import DEFINED_FOR
 
 KNOWN = Path(run_folder.__file__).parents[1] / "results"
 """The records that come with rsgrpo."""
-
-REFUSED = "needs rewards"
-"""What an objective says of rewards that it is not defined for (`objectives.base.check_rewards`)."""
 
 EVERY_S = 1.0
 """Between two looks at the runs."""
@@ -55,18 +53,21 @@ def bench(cfg: DictConfig) -> None:
     arms = arms_of(settings)
     folder = Path(HydraConfig.get().runtime.output_dir)
     check_run_folder(folder, resumes=True)
-    own = Records(folder / "records" if settings.records is None else Path(settings.records).expanduser())
+    records = folder / "records" if settings.records is None else Path(settings.records).expanduser()
+    own, known = Records(records / settings.ground), Records(KNOWN / settings.ground)
     kinds = checked_settings(settings, arms)
-    places = [Records(KNOWN), own] if settings.known and own.folder.resolve() != KNOWN.resolve() else [own]
-    records = [record for place in places for record in still_true(place, kinds)]
-    queue = Queue(settings=settings, arms=arms, records={record.cell.name: record for record in records})
+    places = [known, own] if settings.known and own.folder.resolve() != known.folder.resolve() else [own]
+    finished = [record for place in places for record in still_true(place, kinds, settings.baseline)]
+    queue = Queue(settings=settings, arms=arms, records={record.cell.name: record for record in finished})
     _Bench(queue=queue, folder=folder, own=own, kinds=kinds).run()
-    _show(queue, folder)
+    if queue.reported():
+        _show(queue, folder)
     if settings.claim is not None and not queue.failed:
         _check_claim(queue, settings.claim)
     if queue.failed and len(queue.failed) > len(queue.undefined):
         why = next(why for name, why in queue.failed.items())
-        raise UserError(f"{len(queue.failed)} runs of the bench failed, {why}; the same words run them again")
+        count = "1 run" if len(queue.failed) == 1 else f"{len(queue.failed)} runs"
+        raise UserError(f"{count} of the bench failed, {why}; the same words run what failed again")
 
 
 def _show(queue: Queue, folder: Path) -> None:
@@ -190,7 +191,7 @@ class _Bench:
             queue.records[cell.name] = record
             return f"pass@1 {record.accuracy:.3f}  {ended.seconds:.0f} s"
         said = ended.said()
-        if ended.code == USER_ERROR and REFUSED in said:
+        if ended.code == USER_ERROR and DEFINED_FOR in said:
             queue.undefined[cell.task, cell.arm.name] = said.removeprefix("error: ")
         queue.failed[cell.name] = f"{cell.name} with exit code {ended.code} ({said}); its output: {ended.job.output}"
         return f"failed: {said}"
