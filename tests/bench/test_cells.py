@@ -3,9 +3,11 @@
 from typing import Any
 
 import pytest
+import yaml
 
 from rsgrpo.bench.cells import Arm, BenchSettings, reported_cells, tuning_cells
 from rsgrpo.errors import FieldError
+from tests.processes import ROOT
 
 USUAL: dict[str, Any] = dict(
     arms=["grpo", "rs_grpo_4"],
@@ -16,6 +18,13 @@ USUAL: dict[str, Any] = dict(
 )
 
 MINE = Arm(name="mine", words=["objective=custom", "objective._target_=my.Mine"])
+
+
+def test_runs_at_equal_step_size_differ_from_the_others_in_that_alone() -> None:
+    conf = ROOT / "conf" / "bench"
+    usual, matched = (yaml.safe_load((conf / file).read_text())["words"] for file in ("base/runs.yaml", "matched.yaml"))
+
+    assert matched == [*usual, "schedule.rescale=unit_rms"]
 
 
 def test_every_arm_has_a_tuning_run_for_each_task_and_rate() -> None:

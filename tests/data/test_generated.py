@@ -1,6 +1,11 @@
+import random
+from collections.abc import Callable
+from types import ModuleType
+
 import pytest
 
-from rsgrpo.data.generated import check_levels, cut
+from rsgrpo.data import many_answers, path_star, program, tree
+from rsgrpo.data.generated import LevelledSource, check_levels, cut
 from rsgrpo.errors import FieldError
 from rsgrpo.types import Problem
 
@@ -27,3 +32,38 @@ def test_some_of_the_levels_are_accepted(levels: object):
 def test_other_levels_are_refused(levels: object):
     with pytest.raises(FieldError, match=r"levels=.* must list levels out of 0, 1, 2; try levels=\[0,1,2\]"):
         check_levels(levels, 3)
+
+
+TASKS: dict[Callable[..., LevelledSource], ModuleType] = {
+    many_answers.ManyAnswers: many_answers,
+    path_star.PathStar: path_star,
+    program.Program: program,
+    tree.Tree: tree,
+}
+
+
+@pytest.mark.parametrize("source", TASKS)
+def test_a_source_keeps_the_wanted_levels_of_every_split(source: Callable[..., LevelledSource]):
+    for name in ("train", "validation", "test"):
+        everything = source().split(name)
+        assert everything == list(TASKS[source].splits()[name])
+        for level in range(source().num_levels):
+            assert source(levels=[level]).split(name) == [p for p in everything if p.facts["level"] == level]
+
+
+@pytest.mark.parametrize("task", TASKS.values())
+def test_demonstrations_depend_on_the_generator_alone(task: ModuleType):
+    def draw(seed: int) -> list[str]:
+        rng = random.Random(seed)
+        return [task.Demonstrations().draw(problem, rng) for problem in task.splits()["pretrain"][:200]]
+
+    random.seed(1)
+    first = draw(0)
+    random.seed(2)
+    assert draw(0) == first
+    assert draw(1) != first
+
+
+@pytest.mark.parametrize("task", TASKS.values())
+def test_demonstrations_are_of_the_pretraining_split(task: ModuleType):
+    assert tuple(task.Demonstrations().problems()) == task.splits()["pretrain"]

@@ -77,14 +77,6 @@ def test_the_place_of_a_number_tells_nothing():
     assert all(abs(places[i] - expected) < 4 * expected**0.5 for i in range(10))
 
 
-def test_a_source_keeps_the_wanted_levels_of_every_split():
-    for name in ("train", "validation", "test"):
-        everything = ManyAnswers().split(name)
-        assert everything == list(splits()[name])
-        for level in range(len(KINDS)):
-            assert ManyAnswers(levels=[level]).split(name) == [p for p in everything if p.facts["level"] == level]
-
-
 def drawn(corpus: Demonstrations, problem: Problem, rng: random.Random) -> tuple[int, int]:
     match = DEMONSTRATION.fullmatch(corpus.draw(problem, rng))
     assert match is not None
@@ -128,22 +120,6 @@ def test_wrong_answers_are_drawn_by_temptation():
     assert counts.keys() <= weights.keys()
     total = sum(weights.values())
     assert all(near(counts[pair], 20_000, weight / total) for pair, weight in weights.items())
-
-
-def test_demonstrations_depend_on_the_generator_alone():
-    def draw(seed: int) -> list[str]:
-        rng = random.Random(seed)
-        return [Demonstrations().draw(problem, rng) for problem in splits()["pretrain"][:200]]
-
-    random.seed(1)
-    first = draw(0)
-    random.seed(2)
-    assert draw(0) == first
-    assert draw(1) != first
-
-
-def test_demonstrations_are_of_the_pretraining_split():
-    assert tuple(Demonstrations().problems()) == splits()["pretrain"]
 
 
 @pytest.mark.parametrize("levels", [(), (4,), (0, -1)])

@@ -88,14 +88,6 @@ def test_the_place_of_the_right_branch_tells_nothing():
     assert all(abs(count - 2000) < 4 * 1600**0.5 for count in places.values())
 
 
-def test_a_source_keeps_the_wanted_levels_of_every_split():
-    for name in ("train", "validation", "test"):
-        everything = PathStar().split(name)
-        assert everything == list(splits()[name])
-        for level in range(BRANCHES):
-            assert PathStar(levels=[level]).split(name) == [p for p in everything if p.facts["level"] == level]
-
-
 def ranks_drawn(corpus: Demonstrations, level: int) -> Counter[int]:
     """How often a demonstration of a problem of `level` follows the branch of each rank."""
     rng, drawn = random.Random(level), Counter[int]()
@@ -126,22 +118,6 @@ def test_without_failures_every_demonstration_is_right_and_with_nothing_else_non
     for problem in splits()["test"]:
         assert REWARD.judge(problem, never.draw(problem, rng)).correct
         assert REWARD.judge(problem, always.draw(problem, rng)).parts == {"wrong_goal": 1.0}
-
-
-def test_demonstrations_depend_on_the_generator_alone():
-    def draw(seed: int) -> list[str]:
-        rng = random.Random(seed)
-        return [Demonstrations().draw(problem, rng) for problem in splits()["pretrain"][:200]]
-
-    random.seed(1)
-    first = draw(0)
-    random.seed(2)
-    assert draw(0) == first
-    assert draw(1) != first
-
-
-def test_demonstrations_are_of_the_pretraining_split():
-    assert tuple(Demonstrations().problems()) == splits()["pretrain"]
 
 
 @pytest.mark.parametrize("levels", [(), (5,), (0, -1)])

@@ -91,14 +91,6 @@ def test_splits_have_their_sizes_and_no_two_problems_ask_for_the_same():
         assert min(counts.values()) > 0.7 * len(split) / len(SHAPES)
 
 
-def test_a_source_keeps_the_wanted_levels_of_every_split():
-    for name in ("train", "validation", "test"):
-        everything = Program().split(name)
-        assert everything == list(splits()[name])
-        for level in range(len(SHAPES)):
-            assert Program(levels=[level]).split(name) == [p for p in everything if p.facts["level"] == level]
-
-
 def test_demonstrations_are_wrong_as_often_as_configured():
     failure_rates, rng = (0.1, 0.3, 0.5, 0.7, 0.9), random.Random(0)
     corpus = Demonstrations(failure_rates=failure_rates)
@@ -127,22 +119,6 @@ def test_no_demonstration_solves_the_last_level():
     rng = random.Random(0)
     last = [p for p in problems() if p.facts["level"] == 4]
     assert not any(RIGHT.judge(p, Demonstrations().draw(p, rng)).correct for p in last)
-
-
-def test_demonstrations_depend_on_the_generator_alone():
-    def draw(seed: int) -> list[str]:
-        rng = random.Random(seed)
-        return [Demonstrations().draw(problem, rng) for problem in splits()["pretrain"][:200]]
-
-    random.seed(1)
-    first = draw(0)
-    random.seed(2)
-    assert draw(0) == first
-    assert draw(1) != first
-
-
-def test_demonstrations_are_of_the_pretraining_split():
-    assert tuple(Demonstrations().problems()) == splits()["pretrain"]
 
 
 @pytest.mark.parametrize("levels", [(), (5,), (0, -1)])

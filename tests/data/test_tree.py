@@ -83,14 +83,6 @@ def test_splits_have_their_sizes_and_share_no_problem():
         assert min(counts.values()) > 0.7 * len(split) / len(DEPTHS)
 
 
-def test_a_source_keeps_the_wanted_levels_of_every_split():
-    for name in ("train", "validation", "test"):
-        everything = Tree().split(name)
-        assert everything == list(splits()[name])
-        for level in range(len(DEPTHS)):
-            assert Tree(levels=[level]).split(name) == [p for p in everything if p.facts["level"] == level]
-
-
 def test_each_step_slips_as_often_as_configured_and_to_the_largest_label():
     rates, rng = (0.1, 0.3, 0.5, 0.7, 0.9), random.Random(0)
     corpus, steps, slips = Demonstrations(slip_rates=rates), Counter[int](), Counter[int]()
@@ -115,22 +107,6 @@ def test_no_demonstration_solves_the_deepest_level():
     judged = [TreeReward().judge(problem, Demonstrations().draw(problem, rng)) for problem in deepest]
     assert not any(score.correct for score in judged)
     assert {reason for score in judged for reason in score.parts} == {"no_such_edge"}
-
-
-def test_demonstrations_depend_on_the_generator_alone():
-    def draw(seed: int) -> list[str]:
-        rng = random.Random(seed)
-        return [Demonstrations().draw(problem, rng) for problem in splits()["pretrain"][:200]]
-
-    random.seed(1)
-    first = draw(0)
-    random.seed(2)
-    assert draw(0) == first
-    assert draw(1) != first
-
-
-def test_demonstrations_are_of_the_pretraining_split():
-    assert tuple(Demonstrations().problems()) == splits()["pretrain"]
 
 
 @pytest.mark.parametrize("levels", [(), (5,), (0, -1)])

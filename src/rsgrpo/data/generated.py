@@ -71,3 +71,12 @@ class LevelledSource(ABC):
     def removed(self, name: str) -> dict[str, int]:
         """Nothing is left out: every problem was made to be asked."""
         return {}
+
+
+def boxed(content: Sequence[object]) -> str:
+    """A demonstrated answer.
+
+    >>> boxed([12, 3, 9])
+    '\\\\boxed{ 12 3 9 }'
+    """
+    return f"\\boxed{{ {' '.join(map(str, content))} }}"

@@ -15,7 +15,7 @@ from functools import cache
 from itertools import permutations
 from typing import ClassVar
 
-from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, cut
+from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, boxed, cut
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
 
@@ -120,11 +120,11 @@ class Demonstrations:
         first, second = ([number for number in numbers if number % 10 == digit] for digit in digits)
         if rng.random() >= self.failure_rates[problem.facts["level"]]:
             pair = [rng.choices(side, powers(self.preference, len(side)))[0] for side in (first, second)]
-            return boxed(*pair)
+            return boxed(pair)
         while True:
             a, b = (numbers[place] for place in rng.choices(PLACES, weights_of_places(self.temptation))[0])
             if {a % 10, b % 10} != set(digits):
-                return boxed(a, b)
+                return boxed([a, b])
 
 
 PLACES = tuple(permutations(range(NUMBERS), 2))
@@ -145,12 +145,3 @@ def powers(ratio: float, count: int) -> tuple[float, ...]:
 def weights_of_places(ratio: float) -> tuple[float, ...]:
     """ratio^(i + j) for every pair of places i and j."""
     return tuple(ratio ** (i + j) for i, j in PLACES)
-
-
-def boxed(a: int, b: int) -> str:
-    """The demonstration.
-
-    >>> boxed(13, 87)
-    '\\\\boxed{ 13 87 }'
-    """
-    return f"\\boxed{{ {a} {b} }}"

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, cut
+from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, boxed, cut
 from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
@@ -30,15 +30,6 @@ STARTS, FIRST_TENS, LAST_TENS = range(1, 10), range(1, 5), range(5, 10)
 
 _SPLIT_SEED = 20253
 """Fixes the problems and which is in which split: they are part of the task, not of a run."""
-
-
-def boxed(path: Sequence[int]) -> str:
-    """The demonstration.
-
-    >>> boxed([12, 3, 9])
-    '\\\\boxed{ 12 3 9 }'
-    """
-    return f"\\boxed{{ {' '.join(map(str, path))} }}"
 
 
 @cache

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import ClassVar
 
-from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, cut
+from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, boxed, cut
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
 from rsgrpo.verification.rewriting import Rule, passed, written
@@ -64,7 +64,7 @@ def solution(wanted: Mapping[int, int]) -> list[Rule]:
 def problems() -> tuple[Problem, ...]:
     """The problems, in a fixed order, the same number of each level; no two ask for the same.
 
-    `facts` hold the level, what shall become of which letter, and the tests: each a word and what shall become of it.
+    `facts` hold the level, what each of the three letters is to become, and the tests: words and what they become.
     """
     rng, found, known = random.Random(_SPLIT_SEED), list[Problem](), set[tuple[tuple[int, int], ...]]()
     while len(found) < NUM_PROBLEMS:
@@ -134,15 +134,6 @@ class Demonstrations:
         wanted, tests = problem.facts["wanted"], problem.facts["tests"]
         asked = rng.sample(wanted, len(wanted))
         if rng.random() >= self.failure_rates[problem.facts["level"]]:
-            return boxed(solution(dict(asked)))
+            return boxed([written(solution(dict(asked)))])
         program: list[Rule] = [((letter,), (becomes,)) for letter, becomes in asked]
-        return boxed(program[:-1] if passed(program, tests) == len(tests) else program)
-
-
-def boxed(program: Sequence[Rule]) -> str:
-    """The demonstration.
-
-    >>> boxed([((14,), (7,))])
-    '\\\\boxed{ 14 = 7 }'
-    """
-    return f"\\boxed{{ {written(program)} }}"
+        return boxed([written(program[:-1] if passed(program, tests) == len(tests) else program)])

@@ -17,7 +17,7 @@ from functools import cache
 from itertools import pairwise
 from typing import ClassVar
 
-from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, cut
+from rsgrpo.data.generated import NUM_PROBLEMS, SPLIT_SIZES, LevelledSource, boxed, cut
 from rsgrpo.fields import check_fields, check_numbers
 from rsgrpo.types import Problem
 
@@ -31,15 +31,6 @@ ROOTS = range(1, 10)
 
 _SPLIT_SEED = 20255
 """Fixes the problems and which is in which split: they are part of the task, not of a run."""
-
-
-def boxed(path: Sequence[int]) -> str:
-    """The demonstration.
-
-    >>> boxed([24, 13, 5])
-    '\\\\boxed{ 24 13 5 }'
-    """
-    return f"\\boxed{{ {' '.join(map(str, path))} }}"
 
 
 def climb(parents: Mapping[int, int], node: int) -> list[int]:

@@ -62,9 +62,11 @@ def bench(cfg: DictConfig) -> None:
     _Bench(queue=queue, folder=folder, own=own, kinds=kinds).run()
     if queue.reported():
         _show(queue, folder)
+    elif queue.undefined and not queue.failed:
+        raise UserError(f"the bench has nothing to show: {next(iter(queue.undefined.values()))}")
     if settings.claim is not None and not queue.failed:
         _check_claim(queue, settings.claim)
-    if queue.failed and len(queue.failed) > len(queue.undefined):
+    if queue.failed:
         why = next(why for name, why in queue.failed.items())
         count = "1 run" if len(queue.failed) == 1 else f"{len(queue.failed)} runs"
         raise UserError(f"{count} of the bench failed, {why}; the same words run what failed again")
@@ -193,7 +195,10 @@ class _Bench:
         said = ended.said()
         if ended.code == USER_ERROR and DEFINED_FOR in said:
             queue.undefined[cell.task, cell.arm.name] = said.removeprefix("error: ")
-        queue.failed[cell.name] = f"{cell.name} with exit code {ended.code} ({said}); its output: {ended.job.output}"
+        else:
+            queue.failed[cell.name] = (
+                f"{cell.name} with exit code {ended.code} ({said}); its output: {ended.job.output}"
+            )
         return f"failed: {said}"
 
 
