@@ -1,6 +1,7 @@
 """From the shell to a task and back: a user's mistake is one sentence and exit code 2, a bug is a traceback."""
 
 import os
+import shutil
 import signal
 import sys
 import traceback
@@ -54,7 +55,7 @@ def run_task(cfg: DictConfig) -> None:
             other exception.
     """
     run = Path(HydraConfig.get().runtime.output_dir)
-    fresh = _is_empty(run)
+    fresh = run.is_dir() and not any(run.iterdir())
     try:
         with program.nobody_may_read(), _SWEEP.turn(HydraConfig.get().job.num if is_sweep() else None):
             _call(cfg, run)
@@ -70,7 +71,7 @@ def run_task(cfg: DictConfig) -> None:
         print(f"error{others}: {in_keys(error)}", file=sys.stderr)
         raise SystemExit(USER_ERROR) from None
     finally:
-        if fresh and _is_empty(run):
+        if fresh and _holds_no_file(run):
             _leave_nothing(run)
 
 
@@ -97,10 +98,11 @@ def _call(cfg: DictConfig, run: Path) -> None:
 
 
 def _leave_nothing(run: Path) -> None:
-    """Remove the empty folder that Hydra made for a run, and `outputs` if it holds nothing else."""
-    run.rmdir()
-    if _is_empty(Path("outputs")):
-        Path("outputs").rmdir()
+    """Remove a run's folder that holds no file, and `outputs` if nothing else is in it."""
+    shutil.rmtree(run)
+    outputs = Path("outputs")
+    if outputs.is_dir() and not any(outputs.iterdir()):
+        outputs.rmdir()
 
 
 def _leave_no_sweep(folder: Path) -> None:
@@ -181,6 +183,6 @@ def _is_mistake(error: Exception) -> bool:
     return isinstance(error, OSError) or raised_by in ("hydra", "omegaconf")
 
 
-def _is_empty(folder: Path) -> bool:
-    """Whether the folder exists and holds nothing."""
-    return folder.is_dir() and not any(folder.iterdir())
+def _holds_no_file(folder: Path) -> bool:
+    """Whether the folder exists and nothing but folders is in it."""
+    return folder.is_dir() and all(path.is_dir() for path in folder.rglob("*"))

@@ -37,6 +37,7 @@ import rsgrpo.tasks.score
 from rsgrpo import main as command_line
 from rsgrpo.command_line.keys import choices, groups_of, written_keys
 from rsgrpo.command_line.sweep import Sweep
+from rsgrpo.errors import UserError
 from tests.comparison.reports import write_arms
 
 ROOT = Path(__file__).parents[2]
@@ -60,7 +61,7 @@ class Ended:
     said: str
     out: str
     left: tuple[str, ...]
-    """Files that it left."""
+    """What it left in the folder that was not there before."""
 
 
 def _begin(*_: object, **__: object) -> NoReturn:
@@ -101,6 +102,7 @@ def attempt(words: list[str], folder: Path) -> Ended:
     command_line._SWEEP = Sweep()  # a process has one
     out, err = io.StringIO(), io.StringIO()
     code: int | None
+    before = set(folder.rglob("*"))
     old, alarm = sys.argv, signal.signal(signal.SIGALRM, _too_long)
     signal.alarm(DEADLINE_S)
     try:
@@ -115,7 +117,7 @@ def attempt(words: list[str], folder: Path) -> Ended:
         signal.alarm(0)
         signal.signal(signal.SIGALRM, alarm)
         sys.argv = old
-    left = tuple(sorted(str(path.relative_to(folder)) for path in folder.rglob("*")))
+    left = tuple(sorted(str(path.relative_to(folder)) for path in set(folder.rglob("*")) - before))
     return Ended(code, err.getvalue(), out.getvalue(), left)
 
 
@@ -413,6 +415,20 @@ def test_a_mistake_on_the_command_line_is_one_sentence_and_its_cure_works(exampl
     counted: Counter[str] = Counter()
     fuzz()
     assert counted["refused"] > examples // 4, counted  # else the mutations hit nothing
+
+
+@pytest.mark.usefixtures("seams", "as_users_run_it")
+def test_a_task_that_is_refused_after_it_made_folders_leaves_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> NoReturn:
+        (made,) = tmp_path.glob("outputs/*/temperature0.6")
+        raise UserError(f"these weights are damaged, says {made.name}")
+
+    monkeypatch.setattr(rsgrpo.composition.assemble, "load_policy", refuse)
+    ended = attempt(["task=evaluate", "eval=temperatures"], tmp_path)
+    assert ended.said.endswith("error: these weights are damaged, says temperature0.6\n")
+    assert ended.left == ()
 
 
 EXPLORES = pytest.mark.skipif("FUZZ" not in os.environ, reason="looks for new mistakes: FUZZ=1 make test SLOW=1")
