@@ -333,7 +333,7 @@ def mistakes(draw: st.DrawFn) -> list[str]:
                 at, f"{misspelt(draw(st.sampled_from(KEYS)), draw(PLACES), draw(HOW))}={draw(st.sampled_from(ODD))}"
             )
         elif kind == "choice":
-            group = draw(st.sampled_from(GROUPS))
+            group = draw(st.sampled_from([group for group in GROUPS if choices(group, CONF)]))
             word = draw(st.sampled_from(choices(group, CONF)))
             words.insert(at, f"{group}={misspelt(word, draw(PLACES), draw(HOW))}")
         elif kind == "group":

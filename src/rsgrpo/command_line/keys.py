@@ -24,6 +24,9 @@ LAUNCHER = "launcher"
 LONGEST_WORD = 120
 """Characters of a word that a message repeats."""
 
+LONGEST_PATH = 1000
+"""Characters between two spaces of a message; no path, no module and no key that anyone meant has more."""
+
 FOREIGN = {
     "beta": "objective.beta",
     "lr": "optimizer.lr",
@@ -136,6 +139,11 @@ def shown(word: object) -> str:
     text = str(word)
     text = text if text.isprintable() else repr(text)[1:-1]
     return text if len(text) <= LONGEST_WORD else f"{text[:LONGEST_WORD]}..."
+
+
+def without_endless_words(message: str) -> str:
+    """A message that repeats what it was given, whichever part of the program wrote it."""
+    return re.sub(rf"\S{{{LONGEST_PATH},}}", lambda found: shown(found[0]), message)
 
 
 def add_callback(name: str, target: str, *, plus: str = "+") -> str:

@@ -4,6 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
+from rsgrpo.command_line.keys import without_endless_words
 from rsgrpo.errors import UserError
 
 CONF = Path(__file__).resolve().parents[1] / "conf"
@@ -43,7 +44,7 @@ def in_keys(error: UserError) -> str:
         followed = r"\b" if "_" in name else r"(?=(?:\.[\w-]+)*=)"
         text = re.sub(rf"(?<![\w.]){re.escape(name)}{followed}", key, text)
         text = re.sub(rf"(?<={re.escape(key)}=)(?:None|True|False)\b", lambda found: LITERALS[found[0]], text)
-    return text
+    return without_endless_words(text)
 
 
 def _chosen(part: str, cls: str, settings: str) -> str:
