@@ -24,6 +24,9 @@ VARIANTS = {
     "rs_grpo vimco": ("rs_grpo", "estimator=vimco"),
     "rs_grpo vimco beta -2": ("rs_grpo", "estimator=vimco", "beta=-2"),
     "rs_grpo vimco beta 0": ("rs_grpo", "estimator=vimco", "beta=0"),
+    "rs_grpo jackknife": ("rs_grpo", "estimator=jackknife"),
+    "rs_grpo jackknife beta -2": ("rs_grpo", "estimator=jackknife", "beta=-2"),
+    "rs_grpo jackknife beta 0": ("rs_grpo", "estimator=jackknife", "beta=0"),
     "pkpo s": ("pkpo", "estimator=s"),
     "pkpo s_loo": ("pkpo", "estimator=s_loo"),
     "mahdavi grpo": ("mahdavi", "estimator=grpo"),
@@ -31,6 +34,7 @@ VARIANTS = {
     "chen centred": ("chen", "normalize_std=false"),
     "rspo pass_at_k": ("rspo", "metric=pass_at_k"),
     "entropic beta 2": ("entropic", "beta=2"),
+    "uniqueness centred": ("uniqueness", "normalize_std=false"),
 }
 """Case -> yaml and settings."""
 
@@ -71,10 +75,16 @@ def built(wanted: Sequence[Sequence[str]]) -> list[Objective]:
 
 
 def context_of(rewards: Tensor) -> AdvantageContext:
-    """Distinct log-probs, so that an objective that ranks by them has no ties to break."""
+    """Distinct log-probs, so that an objective that ranks by them has no ties to break; two answers that differ from
+    completion to completion, whatever their rewards."""
     p, n = rewards.shape
     logprobs = -(torch.arange(1.0, p * n + 1, dtype=rewards.dtype).reshape(p, n) * 0.37 % 1) - 0.1
-    return AdvantageContext(iteration=1, prompt_ids=[f"prompt/{i}" for i in range(p)], sampler_logprobs=logprobs)
+    return AdvantageContext(
+        iteration=1,
+        prompt_ids=[f"prompt/{i}" for i in range(p)],
+        sampler_logprobs=logprobs,
+        answers=[[f"{place % 3 == 0}" for place in range(n)] for _ in range(p)],
+    )
 
 
 def advantages_of(objective: Objective, rewards: list[float] | list[list[float]] | Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from mpmath import binomial, exp, findroot, fsum, log, mp, mpf, sqrt
+from mpmath import binomial, exp, findroot, fsum, log, mp, mpf, quad, sqrt
 
 FILE = Path(__file__).parent / "vectors.json"
 
@@ -73,9 +73,16 @@ def risk(beta: str, estimator: str) -> Formula:
             "plugin": [(x / mean(e) - 1) / b for x in e],
             "loo": [(x / o - 1) / b for x, o in zip(e, others, strict=True)],
             "vimco": [len(r) * log(mean(e) / o) / b for o in others],
+            "jackknife": [len(r) * (jackknife(e) - jackknife(without(e, i))) / b for i in range(len(r))],
         }[estimator]
 
     return formula
+
+
+def jackknife(e: Rewards) -> Any:
+    """n log mean - (n - 1) times the mean of log mean without one: log mean, less its bias of the order 1/n."""
+    n = len(e)
+    return n * log(mean(e)) - (n - 1) * mean([log(mean(without(e, i))) for i in range(n)])
 
 
 def subsets_with(r: Rewards, i: int, k: int) -> list[tuple[Any, ...]]:
@@ -138,6 +145,37 @@ def focal(r: Rewards) -> list[Any]:
     return [(1 - mean(r)) * x for x in standardised(1, "1e-6")(r)]
 
 
+def imagined(r: Rewards) -> list[Any]:
+    """Standardised together with one more reward of 1."""
+    return standardised(1, "1e-6")([*r, mpf(1)])[:-1]
+
+
+def below_quantile(quantile: str) -> Formula:
+    """Less the quantile, between the two ranks that hold it, over the standard deviation."""
+
+    def formula(r: Rewards) -> list[Any]:
+        place = mpf(quantile) * (len(r) - 1)
+        low = int(place)
+        ordered = [*sorted(r), mpf(0)]
+        at = ordered[low] + (place - low) * (ordered[low + 1] - ordered[low]) if place > low else ordered[low]
+        scale = deviation(r, 1)
+        return [(x - at) / (scale + mpf("1e-6")) if scale else mpf(0) for x in r]
+
+    return formula
+
+
+def gated(k: int, threshold: str) -> Formula:
+    """k (1 - p)^(k-1) averaged over the posterior of p, as an integral, times the centred rewards; 0 if it is small."""
+
+    def formula(r: Rewards) -> list[Any]:
+        n, c = len(r), int(fsum(r))
+        whole = quad(lambda p: p**c * (1 - p) ** (n - c), [0, 1])
+        weight = quad(lambda p: p**c * (1 - p) ** (n - c) * k * (1 - p) ** (k - 1), [0, 1]) / whole
+        return [weight * x if weight >= mpf(threshold) * (n + 1) else mpf(0) for x in centred(r)]
+
+    return formula
+
+
 def beta_of(r: Rewards, kl: Any) -> Any:
     """The beta at which softmax(beta r) is kl nats from uniform."""
 
@@ -171,7 +209,7 @@ def every_vector() -> list[tuple[str, list[str], Formula, Sequence[str]]]:
         ),
         *(
             ("rs_grpo", [f"beta={b}", f"estimator={e}"], risk(b, e), any_reward)
-            for e in ("plugin", "loo", "vimco")
+            for e in ("plugin", "loo", "vimco", "jackknife")
             for b in ("-4", "-2", "0", "0.5", "2", "4")
         ),
         *(("rs_grpo", [f"beta={b}"], risk(b, "plugin"), any_reward) for b in ("8", "64", "-64")),
@@ -196,6 +234,16 @@ def every_vector() -> list[tuple[str, list[str], Formula, Sequence[str]]]:
         *(("rspo", [f"k={k}", "metric=pass_at_k"], lambda r, k=k: added(r, k), BINARY) for k in (2, 4)),
         ("maxrl", ["eps=1e-6"], maxrl, UNIT),
         ("focal", ["eps=1e-6"], focal, UNIT),
+        ("ngrpo", ["eps=1e-6"], imagined, UNIT),
+        *(
+            ("qae", [f"quantile={q}", "eps=1e-6"], below_quantile(q), any_reward)
+            for q in ("0.25", "0.4", "0.75", "1.0")
+        ),
+        *(
+            ("boundary_gate", [f"k={k}", f"threshold={t}"], gated(k, t), BINARY)
+            for k in (1, 4, 16)
+            for t in ("0.0", "0.05")
+        ),
         ("w_reinforce", [], lambda r: [mpf("0.1") if x else mpf(-1) for x in r], BINARY),
         *(("entropic", [f"kl={kl}"], entropic(kl), ["spread", "one of 4", "ties"]) for kl in ("0.25", "0.6")),
     ]

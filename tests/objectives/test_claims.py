@@ -46,6 +46,18 @@ def entropic_at_a_solved_beta(policy, rewards, n):
     return times(beta, utility(beta))(policy, rewards, n)
 
 
+def pass_at_16(policy, rewards, n):
+    """1 - (1 - p)^16: sixteen draws of four outcomes are too many to write out."""
+    return 1 - (1 - (policy * rewards).sum()) ** 16
+
+
+def jackknifed(beta):
+    """N J_N - (N-1) J_(N-1)."""
+    return lambda policy, rewards, n: (
+        n * utility_of_group(beta)(policy, rewards, n) - (n - 1) * utility_of_group(beta)(policy, rewards, n - 1)
+    )
+
+
 CLAIMS: dict[str, Claim] = {
     "reinforce": mean_reward,
     "grpo": mean_reward,
@@ -53,6 +65,12 @@ CLAIMS: dict[str, Claim] = {
     "rloo": mean_reward,
     "focal": mean_reward,
     "unlikeliness": mean_reward,
+    "uniqueness": mean_reward,
+    "darling": mean_reward,
+    "ucpo": mean_reward,
+    "ngrpo": mean_reward,
+    "qae": mean_reward,
+    "boundary_gate": pass_at_16,
     "w_reinforce": times(1.1, mean_reward),
     "psr": mean_reward,
     "nsr": mean_reward,
@@ -64,6 +82,9 @@ CLAIMS: dict[str, Claim] = {
     "rs_grpo vimco": utility_of_group(2.0),
     "rs_grpo vimco beta -2": utility_of_group(-2.0),
     "rs_grpo vimco beta 0": mean_reward,
+    "rs_grpo jackknife": jackknifed(2.0),
+    "rs_grpo jackknife beta -2": jackknifed(-2.0),
+    "rs_grpo jackknife beta 0": mean_reward,
     "best_of_n": best_of_group,
     "pkpo": best_of(4),
     "mahdavi": best_of(4),
@@ -90,7 +111,7 @@ def claim_of(objective: Objective) -> Claim:
 @pytest.mark.parametrize("case", CASES)
 def test_what_each_objective_claims(case, kind):
     name = VARIANTS.get(case, (case,))[0]
-    if name in ("maxrl", "mahdavi", "psr", "nsr", "w_reinforce") and kind == "continuous":
+    if name in ("maxrl", "mahdavi", "psr", "nsr", "w_reinforce", "boundary_gate") and kind == "continuous":
         kind = "binary"  # claimed for rewards of 0 and 1
     truth, claim = CLAIMS.get(case, CLAIMS[name]), claim_of(composed(case))
     value = claim(POLICY, REWARDS[kind], N)

@@ -69,14 +69,31 @@ ACCEPTS = {
     "focal": "[0, 1]",
     "maxrl": "not negative",
     "unlikeliness": "not negative",
+    "darling": "not negative",
+    "boundary_gate": "binary",
+    "ngrpo": "at most 1",
 }
 """Rewards that an objective is defined for, by case, or else by yaml; all others take any."""
 
-NOT_ZERO_ON_EQUAL_REWARDS = {"reinforce", "w_reinforce", "psr", "nsr", "unlikeliness", "pkpo s", "pkpo s_loo"}
+NOT_ZERO_ON_EQUAL_REWARDS = {
+    "reinforce",
+    "w_reinforce",
+    "psr",
+    "nsr",
+    "unlikeliness",
+    "pkpo s",
+    "pkpo s_loo",
+    "darling",
+    "ngrpo",
+}
 """Without a baseline, or with one that is no mean of the same rewards."""
 
-SPARSE = {"best_of_n", "pkpo", "rspo", "chen", "maxpo", "mahdavi unbiased", "chen centred", "rspo pass_at_k"}
-"""0 for everyone when there are more best completions than N - k: then every k-subset holds one."""
+SPARSE = {
+    *("best_of_n", "pkpo", "rspo", "chen", "maxpo", "mahdavi unbiased", "chen centred", "rspo pass_at_k"),
+    "boundary_gate",
+}
+"""0 for everyone when there are more best completions than N - k, since then every k-subset holds one; or when a gate
+closes."""
 
 OVERFLOWS = {
     ("rs_grpo loo", "huge"),
@@ -84,8 +101,13 @@ OVERFLOWS = {
     ("rs_grpo loo", "huge, not negative"),
     ("entropic beta 2", "huge"),
     ("entropic beta 2", "huge, not negative"),
+    ("rs_grpo jackknife", "huge"),
+    ("rs_grpo jackknife beta -2", "huge"),
+    ("rs_grpo jackknife", "huge, not negative"),
+    ("rs_grpo jackknife beta -2", "huge, not negative"),
 }
-"""A single best completion, or a single one that beta < 0 prefers, gets exp(beta r): refused, never infinite."""
+"""A single best completion, or a single one that beta < 0 prefers, gets exp(beta r), or what is left without two best
+ones is nothing: refused, never infinite."""
 
 
 def takes(case: str, rewards: Tensor) -> bool:
@@ -95,6 +117,7 @@ def takes(case: str, rewards: Tensor) -> bool:
         "binary": set(rewards.flatten().tolist()) <= {0.0, 1.0},
         "[0, 1]": bool(((rewards >= 0) & (rewards <= 1)).all()),
         "not negative": bool((rewards >= 0).all()),
+        "at most 1": bool((rewards <= 1).all()),
     }[kind]
 
 
@@ -202,7 +225,10 @@ def test_permuting_completions_permutes_advantages(case, kind):
     advantages = objective.advantages(rewards, context)
     for order in ([1, 0, 2, 3, 4, 5, 6, 7], [7, 6, 5, 4, 3, 2, 1, 0], [2, 0, 3, 1, 7, 5, 4, 6]):
         permuted = AdvantageContext(
-            iteration=1, prompt_ids=context.prompt_ids, sampler_logprobs=context.sampler_logprobs[:, order]
+            iteration=1,
+            prompt_ids=context.prompt_ids,
+            sampler_logprobs=context.sampler_logprobs[:, order],
+            answers=[[row[i] for i in order] for row in context.answers or []],
         )
         # Sums are taken in another order: equal up to float32 rounding.
         got = objective.advantages(rewards[:, order], permuted)
@@ -213,8 +239,8 @@ def test_permuting_completions_permutes_advantages(case, kind):
 @pytest.mark.parametrize("case", [case for case in CASES if case not in NOT_ZERO_ON_EQUAL_REWARDS])
 def test_equal_rewards_give_zero_advantage(case, completions):
     objective = composed(case)
-    if case == "entropic":
-        completions = max(completions, 3)  # log 2 nats are out of reach of two
+    if case == "entropic" or "jackknife" in case:
+        completions = max(completions, 3)  # log 2 nats are out of reach of two, of whom none is left without two
     if hasattr(objective, "k"):
         # At k = 1 there is nobody to be better than: the reward itself is the advantage of some. Groups of 2 are too
         # small for more where k <= N - 1.
@@ -228,8 +254,8 @@ def test_equal_rewards_give_zero_advantage(case, completions):
 
 @pytest.mark.parametrize("case", sorted(NOT_ZERO_ON_EQUAL_REWARDS))
 def test_an_objective_that_learns_from_equal_rewards_does(case):
-    # From groups that are all correct, or, for the one that punishes only, all wrong.
-    rewards = torch.full((1, 8), 0.0 if case == "nsr" else 1.0)
+    # From groups that are all correct, or, for those that punish only, all wrong.
+    rewards = torch.full((1, 8), 0.0 if case in ("nsr", "ngrpo") else 1.0)
     assert composed(case).advantages(rewards, context_of(rewards)).abs().max().item() > 0.05
 
 
@@ -253,8 +279,10 @@ def test_float32_agrees_with_float64(case, kind):
 FAR_FROM_ZERO = 1e6
 """A millionth of it is .0625 in float32: the rewards below are multiples of that, so that adding it changes none."""
 
-SEES_THE_OFFSET = {"reinforce", "pkpo s", "pkpo s_loo", "maxrl", "unlikeliness"}
+SEES_THE_OFFSET = {"reinforce", "pkpo s", "pkpo s_loo", "maxrl", "unlikeliness", "darling"}
 """No baseline, or one that scales with the rewards: the advantage itself is another with other rewards."""
+ASKS_WHAT_IS_RIGHT = {"ucpo", "uniqueness", "uniqueness centred"}
+"""Where the context does not say what is correct it is what has a reward above 0, and an offset moves that."""
 
 
 @pytest.mark.parametrize("case", [c for c in CASES if takes(c, torch.tensor([-1.0, 2.0])) or c in SEES_THE_OFFSET])
@@ -267,7 +295,7 @@ def test_what_all_rewards_have_in_common_costs_no_digits(case):
     single, double = (objective.advantages(r, context_of(r)).double() for r in (far, far.double()))
     size = double.abs().max().item()
     torch.testing.assert_close(single, double, atol=1e-6 * size, rtol=0)
-    if case not in SEES_THE_OFFSET:
+    if case not in SEES_THE_OFFSET | ASKS_WHAT_IS_RIGHT:
         plain = objective.advantages(near.double(), context_of(near.double()))
         torch.testing.assert_close(single, plain, atol=1e-6 * size, rtol=0)
 
@@ -324,6 +352,7 @@ def one_prompt(context: AdvantageContext, i: int) -> AdvantageContext:
         iteration=context.iteration,
         prompt_ids=context.prompt_ids[i : i + 1],
         sampler_logprobs=context.sampler_logprobs[i : i + 1],
+        answers=None if context.answers is None else context.answers[i : i + 1],
     )
 
 
@@ -344,7 +373,7 @@ def scheduled(field: str) -> list[str]:
 def test_the_objectives_that_a_schedule_can_drive_are_these():
     assert {VARIANTS.get(case, (case,))[0] for case in scheduled("beta")} == {"rs_grpo", "entropic"}
     with_k = {VARIANTS.get(case, (case,))[0] for case in scheduled("k")}
-    assert with_k == {"pkpo", "mahdavi", "chen", "rspo", "maxpo"}
+    assert with_k == {"pkpo", "mahdavi", "chen", "rspo", "maxpo", "boundary_gate"}
 
 
 def check_each_prompt(objective: Objective, field: str, values: Tensor, rewards: Tensor) -> None:
@@ -370,7 +399,7 @@ def test_each_prompt_may_have_a_beta_of_its_own(case, kind, dtype):
     check_each_prompt(composed(case), "beta", torch.tensor(betas, dtype=dtype)[:, None], rewards)
 
 
-@pytest.mark.parametrize("estimator", ["plugin", "loo", "vimco"])
+@pytest.mark.parametrize("estimator", ["plugin", "loo", "vimco", "jackknife"])
 def test_a_beta_of_zero_among_others_is_exactly_its_limit(estimator):
     # A row of 0 takes the branch of the limit: mean baseline, and RLOO for the estimators that leave one out.
     rewards = torch.tensor(GROUPS["continuous"], dtype=torch.float64)
@@ -388,9 +417,12 @@ def test_each_prompt_may_have_a_k_of_its_own(case, kind, dtype):
     check_each_prompt(composed(case), "k", torch.tensor([[1], [2], [4], [7]]), rewards)
 
 
-@pytest.mark.parametrize("case", [case for case in scheduled("k") if case not in ("mahdavi", "mahdavi grpo")])
+NEEDS_NO_SUBSETS = {"mahdavi", "mahdavi grpo", "boundary_gate"}
+
+
+@pytest.mark.parametrize("case", [case for case in scheduled("k") if case not in NEEDS_NO_SUBSETS])
 def test_one_k_too_large_is_refused_whatever_the_others_are(case):
-    # Mahdavi's plug-in weight k (1 - p)^(k-1) needs no subsets: any k.
+    # Mahdavi's plug-in weight k (1 - p)^(k-1) needs no subsets, nor does its posterior mean: any k.
     rewards = torch.tensor(GROUPS["binary"])
     objective = changed(composed(case), k=torch.tensor([[1], [9], [2]]))
     with pytest.raises(FieldError, match="k=9 is too large") as error:

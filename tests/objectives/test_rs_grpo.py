@@ -1,4 +1,4 @@
-"""RS-GRPO's three estimators: values, Theorem 1, limits, float32, and their bias, each against an oracle of its own."""
+"""RS-GRPO's estimators: values, Theorem 1, limits, float32, and their bias, each against an oracle of its own."""
 
 import decimal
 import itertools
@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 import torch
+from mpmath import mp, mpf
 
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext
@@ -449,5 +450,55 @@ def test_the_plug_in_gives_a_group_of_one_no_advantage():
 
 
 def test_an_unknown_estimator_is_refused(unchecked):
-    with pytest.raises(FieldError, match="estimator=jackknife is unknown; choose one of plugin, loo, vimco"):
-        RSGRPO(estimator="jackknife")  # pyright: ignore[reportArgumentType]
+    with pytest.raises(FieldError, match="estimator=exact is unknown; choose one of plugin, loo, vimco, jackknife"):
+        RSGRPO(estimator="exact")  # pyright: ignore[reportArgumentType]
+
+
+# --- jackknife
+
+
+@pytest.mark.parametrize("beta", [-2.0, 0.5, 2.0, 4.0, 8.0])
+@pytest.mark.parametrize("rewards", REWARDS)
+def test_the_jackknife_is_exactly_unbiased_for_its_own_claim(beta, rewards):
+    objective = RSGRPO(beta=beta, estimator="jackknife")
+
+    def claim(policy, values, n):
+        return n * utility_of_group(beta)(policy, values, n) - (n - 1) * utility_of_group(beta)(policy, values, n - 1)
+
+    got = enumeration.expected_gradient(lambda r: advantages_of(objective, r), REWARDS[rewards], 4)
+    torch.testing.assert_close(got, gradient(claim, REWARDS[rewards], 4), atol=1e-12, rtol=1e-9)
+
+
+@pytest.mark.parametrize("rewards", REWARDS)
+def test_the_jackknife_is_nearer_to_the_objective_than_vimco(rewards):
+    truth = gradient(utility(2.0), REWARDS[rewards], 5)
+
+    def off(estimator):
+        objective = RSGRPO(beta=2.0, estimator=estimator)
+        got = enumeration.expected_gradient(lambda r: advantages_of(objective, r), REWARDS[rewards], 5)
+        return ((got - truth).norm() / truth.norm()).item()
+
+    assert off("jackknife") < off("vimco") < off("plugin")
+
+
+@pytest.mark.parametrize("beta", [3.0, -50.0, 1e-8, 590.0])
+def test_the_jackknife_in_600_digits(beta):
+    mp.dps = 600
+    for rewards in ([0.3, 0.9, 1.0, 0.0, 0.2], [1.0, 1.0, 1.0, 0.0, 0.0], [1.0, 0.999, 0.998, 0.0, 0.0]):
+        e = [mp.exp(mpf(beta) * mpf(r)) for r in rewards]
+
+        def statistic(of):
+            m, total = len(of), mp.fsum(of)
+            return m * mp.log(total / m) - mpf(m - 1) / m * mp.fsum(mp.log((total - x) / (m - 1)) for x in of)
+
+        expected = [float(5 * (statistic(e) - statistic(e[:i] + e[i + 1 :])) / mpf(beta)) for i in range(5)]
+        got = advantages_of(RSGRPO(beta=beta, estimator="jackknife"), rewards).tolist()
+        assert got == pytest.approx(expected, rel=1e-7, abs=1e-12 * max(map(abs, expected)))
+
+
+def test_the_jackknife_leaves_two_out_and_says_so():
+    with pytest.raises(UserError, match=r"estimator=jackknife leaves out two .*completions_per_prompt=2 has no third"):
+        advantages_of(RSGRPO(estimator="jackknife"), [1.0, 0.0])
+    with pytest.raises(FieldError, match="beta=1000 is too large for estimator=jackknife") as error:
+        advantages_of(RSGRPO(estimator="jackknife", beta=1000.0), [1.0, 0.0, 0.0])
+    assert error.value.cure == "try beta=540, or estimator=vimco"

@@ -1,6 +1,7 @@
 """The reward of arithmetic: the boxed number, its digits together or apart."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rsgrpo.rewards.base import TextReward, wrong
 from rsgrpo.types import Problem, Score
@@ -13,6 +14,8 @@ class ArithmeticReward(TextReward):
 
     `parts` tells the failures apart: `no_box`, `malformed`, `wrong`.
     """
+
+    one_right_answer: ClassVar[bool] = True
 
     def judge(self, problem: Problem, text: str) -> Score:
         boxed = last_boxed(text)

@@ -69,8 +69,16 @@ class FindsAnswers(Protocol):
         ...
 
 
-def answers(reward: Reward, group: Group) -> tuple[str | None, ...]:
+def has_one_right_answer(reward: Reward) -> bool:
+    """Whether a reward says, by an attribute `one_right_answer`, that all that is correct is the gold answer."""
+    return bool(getattr(reward, "one_right_answer", False))
+
+
+def answers(reward: Reward, group: Group, scores: Sequence[Score] = ()) -> tuple[str | None, ...]:
     """The answer of each completion of a group.
+
+    With the `scores` of a reward that knows only one right answer, what is correct has the gold one, however it was
+    written: 1/2 and 0.5 are equal because the verifier says so.
 
     Raises:
         UserError: when the reward does not say, or says it wrong.
@@ -85,6 +93,9 @@ def answers(reward: Reward, group: Group) -> tuple[str | None, ...]:
     wrong = next((answer for answer in found if answer is not None and not isinstance(answer, str)), None)
     if wrong is not None:
         raise UserError(f"reward: {name_of(reward)}.answer returned {type(wrong).__name__}; return text, or None")
+    if scores and has_one_right_answer(reward):
+        gold = group.prompt.problem.answer
+        return tuple(gold if s.correct else answer for s, answer in zip(scores, found, strict=True))
     return found
 
 

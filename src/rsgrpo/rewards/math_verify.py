@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from rsgrpo.fields import check_fields
 from rsgrpo.rewards.base import Pending
@@ -35,6 +36,8 @@ class MathVerifyReward:
     `parts` tells the failures apart: `no_box`, `too_long`, `unparsed`, `timeout`, `error`, `wrong`; and `truncated`
     marks completions that ran into `max_new_tokens`, whatever their verdict.
     """
+
+    one_right_answer: ClassVar[bool] = True
 
     timeout_s: float = 4.0
     """Deadline of one answer, in seconds."""

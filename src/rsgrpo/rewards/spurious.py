@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from rsgrpo.fields import check_fields
-from rsgrpo.rewards.base import Pending, Reward, answers, begin, close
+from rsgrpo.rewards.base import Pending, Reward, answers, begin, close, has_one_right_answer
 from rsgrpo.seeds import derive_seed
 from rsgrpo.types import Completion, Group, Prompt, Score
 
@@ -36,6 +36,11 @@ class SpuriousReward(ABC):
     def answer(self, prompt: Prompt, completion: Completion) -> str | None:
         """As the task's reward finds it."""
         return answers(self.reward, Group(prompt=prompt, completions=(completion,)))[0]
+
+    @property
+    def one_right_answer(self) -> bool:
+        """As the task's reward has it."""
+        return has_one_right_answer(self.reward)
 
     def close(self) -> None:
         """End what the task's reward has started."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields
-from rsgrpo.rewards.base import Pending, ReadsGolds, Reward, begin, close
+from rsgrpo.rewards.base import Pending, ReadsGolds, Reward, answers, begin, close, has_one_right_answer
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 
 
@@ -63,6 +63,15 @@ class WeightedSum:
 
         return scores
 
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        """As the reward finds it that says what is correct."""
+        return answers(self.rewards[self._judge], Group(prompt=prompt, completions=(completion,)))[0]
+
+    @property
+    def one_right_answer(self) -> bool:
+        """Whether that reward knows only one."""
+        return has_one_right_answer(self.rewards[self._judge])
+
     def close(self) -> None:
         """End what the rewards have started."""
         for reward in self.rewards.values():
@@ -73,12 +82,15 @@ class WeightedSum:
         found = [reward.unreadable(problems) for reward in self.rewards.values() if isinstance(reward, ReadsGolds)]
         return [next(filter(None, column), None) for column in zip([None] * len(problems), *found, strict=True)]
 
+    @property
+    def _judge(self) -> str:
+        return self.correct if self.correct is not None else next(iter(self.rewards))
+
     def _sum(self, scores: Mapping[str, Score]) -> Score:
-        judge = self.correct if self.correct is not None else next(iter(self.rewards))
         parts = {name: score.value for name, score in scores.items()}
         parts |= {f"{name}/{part}": value for name, score in scores.items() for part, value in score.parts.items()}
         return Score(
             value=sum(self.weights.get(name, 1.0) * score.value for name, score in scores.items()),
-            correct=scores[judge].correct,
+            correct=scores[self._judge].correct,
             parts=parts,
         )

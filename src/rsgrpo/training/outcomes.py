@@ -24,7 +24,7 @@ def outcomes_of(
     """The outcome of each group, by place; answers, entropies and what terms take off the rewards only if asked for."""
     outcomes = {place: group.outcome for place, group in groups.items()}
     if "answers" in recipe.needs:
-        found = {place: answers(recipe.reward, group.group) for place, group in groups.items()}
+        found = {place: answers(recipe.reward, group.group, group.scores) for place, group in groups.items()}
         outcomes = {place: replace(outcome, answers=found[place]) for place, outcome in outcomes.items()}
     terms = recipe.terms_of("reward")
     if not terms and "entropies" not in recipe.needs:

@@ -129,7 +129,7 @@ def _outcome(recipe: Recipe, scored: ScoredGroup) -> Outcome:
     """What is known of a group, with what the objective needs."""
     found: dict[str, Any] = {}
     if "answers" in recipe.needs:
-        found["answers"] = answers(recipe.reward, scored.group)
+        found["answers"] = answers(recipe.reward, scored.group, scored.scores)
     if "entropies" in recipe.needs:
         found["mean_entropies"] = (0.5,) * len(scored.scores)
     return _penalised(recipe, replace(scored.outcome, **found))
