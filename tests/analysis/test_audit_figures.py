@@ -69,7 +69,7 @@ def drawn(content: dict[str, Any], tmp_path_factory: pytest.TempPathFactory) -> 
     (above / "run").mkdir()
     (above / "run" / run_folder.AUDIT).write_text(json.dumps(content))
     files = draw_all(above / "run", rivals=RIVALS)
-    assert [file.name for file in files] == ["figure_2.png", "figure_8.png", "table_1.png", "weights.png"]
+    assert [file.name for file in files] == [f"{name}.png" for name in ALL]
     return above / "run"
 
 
@@ -102,7 +102,7 @@ def texts(svg: Path) -> str:
 # Files
 
 
-ALL = ("figure_2", "figure_8", "table_1", "weights")
+ALL = ("figure_2", "figure_8", "table_1", "weights", "mass")
 ALONE = ("advantages", "weight")
 
 
@@ -139,6 +139,7 @@ def test_a_png_can_be_opened_and_is_not_blank(fixture: str, name: str, request: 
         ("drawn", "figure_8", ["rs_grpo, beta = 2", "mahdavi, k = 2", "chen, k = 2", "best_of_n (A/N)", "pkpo, k = 2"]),
         ("drawn", "table_1", [*OBJECTIVES, "dense", "centred", "unbiased", "✓", "✗"]),
         ("drawn", "weights", [*OBJECTIVES, "N = 6", "accuracy p of the prompt"]),
+        ("drawn", "mass", [*OBJECTIVES, "N = 6", "right answer of mass 0.02", "one right answer against another"]),
         ("drawn_alone", "advantages", ["mahdavi, k = 2", "refuses continuous rewards", "positive", "N = 6"]),
         ("drawn_alone", "weight", ["mahdavi, k = 2", "expected", "claimed", "one group's estimate"]),
     ],

@@ -21,7 +21,7 @@ def entry(name: str, **changes: Any) -> dict[str, Any]:
     """What the table reads of an audited objective: an exact one by default."""
     at = {
         "0.05": {"scale": 0.7614, "weight": 1.8414, "noise_many_wrong": 0.954},
-        "0.25": {"noise_many_wrong": 0.194, "effective": 4.04},
+        "0.25": {"noise_many_wrong": 0.194, "effective": 4.04, "rms": 0.928},
         "0.5": {"scale": 0.97, "weight": 0.7389},
         "0.95": {"scale": 0.99, "weight": 9.4e-5},
     }
@@ -32,6 +32,16 @@ def entry(name: str, **changes: Any) -> dict[str, Any]:
         "binary": {"claimed": [0.1, -0.1], "noise": 0.929},
         "continuous": {"scale": 1.0, "cosine": 0.99867},
         "centred": True,
+        "several": {
+            "policy": [0.2, 0.08, 0.7],
+            "right": 2,
+            "credit": [2.0, 3.0, -1.0],
+            "flow": [0.8125, 0.1875, -1.0],
+            "spread": -0.66,
+            "noise": 0.48,
+            "noise_among_right": 0.527,
+            "noise_among_wrong": 0.299,
+        },
         "all_right": edge(0.0),
         "all_wrong": edge(0.0),
     }
@@ -47,8 +57,16 @@ def printed(folder: Path, *entries: dict[str, Any], refused: dict[str, str] | No
     return text.getvalue()
 
 
+SEVERAL = "a prompt with"
+"""The title of the second table begins so."""
+
+
 def row(text: str, name: str) -> list[str]:
     """The words of the lines that begin with an objective's name, without the name: one line of each block."""
+    return words_of(text.partition(SEVERAL)[0], name)
+
+
+def words_of(text: str, name: str) -> list[str]:
     lines = [line for line in text.splitlines() if line.strip().startswith(f"{name} ")]
     return [word for line in lines for word in line.strip().removeprefix(name).split()]
 
@@ -56,9 +74,11 @@ def row(text: str, name: str) -> list[str]:
 def test_numbers_are_shown_with_three_digits_in_their_order(tmp_path: Path) -> None:
     text = printed(tmp_path, entry("rs_grpo", all_right=edge(4.0), all_wrong=edge(-4 / 15)))
     assert row(text, "rs_grpo") == [
-        *("yes", "0.761", "0.970", "1.00", "0.999", "0.929", "0.954", "0.194", "4.04"),
+        *("yes", "0.761", "0.970", "1.00", "0.999", "0.929", "0.954", "0.194", "4.04", "0.928"),
         *("1.84", "0.739", "9.4e-05", "yes", "4.00", "-0.267"),
     ]
+    several = words_of(text.partition(SEVERAL)[2], "rs_grpo")
+    assert several == ["1.50", "0.812", "0.188", "-0.660", "0.480", "0.527", "0.299"]
 
 
 @pytest.mark.parametrize(
@@ -103,12 +123,12 @@ def test_what_an_objective_is_unbiased_for(changes: dict[str, Any], word: str, t
 
 def test_refused_continuous_rewards_are_said_in_their_column(tmp_path: Path) -> None:
     words = row(printed(tmp_path, entry("mahdavi", continuous=None, centred=False)), "mahdavi")
-    noise = ["0.929", "0.954", "0.194", "4.04"]
+    noise = ["0.929", "0.954", "0.194", "4.04", "0.928"]
     assert words == ["yes", "0.761", "0.970", "refused", *noise, "1.84", "0.739", "9.4e-05", "no", "0", "0"]
 
 
 def test_a_number_that_does_not_exist_is_left_blank(tmp_path: Path) -> None:
-    nothing = {"scale": None, "noise_many_wrong": None, "effective": None, "weight": 2.0}
+    nothing = {"scale": None, "noise_many_wrong": None, "effective": None, "rms": None, "weight": 2.0}
     words = row(
         printed(
             tmp_path,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from rsgrpo import run_folder
 from rsgrpo.analysis.figures import dress, panels, save
+from rsgrpo.analysis.mass_figure import mass_figure
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +36,8 @@ MARKS: dict[bool | None, tuple[str, str]] = {True: ("✓", "#1a7f37"), False: ("
 
 
 def draw_all(run: Path, *, rivals: Sequence[str]) -> list[Path]:
-    """Fig. 2, Fig. 8 and Table 1 of the paper, and the weights of all objectives; returns the PNG files."""
+    """Fig. 2, Fig. 8 and Table 1 of the paper, the weights of all objectives and where the mass goes; returns the PNG
+    files."""
     content = run_folder.read_json(run / run_folder.AUDIT)
     by_name = {entry["name"]: entry for entry in content["audits"]}
     compared = [by_name[name] for name in rivals if name in by_name]
@@ -45,6 +47,7 @@ def draw_all(run: Path, *, rivals: Sequence[str]) -> list[Path]:
         save(_figure_8(compared, n), run, "figure_8"),
         save(_table_1(content["audits"], rivals), run, "table_1"),
         save(_weights(content["audits"], n), run, "weights"),
+        save(mass_figure(content["audits"], n), run, "mass"),
     ]
 
 

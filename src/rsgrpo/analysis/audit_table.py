@@ -13,8 +13,8 @@ from rsgrpo.analysis.tables import plain_table, whole_width
 def print_audit(run: Path, console: Console) -> None:
     """One row per objective: bias against its claim, noise, and what groups that are all right or all wrong get."""
     content = run_folder.read_json(run / run_folder.AUDIT)
-    table = audit_table(content)
-    whole_width(console, table)
+    whole_width(console, audit_table(content))
+    whole_width(console, several_table(content))
     if "kl" in content:
         whole_width(console, kl_table(content["kl"]))
     for name, reason in content["refused"].items():
@@ -29,7 +29,7 @@ def audit_table(content: dict[str, Any]) -> Table:
         "rewards of 0 and 1\nweight: expected gradient over grad p\nall right, all wrong: advantage in such a group, ± "
         "its mean size where completions get different ones\nnoise: standard deviation of one group's gradient over "
         "its mean; in 4: four outcomes, two right; p: one right answer, no two wrong ones alike\neffective: "
-        "completions that share a group's advantage, (sum |A|)² / sum A²",
+        "completions that share a group's advantage, (sum |A|)² / sum A²; rms: root mean square of an advantage",
     )
     table.add_column("objective", no_wrap=True)
     for column in (
@@ -42,6 +42,7 @@ def audit_table(content: dict[str, Any]) -> Table:
         "noise\np=.05",
         "noise\np=.25",
         "effective\np=.25",
+        "rms\np=.25",
         "weight\np=.05",
         "weight\np=.5",
         "weight\np=.95",
@@ -61,10 +62,45 @@ def audit_table(content: dict[str, Any]) -> Table:
             _number(entry["binary"]["noise"]),
             *(_number(at[p]["noise_many_wrong"]) for p in ("0.05", "0.25")),
             _number(at["0.25"]["effective"]),
+            _number(at["0.25"]["rms"]),
             *(_number(at[p]["weight"]) for p in ("0.05", "0.5", "0.95")),
             "yes" if entry["centred"] else "no",
             _edge(entry["all_right"]),
             _edge(entry["all_wrong"]),
+        )
+    return table
+
+
+def several_table(content: dict[str, Any]) -> Table:
+    """Where mass goes, and where noise points, on a prompt with several right answers."""
+    first = content["audits"][0]["several"]
+    masses = first["policy"][: first["right"]]
+    told = ", ".join(f"{mass:g}" for mass in masses)
+    table = plain_table(
+        title=f"a prompt with {first['right']} right answers of mass {told}: small steps along the expected gradient",
+        caption="credit: of a rarer answer, against that of the commonest; gets: its share of what right answers gain\n"
+        "entropy: of the right answers among themselves, for each unit that they gain, in nats\nnoise: standard "
+        "deviation of one group's gradient over its mean; among: its share of the variance that only moves mass "
+        "between right answers, or between wrong ones",
+    )
+    table.add_column("objective", no_wrap=True)
+    for column in (
+        *(f"credit\n{mass:g}" for mass in masses[1:]),
+        *(f"gets\n{mass:g}" for mass in masses),
+        "entropy",
+        "noise",
+        "among\nright",
+        "among\nwrong",
+    ):
+        table.add_column(column, justify="right", no_wrap=True)
+    for entry in content["audits"]:
+        several = entry["several"]
+        credit, flow = several["credit"], several["flow"]
+        table.add_row(
+            entry["name"],
+            *(_number(credit[i] / credit[0]) for i in range(1, len(masses))),
+            *(_number(flow[i]) for i in range(len(masses))),
+            *(_number(several[key]) for key in ("spread", "noise", "noise_among_right", "noise_among_wrong")),
         )
     return table
 

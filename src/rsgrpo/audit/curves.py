@@ -29,6 +29,8 @@ class WeightCurve:
     are the same: a wrong outcome of its own for each, where with two outcomes what the wrong ones get could cancel."""
     effective: Float[Tensor, " G"]
     """Effective number of completions of a group, E[(sum_i |A_i|)^2 / sum_i A_i^2], among groups with an advantage."""
+    rms: Float[Tensor, " G"]
+    """sqrt(E[A^2]) of a completion."""
     claimed: Float[Tensor, " G"] | None
     """The weight that the objective claims: the derivative of its J by p."""
 
@@ -89,6 +91,7 @@ def weight_curve(objective: Objective, accuracy: Float[Tensor, " G"], completion
         std=std,
         noise=noise,
         effective=effective,
+        rms=(chance * squares.mean(dim=2)).sum(dim=1).sqrt(),
         claimed=None if None in claimed else torch.tensor(claimed, dtype=torch.float64),
     )
 

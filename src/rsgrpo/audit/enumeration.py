@@ -40,7 +40,7 @@ def gradient_moments(
     """
     counts = multisets(len(policy), completions)
     outcomes = outcomes_of(counts)
-    advantages = advantages_of(objective, rewards[outcomes], policy.log()[outcomes])
+    advantages = advantages_of(objective, rewards[outcomes], policy.log()[outcomes], answers=outcomes)
     by_outcome = torch.zeros(counts.shape, dtype=advantages.dtype).scatter_add(1, outcomes, advantages)
     gradients = by_outcome @ (torch.eye(len(policy), dtype=policy.dtype) - policy) / completions
     chances = group_chances(counts.to(policy), policy)
@@ -89,9 +89,15 @@ def outcomes_of(counts: Int[Tensor, "G M"]) -> Int[Tensor, "G N"]:
 
 
 def advantages_of(
-    objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"]
+    objective: Objective,
+    rewards: Float[Tensor, "G N"],
+    logprobs: Float[Tensor, "G N"],
+    *,
+    answers: Int[Tensor, "G N"] | None = None,
 ) -> Float[Tensor, "G N"]:
     """The advantages of many groups at once, with the policy's log-probs as the sampler's.
+
+    `answers` tells the completions' answers apart, for objectives that compare them; None: as their rewards.
 
     The expectation of each group is taken by itself and whatever the order of its completions, so both are tried: all
     groups with their completions in other orders, and some of them alone.
@@ -100,9 +106,11 @@ def advantages_of(
         UserError, FieldError: when the objective refuses the rewards, does not return advantages, or gives a
             group other advantages in another order or without the other groups.
     """
-    advantages = _advantages(objective, rewards, logprobs)
+    if answers is None:
+        answers = rewards.unique(return_inverse=True)[1]
+    advantages = _advantages(objective, rewards, logprobs, answers)
     some = torch.linspace(0, len(rewards) - 1, min(len(rewards), ALONE)).round().long()
-    alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None]) for i in some])
+    alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None], answers[i, None]) for i in some])
     name = type(objective).__name__
     if _differ(alone, advantages[some], advantages):
         raise UserError(
@@ -112,7 +120,7 @@ def advantages_of(
     backwards = torch.arange(rewards.shape[1]).flip(0).expand_as(rewards)
     shuffled = torch.rand(rewards.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
     for order in (backwards, shuffled):
-        permuted = _advantages(objective, rewards.gather(1, order), logprobs.gather(1, order))
+        permuted = _advantages(objective, *(of.gather(1, order) for of in (rewards, logprobs, answers)))
         if _differ(permuted, advantages.gather(1, order), advantages):
             raise UserError(
                 f"{name}.advantages depends on the order in which a group's completions stand, which means nothing; "
@@ -135,10 +143,10 @@ def resolution(advantages: Float[Tensor, "G N"]) -> float:
 
 
 def _advantages(
-    objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"]
+    objective: Objective, rewards: Float[Tensor, "G N"], logprobs: Float[Tensor, "G N"], answers: Int[Tensor, "G N"]
 ) -> Float[Tensor, "G N"]:
     names = [f"group {i}" for i in range(len(rewards))]
-    context = AdvantageContext.of_one_token(names, rewards, logprobs, needs=needs_of(objective))
+    context = AdvantageContext.of_one_token(names, rewards, logprobs, answers=answers, needs=needs_of(objective))
     return checked_advantages(objective, rewards, context)
 
 

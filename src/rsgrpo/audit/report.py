@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rsgrpo.audit.curves import AccuracyCurve, WeightCurve, accuracy_curve, reward_curve, weight_curve
 from rsgrpo.audit.enumeration import advantages_of, claimed_gradient, gradient_moments, outcomes_of
+from rsgrpo.audit.several import RIGHT, WRONG, mass_flow
 from rsgrpo.errors import OwnCodeFailed, UserError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.objectives.claims import group_chances, multisets
@@ -71,8 +72,26 @@ def audit(objective: Objective, completions: int) -> dict[str, Any]:
             "claimed": None if curve.claimed is None else _numbers(curve.claimed[len(NAMED_ACCURACIES) :]),
             "std": _numbers(curve.std[len(NAMED_ACCURACIES) :]),
         },
+        "several": several(objective, completions),
         "by_accuracy": _curve(groups),
         "by_reward": None if continuous is None else by_reward(objective, completions),
+    }
+
+
+def several(objective: Objective, completions: int) -> dict[str, Any]:
+    """`mass_flow` on three right answers and three wrong ones, as plain numbers."""
+    policy = torch.tensor([*RIGHT, *WRONG], dtype=torch.float64)
+    right = torch.arange(len(policy)) < len(RIGHT)
+    found = mass_flow(objective, policy, right, completions)
+    return {
+        "policy": _numbers(policy),
+        "right": len(RIGHT),
+        "credit": _numbers(found.credit),
+        "flow": _numbers(found.flow),
+        "spread": found.spread,
+        "noise": found.noise,
+        "noise_among_right": found.noise_among_right,
+        "noise_among_wrong": found.noise_among_wrong,
     }
 
 
@@ -132,20 +151,23 @@ def _at(curve: WeightCurve, i: int) -> dict[str, float | None]:
         "noise": _ratio(std, abs(weight)),
         "noise_many_wrong": curve.noise[i].item() if abs(weight) > NEGLIGIBLE_WEIGHT else None,
         "effective": None if math.isnan(curve.effective[i]) else curve.effective[i].item(),
+        "rms": curve.rms[i].item(),
     }
 
 
 def _edge(objective: Objective, reward: float, completions: int) -> dict[str, float]:
     """Advantages in a group whose completions all have this reward: their mean, and their mean size.
 
-    Drawn from the policy's two outcomes with that reward, since an objective may tell them apart by their likelihood.
+    Drawn from the policy's two outcomes with that reward, since an objective may tell them apart, by their likelihood
+    or as two answers.
     """
     policy = torch.tensor([p for p, r in zip(POLICY, BINARY, strict=True) if r == reward], dtype=torch.float64)
     counts = multisets(len(policy), completions)
     chances = group_chances(counts.double(), policy)
     chances = chances / chances.sum()
     likelihood = policy.log()[outcomes_of(counts)]
-    advantages = advantages_of(objective, torch.full_like(likelihood, reward), likelihood)
+    rewards = torch.full_like(likelihood, reward)
+    advantages = advantages_of(objective, rewards, likelihood, answers=outcomes_of(counts))
     return {"mean": (chances @ advantages.mean(dim=1)).item(), "size": (chances @ advantages.abs().mean(dim=1)).item()}
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from rsgrpo.errors import FieldError, UserError
@@ -103,13 +103,15 @@ class AdvantageContext:
         *,
         iteration: int = 1,
         correct: Bool[Tensor, "P N"] | None = None,
+        answers: Shaped[Tensor, "P N"] | None = None,
         needs: Sequence[str] = (),
     ) -> "AdvantageContext":
         """The context where a completion is one draw among a few: in the bandit, in the audit, or to try an objective.
 
-        By default the rewards above 0 are correct. Of what an objective `needs`: completions of the same reward have
-        the same answer, an entropy is estimated by -log pi of what was drawn, and no prompt was visited before.
+        By default the rewards above 0 are correct, and completions of the same reward have the same answer. Of what an
+        objective `needs`: an entropy is estimated by -log pi of what was drawn, and no prompt was visited before.
         """
+        told = rewards if answers is None else answers
         return cls(
             iteration=iteration,
             prompt_ids=prompt_ids,
@@ -117,7 +119,7 @@ class AdvantageContext:
             lengths=torch.ones((), dtype=torch.long).expand(rewards.shape),
             finished=torch.ones((), dtype=torch.bool).expand(rewards.shape),
             correct=rewards > 0 if correct is None else correct,
-            answers=[list(map(str, row)) for row in rewards.tolist()] if "answers" in needs else None,
+            answers=[list(map(str, row)) for row in told.tolist()] if "answers" in needs else None,
             entropies=-sampler_logprobs if "entropies" in needs else None,
             history=[PromptHistory()] * len(rewards) if "history" in needs else None,
         )
