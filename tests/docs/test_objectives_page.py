@@ -46,7 +46,7 @@ def test_every_schedule_has_a_row(schedule: str) -> None:
 
 def test_every_figure_that_is_shown_exists() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE)
-    assert len(shown) == 4
+    assert len(shown) == 5
     for figure in shown:
         assert (ROOT / "docs" / figure).is_file()
 

@@ -160,16 +160,18 @@ def _line_styles(names: list[str]) -> dict[str, dict[str, Any]]:
     import matplotlib
 
     colours = matplotlib.colormaps["tab20"]
+    dashes = (("-", "--", ":", "-."), ((0, (6, 2, 1, 2, 1, 2)), (0, (1, 4)), (0, (10, 4)), (0, (3, 5))))
     strong_first = [colours(i) for i in (*range(0, 20, 2), *range(1, 20, 2))]
     families = list(dict.fromkeys(name.split()[0] for name in names if name.split()[0] != "rs_grpo"))
     styles = {}
     for name in names:
         family = name.split()[0]
         earlier = [other for other in styles if other.split()[0] == family]
+        again = 0 if family == "rs_grpo" else families.index(family) // 20  # there are more of them than colours
         styles[name] = {
             "color": "black" if family == "rs_grpo" else strong_first[families.index(family) % 20],
             "linewidth": 2.2 if family == "rs_grpo" else 1.3,
-            "linestyle": ("-", "--", ":", "-.")[len(earlier) % 4],
+            "linestyle": dashes[again % 2][len(earlier) % 4],
         }
     return styles
 
