@@ -14,18 +14,24 @@ from rsgrpo.audit.report import audit, by_accuracy, by_reward
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.best_of_n import BestOfN
+from rsgrpo.objectives.boundary_gate import BoundaryGate
 from rsgrpo.objectives.chen import Chen
+from rsgrpo.objectives.darling import Darling
 from rsgrpo.objectives.entropic import Entropic
 from rsgrpo.objectives.focal import Focal
 from rsgrpo.objectives.grpo import GRPO
 from rsgrpo.objectives.mahdavi import Mahdavi
 from rsgrpo.objectives.maxpo import MaxPO
 from rsgrpo.objectives.maxrl import MaxRL
+from rsgrpo.objectives.ngrpo import NGRPO
 from rsgrpo.objectives.pkpo import PKPO
+from rsgrpo.objectives.qae import QAE
 from rsgrpo.objectives.reinforce import Reinforce
 from rsgrpo.objectives.rloo import RLOO
 from rsgrpo.objectives.rs_grpo import RSGRPO
 from rsgrpo.objectives.rspo import RSPO
+from rsgrpo.objectives.ucpo import UCPO
+from rsgrpo.objectives.uniqueness import Uniqueness
 from rsgrpo.objectives.unlikeliness import Unlikeliness
 from rsgrpo.objectives.w_reinforce import WReinforce
 
@@ -66,12 +72,22 @@ PROPERTIES: dict[str, tuple[Objective, bool, bool, bool, bool, bool]] = {
     "psr": (WReinforce(positive=1.0, negative=0.0), True, False, False, True, False),
     "nsr": (WReinforce(positive=0.0, negative=1.0), True, False, False, True, True),
     "w_reinforce": (WReinforce(), True, False, False, True, True),
+    # An imagined success moves the mean of every group; a quantile is no mean of it.
+    "ngrpo": (NGRPO(), False, False, False, True, True),
+    "qae": (QAE(), False, False, False, True, True),
+    # The gate closes on what is solved often. Rewards of 0 and 1 only.
+    "boundary_gate": (BoundaryGate(), False, False, True, False, True),
+    # Weights whose mean over the right ones is 1 leave the sum as it is, where all right ones have one reward.
+    "uniqueness": (Uniqueness(), False, False, False, True, True),
+    "darling": (Darling(), False, False, True, True, True),
+    "ucpo": (UCPO(), False, False, False, True, True),
 }
 
-ONLY_BINARY = ("mahdavi", "mahdavi grpo", "mahdavi unbiased", "psr", "nsr", "w_reinforce")
+ONLY_BINARY = ("boundary_gate", "mahdavi", "mahdavi grpo", "mahdavi unbiased", "psr", "nsr", "w_reinforce")
 
 # name -> (advantage of an all-correct group, of an all-wrong one); all others give both groups 0.
 EDGES = {
+    "ngrpo": (0, -1 / math.sqrt(N + 1)),
     "reinforce": (1, 0),
     "psr": (1, 0),
     "nsr": (0, -1),
@@ -154,9 +170,9 @@ def test_unbiased_means_scale_1_and_cosine_1(name: str, audits: dict[str, dict[s
 def test_rewards_of_0_and_1_give_every_objective_the_right_direction(
     name: str, audits: dict[str, dict[str, Any]]
 ) -> None:
-    """Two levels of reward make any function of it affine, so that only the scale can be wrong; unlikeliness looks at
-    more than the reward."""
-    if name != "unlikeliness":
+    """Two levels of reward make any function of it affine, so that only the scale can be wrong; some look at more
+    than the reward."""
+    if name not in ("unlikeliness", "uniqueness", "darling", "ucpo"):
         assert audits[name]["binary"]["cosine"] == pytest.approx(1, abs=1e-12)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from rsgrpo.audit.report import several
+from tests.objectives.cases import composed
 from tests.processes import ROOT, python
 from tests.runs import SETTINGS
 
@@ -42,6 +44,27 @@ def test_every_objective_has_a_section_with_its_knobs(objective: str) -> None:
 @pytest.mark.parametrize("schedule", SCHEDULES)
 def test_every_schedule_has_a_row(schedule: str) -> None:
     assert f"| `{schedule}` |" in PAGE
+
+
+def test_what_is_said_of_where_mass_goes_is_what_the_audit_finds() -> None:
+    text = " ".join(PAGE[PAGE.index("### Where the mass goes") :].split("## Your own")[0].split())
+    of = {name: several(composed(name), 16) for name in ("grpo", "rs_grpo", "pkpo", *LOOK_AT_MORE)}
+    flow, spread = of["grpo"]["flow"], of["grpo"]["spread"]
+    assert f"gets {short(flow[0])} of what right answers gain and the rarest {short(flow[2])}" in text
+    assert f"their entropy falls by {short(-spread)} nats" in text
+    for name in LOOK_AT_MORE:
+        credit = of[name]["credit"][2] / of[name]["credit"][0]
+        assert re.search(rf"`{name}` (gives the rarest )?{credit:.2f} .*?{short(-of[name]['spread'])}", text), name
+    for name in ("grpo", "rs_grpo", "pkpo"):
+        share = short(of[name]["noise_among_right"])
+        assert re.search(rf"{share} (of the variance )?for `{name}`", text), name
+
+
+LOOK_AT_MORE = ("uniqueness", "darling", "ucpo", "unlikeliness")
+
+
+def short(number: float) -> str:
+    return f"{number:.2f}".removeprefix("0")
 
 
 def test_every_figure_that_is_shown_exists() -> None:

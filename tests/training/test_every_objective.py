@@ -87,7 +87,7 @@ def objective_runs(random_policy: Path, tmp_path_factory: pytest.TempPathFactory
 
 def test_the_objectives_that_learn_from_equal_rewards_are_known() -> None:
     unfiltered = {name for name in OBJECTIVES if wants_no_filter(name)}
-    assert {"reinforce", "unlikeliness", "w_reinforce", "psr", "nsr"} <= unfiltered
+    assert {"reinforce", "unlikeliness", "w_reinforce", "psr", "nsr", "ngrpo", "darling"} <= unfiltered
     assert unfiltered.isdisjoint({"grpo", "rs_grpo", "rloo", "maxpo", "maxrl"})
 
 
@@ -97,7 +97,8 @@ def test_every_objective_trains(objective: str, objective_runs: Callable[[str], 
     iterations = check_run(run, random_policy)
     assert yaml.safe_load((run / "config.yaml").read_text())["batching"]["completions_per_prompt"] == 8
     with_k = ("pkpo", "mahdavi", "chen", "rspo", "maxpo")
-    defaults = {"rs_grpo": {"train/beta": 2.0}, **{name: {"train/k": 4.0} for name in with_k}}
+    defaults = {"rs_grpo": {"train/beta": 2.0}, "boundary_gate": {"train/k": 16.0}}
+    defaults |= {name: {"train/k": 4.0} for name in with_k}
     for record in iterations:
         shown = {key: value for key, value in record.items() if key.startswith(("train/beta", "train/k"))}
         assert shown == defaults.get(objective, {})

@@ -5,6 +5,7 @@ A policy over M outcomes has C(N + M - 1, M - 1) groups of N without order, and 
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int
@@ -38,8 +39,7 @@ def gradient_moments(
     Raises:
         UserError, FieldError: when the objective refuses the rewards or the group size.
     """
-    counts = multisets(len(policy), completions)
-    outcomes = outcomes_of(counts)
+    counts, outcomes = every_group(len(policy), completions)
     advantages = advantages_of(objective, rewards[outcomes], policy.log()[outcomes], answers=outcomes)
     by_outcome = torch.zeros(counts.shape, dtype=advantages.dtype).scatter_add(1, outcomes, advantages)
     gradients = by_outcome @ (torch.eye(len(policy), dtype=policy.dtype) - policy) / completions
@@ -78,6 +78,13 @@ def claimed_gradient(
     return torch.autograd.grad(value.sum(), logits)[0]
 
 
+@lru_cache(maxsize=8)
+def every_group(outcomes: int, completions: int) -> tuple[Int[Tensor, "G M"], Int[Tensor, "G N"]]:
+    """`multisets` and `outcomes_of` of them, which one audit after another asks for. Not to be changed in place."""
+    counts = multisets(outcomes, completions)
+    return counts, outcomes_of(counts)
+
+
 def outcomes_of(counts: Int[Tensor, "G M"]) -> Int[Tensor, "G N"]:
     """The outcome of each completion of each group, in ascending order.
 
@@ -94,13 +101,14 @@ def advantages_of(
     logprobs: Float[Tensor, "G N"],
     *,
     answers: Int[Tensor, "G N"] | None = None,
+    tried: bool = False,
 ) -> Float[Tensor, "G N"]:
     """The advantages of many groups at once, with the policy's log-probs as the sampler's.
 
     `answers` tells the completions' answers apart, for objectives that compare them; None: as their rewards.
 
-    The expectation of each group is taken by itself and whatever the order of its completions, so both are tried: all
-    groups with their completions in other orders, and some of them alone.
+    The expectation of each group is taken by itself and whatever the order of its completions. So, unless the objective
+    was `tried` before, both are: all groups with their completions in other orders, and some of them alone.
 
     Raises:
         UserError, FieldError: when the objective refuses the rewards, does not return advantages, or gives a
@@ -109,6 +117,8 @@ def advantages_of(
     if answers is None:
         answers = rewards.unique(return_inverse=True)[1]
     advantages = _advantages(objective, rewards, logprobs, answers)
+    if tried:
+        return advantages
     some = torch.linspace(0, len(rewards) - 1, min(len(rewards), ALONE)).round().long()
     alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None], answers[i, None]) for i in some])
     name = type(objective).__name__

@@ -79,10 +79,10 @@ def audit(objective: Objective, completions: int) -> dict[str, Any]:
 
 
 def several(objective: Objective, completions: int) -> dict[str, Any]:
-    """`mass_flow` on three right answers and three wrong ones, as plain numbers."""
+    """`mass_flow` on three right answers and two wrong ones, as plain numbers."""
     policy = torch.tensor([*RIGHT, *WRONG], dtype=torch.float64)
     right = torch.arange(len(policy)) < len(RIGHT)
-    found = mass_flow(objective, policy, right, completions)
+    found = mass_flow(objective, policy, right, completions, tried=True)
     return {
         "policy": _numbers(policy),
         "right": len(RIGHT),

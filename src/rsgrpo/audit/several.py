@@ -10,14 +10,14 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from rsgrpo.audit.enumeration import advantages_of, outcomes_of
+from rsgrpo.audit.enumeration import advantages_of, every_group
 from rsgrpo.objectives.base import Objective
-from rsgrpo.objectives.claims import group_chances, multisets
+from rsgrpo.objectives.claims import group_chances
 
 RIGHT = (0.20, 0.08, 0.02)
 """Three right answers, from the commonest to the rarest."""
-WRONG = (0.40, 0.20, 0.10)
-"""Three wrong ones."""
+WRONG = (0.50, 0.20)
+"""Two wrong ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +39,16 @@ class MassFlow:
 
 
 def mass_flow(
-    objective: Objective, policy: Float[Tensor, " M"], right: Bool[Tensor, " M"], completions: int
+    objective: Objective,
+    policy: Float[Tensor, " M"],
+    right: Bool[Tensor, " M"],
+    completions: int,
+    *,
+    tried: bool = False,
 ) -> MassFlow:
     """The flow under groups of N = `completions`, exactly, with a reward of 1 for each of the right outcomes, else 0.
+
+    An objective that was not `tried` before is first held to what an enumeration needs, see `advantages_of`.
 
     The logits' space is a sum of three: differences between right answers, between wrong ones, and the two sets against
     each other; noise and its shares are by these.
@@ -49,9 +56,9 @@ def mass_flow(
     Raises:
         UserError, FieldError: when the objective refuses the rewards or the group size.
     """
-    counts = multisets(len(policy), completions)
-    outcomes = outcomes_of(counts)
-    advantages = advantages_of(objective, right.to(policy)[outcomes], policy.log()[outcomes], answers=outcomes)
+    counts, outcomes = every_group(len(policy), completions)
+    drawn = right.to(policy)[outcomes], policy.log()[outcomes]
+    advantages = advantages_of(objective, *drawn, answers=outcomes, tried=tried)
     by_outcome = torch.zeros(counts.shape, dtype=advantages.dtype).scatter_add(1, outcomes, advantages)
     chances = group_chances(counts.to(policy), policy)
     received = chances @ by_outcome / completions  # pi_m E[A | m]
