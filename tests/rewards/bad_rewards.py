@@ -46,3 +46,18 @@ class Counts:
     def __call__(self, prompt: Prompt, completion: Completion) -> Score:
         self.seen += 1
         return Score(value=float(self.seen), correct=True, parts={"seen": float(self.seen)})
+
+
+class Finds:
+    """A reward that finds answers, and hangs over one."""
+
+    one_right_answer = True
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        return RIGHT
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        if completion.text == "hangs":
+            time.sleep(1000)
+        print(f"looked at {completion.text}")
+        return completion.text or None

@@ -4,9 +4,13 @@ from typing import Any
 import pytest
 
 from rsgrpo.errors import UserError
-from rsgrpo.rewards.base import Reward, begin
+from rsgrpo.rewards.base import FindsAnswers, Reward, answers, begin, has_one_right_answer
 from rsgrpo.rewards.countdown import CountdownReward
+from rsgrpo.rewards.many_answers import ManyAnswersReward
 from rsgrpo.rewards.math_verify import MathVerifyReward
+from rsgrpo.rewards.overlong import OverlongPenalty
+from rsgrpo.rewards.spurious import RandomReward
+from rsgrpo.rewards.weighted import WeightedSum
 from rsgrpo.types import Completion, Group, Problem, Prompt, Score
 from tests.rewards.texts import group
 
@@ -17,6 +21,51 @@ def test_the_built_in_rewards_are_rewards():
 
 
 PROBLEM = Problem(id="p", text="?", answer="2")
+
+
+class Sums:
+    """A reward with one right answer, which many a text gives."""
+
+    one_right_answer = True
+
+    def __call__(self, prompt: Prompt, completion: Completion) -> Score:
+        right = sum(map(int, completion.text.split("+"))) == int(prompt.problem.answer)
+        return Score(value=float(right), correct=right)
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        return completion.text
+
+
+def test_all_that_the_only_right_answer_is_written_as_is_that_answer():
+    asked = group(PROBLEM, "2", "1+1", "3", "1+2")
+    told = begin(Sums(), asked)()
+    assert answers(Sums(), asked, told) == ("2", "2", "3", "1+2"), "what is wrong stays as it was written"
+    assert answers(Sums(), asked) == ("2", "1+1", "3", "1+2"), "nobody has said what is right"
+
+
+@pytest.mark.parametrize(
+    ("wrapped", "one"),
+    [
+        pytest.param(
+            WeightedSum(rewards={"sums": Sums(), "length": OverlongPenalty(max_new_tokens=9)}), True, id="sum"
+        ),
+        pytest.param(RandomReward(reward=Sums()), True, id="spurious"),
+        pytest.param(MathVerifyReward(workers=1), True, id="maths"),
+        pytest.param(ManyAnswersReward(), False, id="many answers"),
+        pytest.param(CountdownReward(), False, id="countdown"),
+    ],
+)
+def test_a_reward_says_whether_it_knows_only_one_right_answer(wrapped, one):
+    assert has_one_right_answer(wrapped) is one
+    assert isinstance(wrapped, FindsAnswers)
+
+
+def test_a_weighted_sum_finds_the_answers_of_its_judge():
+    asked = group(PROBLEM, "2", "1+1")
+    length = OverlongPenalty(max_new_tokens=9)
+    assert answers(WeightedSum(rewards={"length": length, "sums": Sums()}, correct="sums"), asked) == ("2", "1+1")
+    with pytest.raises(UserError, match="OverlongPenalty has no method answer"):
+        answers(WeightedSum(rewards={"length": length, "sums": Sums()}), asked)
 
 
 def test_a_reward_without_background_is_asked_when_the_scores_are():
@@ -38,7 +87,7 @@ def test_a_reward_that_raises_ends_in_one_sentence():
 
     with pytest.raises(
         UserError,
-        match=r"reward: broken raised KeyError\('numbers'\) on a completion of p \(.*test_base\.py, line 37\); a",
+        match=r"reward: broken raised KeyError\('numbers'\) on a completion of p \(.*test_base\.py, line 86\); a",
     ):
         begin(broken, group(PROBLEM, "1"))()
 

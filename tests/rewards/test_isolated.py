@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rsgrpo.errors import UserError
-from rsgrpo.rewards.base import BackgroundReward, Reward, begin
+from rsgrpo.rewards.base import BackgroundReward, Reward, answers, begin, has_one_right_answer
 from rsgrpo.rewards.isolated import IsolatedReward
 from rsgrpo.types import Problem, Prompt, Score
-from tests.rewards.bad_rewards import RIGHT, Counts, bad
+from tests.rewards.bad_rewards import RIGHT, Counts, Finds, bad
 from tests.rewards.texts import group
 
 PROBLEM = Problem(id="p", text="?", answer="2")
@@ -154,3 +154,19 @@ def test_a_class_with_a_state_of_its_own() -> None:
 def test_what_cannot_be_sent_is_refused() -> None:
     with pytest.raises(UserError, match=r"reward: <lambda> cannot be sent to another process \(.*; make it a function"):
         IsolatedReward(reward=lambda prompt, completion: RIGHT)
+
+
+def test_answers_are_found_in_the_workers(capfd: pytest.CaptureFixture[str]) -> None:
+    finds = IsolatedReward(reward=Finds(), timeout_s=2.0, workers=1)
+    try:
+        assert answers(finds, group(PROBLEM, "4", "", "hangs", "7")) == ("4", None, None, "7")
+        assert has_one_right_answer(finds)
+        assert "looked at 7" in capfd.readouterr().err
+    finally:
+        finds.close()
+
+
+def test_a_reward_that_finds_no_answers_is_named(reward: IsolatedReward) -> None:
+    with pytest.raises(UserError, match=r"the objective needs answers, and bad has no method answer"):
+        answers(reward, group(PROBLEM, "4"))
+    assert not has_one_right_answer(reward)

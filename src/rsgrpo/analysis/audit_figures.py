@@ -171,7 +171,7 @@ def _line_styles(names: list[str]) -> dict[str, dict[str, Any]]:
         styles[name] = {
             "color": "black" if family == "rs_grpo" else strong_first[families.index(family) % 20],
             "linewidth": 2.2 if family == "rs_grpo" else 1.3,
-            "linestyle": dashes[again % 2][len(earlier) % 4],
+            "linestyle": dashes[(again + len(earlier) // 4) % 2][len(earlier) % 4],
         }
     return styles
 

@@ -151,6 +151,16 @@ def judged(reward: Reward, prompt: Prompt, completion: Completion) -> tuple[Scor
         return error, printed.getvalue()
 
 
+def answered(reward: Reward, prompt: Prompt, completion: Completion) -> tuple[str | UserError | None, str]:
+    """The answer of one completion, or what is wrong with the reward; and what it printed meanwhile."""
+    printed = io.StringIO()
+    try:
+        with redirect_stdout(printed), redirect_stderr(printed):
+            return answers(reward, Group(prompt=prompt, completions=(completion,)))[0], printed.getvalue()
+    except UserError as error:
+        return error, printed.getvalue()
+
+
 def _shown(reward: Reward, result: Score | UserError, printed: str) -> Score:
     show(reward, printed)
     if isinstance(result, UserError):

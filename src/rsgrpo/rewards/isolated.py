@@ -9,7 +9,7 @@ from typing import Any
 
 from rsgrpo.errors import UserError
 from rsgrpo.fields import check_fields
-from rsgrpo.rewards.base import Pending, Reward, name_of, show, wrong
+from rsgrpo.rewards.base import Pending, Reward, has_one_right_answer, name_of, show, wrong
 from rsgrpo.types import Completion, Group, Prompt, Score
 from rsgrpo.workers.pool import Program, Workers, default_count
 
@@ -51,8 +51,23 @@ class IsolatedReward:
 
     def begin(self, group: Group) -> Pending:
         """Start on a group, and return what waits for its scores."""
-        pending = [self._pool.submit([(group.prompt, completion)]) for completion in group.completions]
+        pending = [self._pool.submit([("score", group.prompt, completion)]) for completion in group.completions]
         return lambda: tuple(self._score(future.result()[0]) for future in pending)
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        """As the reward finds it, in a worker; None where that hangs, or ends its process."""
+        reply = self._pool.submit([("answer", prompt, completion)]).result()[0]
+        if reply in ("timeout", "error"):
+            return None
+        show(self.reward, reply["printed"])
+        if "refused" in reply:
+            raise UserError(reply["refused"])
+        return reply.get("answer")
+
+    @property
+    def one_right_answer(self) -> bool:
+        """Whether the reward knows only one."""
+        return has_one_right_answer(self.reward)
 
     @property
     def process_ids(self) -> list[int]:
