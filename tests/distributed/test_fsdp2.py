@@ -54,7 +54,8 @@ def assert_same_run(a: Path, b: Path, *, files: tuple[str, ...] = RECORDS) -> No
     assert len(mine) == len(theirs)
     for one, other in zip(mine, theirs, strict=True):
         gaps = dict.fromkeys(("train/logprob_gap", "train/logprob_gap_mean", "train/logprob_gap_p99"), 1e-5)
-        rounding = {**gaps, "train/loss": 1e-6, "train/sampler_kl": 1e-9, "train/kl": 1e-6}
+        means = dict.fromkeys(("train/loss", "train/kl", "train/covariance"), 1e-6)
+        rounding = {**gaps, **means, "train/sampler_kl": 1e-9}
         assert one.keys() == other.keys()
         for name, value in one.items():
             assert math.isclose(value, other[name], rel_tol=1e-5, abs_tol=rounding.get(name, 0)), (one, name)

@@ -3,7 +3,6 @@
 Each method is a collective: every rank has to call it, and as often as the others, with no tokens too.
 """
 
-import heapq
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -60,12 +59,20 @@ class OverRanks:
         """
         values, ties = values.double(), ties.double()
         among = torch.ones_like(values, dtype=torch.bool) if among is None else among
-        mine = zip(values[among].tolist(), ties[among].tolist(), strict=True)
-        best = heapq.nlargest(number, chain.from_iterable(self.gather(heapq.nlargest(number, mine))))
+        mine = _largest(values[among], ties[among], number)
+        best = sorted(chain.from_iterable(self.gather(mine)), reverse=True)[:number]
         if not best:
             return torch.zeros_like(among)
         least, tie = best[-1]
         return among & ((values > least) | ((values == least) & (ties >= tie)))
+
+
+def _largest(values: Float[Tensor, " T"], ties: Float[Tensor, " T"], number: int) -> list[tuple[float, float]]:
+    """The `number` largest with what tells equal ones apart, largest first."""
+    if number < len(values):
+        enough = values >= values.topk(max(1, number)).values[-1]
+        values, ties = values[enough], ties[enough]
+    return sorted(zip(values.tolist(), ties.tolist(), strict=True), reverse=True)[:number]
 
 
 def _exact(values: Float[Tensor, " T"]) -> tuple[float, float]:
