@@ -20,8 +20,9 @@ class KLCov(Shaping):
     See "The Entropy Mechanism of Reinforcement Learning for Reasoning Language Models" (Cui et al., 2025, arXiv
     2505.22617), Eq. 10, 13 and 14, with the absolute difference of log-probs of the released code as the divergence,
     and the numbers of Section 4.3 (2e-4 of the tokens for 32B). Advantages stay as they are. The penalty has no
-    gradient at pi = pi_old, so it changes nothing in the first update of an iteration: with one update per iteration it
-    never does. The released code has no clip beside it: `loss=clip loss.clip_low=1 loss.clip_high=1e6` has none either.
+    gradient at pi = pi_old, so it changes nothing in the first update of an iteration, where both forward passes round
+    alike: with one update per iteration it never does. The released code has no clip beside it; nor has
+    `loss=clip loss.clip_low=1 loss.clip_high=1e6`.
 
     Raises:
         FieldError: for a value outside its range.
