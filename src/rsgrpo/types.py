@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from rsgrpo.errors import FieldError
@@ -213,10 +213,14 @@ class PackedRow:
     weights: Float[Tensor, " T"]
     """Share of each token in the loss of the whole update: the aggregation, see `losses/aggregation.py`."""
     sampler_logprobs: Float[Tensor, " T"]
+    origins: tuple[tuple[int, int], ...] = ()  # of each sequence: the place of its group, and its number in the group
     old_logprobs: Float[Tensor, " T"] | None = None
     """Log-probs under the policy that was sampled from; None where the first forward pass of the update gives them."""
+    old_entropy: Float[Tensor, " T"] | None = None  # of that policy, before each token; None without a shaping
     reference_logprobs: Float[Tensor, " T"] | None = None
     """Log-probs under the policy that training began with; None where no term needs them."""
+    marks: Float[Tensor, " T"] | None = None  # what a shaping's `added_loss` is told of each token
+    diagnostics: Mapping[str, Float[Tensor, " T"] | Bool[Tensor, " T"]] = field(default_factory=dict)  # of the shaping
 
     @property
     def num_loss_tokens(self) -> int:
@@ -236,14 +240,12 @@ class UpdateReport:
     """What one optimiser update saw."""
 
     loss: float
-    grad_norm: float
-    """Global l2 norm of the gradient before clipping."""
+    grad_norm: float  # global l2 norm of the gradient before clipping
     learning_rate: float
     num_sequences: int
     num_rows: int
     loss_tokens: int
-    row_tokens: int
-    """All tokens of the rows, prompts included: what went through forward and backward."""
+    row_tokens: int  # of the rows, prompts included: what went through forward and backward
     diagnostics: Mapping[str, float]
     """What the loss says of the update, as means over its loss tokens: `clip_fraction` and the like."""
     skipped: str | None = None
@@ -287,13 +289,11 @@ class StepReport:
     """Mean entropy per trained token before the update; None when nothing was trained."""
     logprob_gap: float | None
     """Largest |trainer - sampler| log-prob over the trained tokens before the update; None when nothing was trained."""
-    seconds: Mapping[str, float]
-    """Wall time by stage, on this rank."""
+    seconds: Mapping[str, float]  # wall time by stage, on this rank
     gpu_bytes: Mapping[str, int] = field(default_factory=dict)  # in use by stage, of this rank's GPU; empty without one
     sampler_gap: SamplerGap | None = None
     refills: int = 0  # draws of other prompts for groups that the filter had dropped
-    stopped_by: str | None = None
-    """The signal that ends the run after this iteration, SIGTERM for example."""
+    stopped_by: str | None = None  # the signal that ends the run after this iteration, SIGTERM for example
 
     @property
     def is_last(self) -> bool:

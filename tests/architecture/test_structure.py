@@ -21,7 +21,7 @@ LEVELS = (
     ("types",),
     ("seeds", "run_folder", "workers", "measures"),
     ("verification", "metrics", "losses", "intervals"),
-    ("objectives", "terms", "corrections"),
+    ("objectives", "terms", "corrections", "shaping"),
     ("schedules", "audit", "rewards", "data", "models", "batching"),
     ("rollouts", "distributed"),
     ("evaluation", "checkpoints", "loggers", "comparison"),

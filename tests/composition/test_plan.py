@@ -9,7 +9,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.composition.plan import decide_memory, offloads, plan_of
-from rsgrpo.composition.plan_settings import settings_of
+from rsgrpo.composition.plan_settings import settings_of, work_of
 from rsgrpo.composition.recipe import build_recipe
 from rsgrpo.errors import UserError
 from rsgrpo.planning.architecture import architecture_of
@@ -40,6 +40,16 @@ def on_a_gpu(monkeypatch: pytest.MonkeyPatch, gib: float, taken: float = 0.0) ->
 
 def read(cfg: DictConfig) -> Settings:
     return settings_of(cfg, build_recipe(cfg), architecture_of(str(cfg.model.path)))
+
+
+def test_a_shaping_takes_a_forward_pass_of_its_own(composed: Any) -> None:
+    def takes(*words: str) -> bool:
+        cfg = composed(*words)
+        return work_of(cfg, build_recipe(cfg))[0].old_logprobs
+
+    assert not takes()
+    assert takes("shaping=entropy_advantage")
+    assert takes("batching.epochs=2")
 
 
 def test_the_keys_of_a_run_are_read(composed: Any) -> None:

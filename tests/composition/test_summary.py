@@ -67,6 +67,12 @@ def test_what_is_added_to_the_surrogate_is_said_beside_it() -> None:
     assert lines("order=posterior")["data"].endswith("problems, in the order posterior")
 
 
+def test_a_shaping_is_said_where_there_is_one() -> None:
+    assert "shaped" not in lines()["loss"]
+    said = lines("shaping=clip_cov")["loss"]
+    assert said.startswith("clip, token_mean; advantages shaped by clip_cov share=0.0002 low=1 high=5; filter drop_")
+
+
 def test_a_correction_is_said_where_it_is_not_a_matter_of_course() -> None:
     half = replace(SIZES, half_precision=True)
     assert "correct" not in lines()["engine"]

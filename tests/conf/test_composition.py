@@ -63,6 +63,7 @@ NEEDS = {
     ("data", "reasoning_gym"): ["data.task=countdown"],
     ("loss", "custom"): ["loss._target_=rsgrpo.losses.clip.ClipLoss"],
     ("correction", "custom"): ["correction._target_=rsgrpo.corrections.automatic.NoCorrection"],
+    ("shaping", "custom"): ["shaping._target_=rsgrpo.shaping.none.NoShaping"],
     ("order", "custom"): ["order._target_=rsgrpo.data.order.Uniform"],
     ("filter", "custom"): ["filter._target_=rsgrpo.batching.filters.KeepAll"],
     ("schedule", "custom"): ["schedule._target_=rsgrpo.schedules.constant.Constant"],

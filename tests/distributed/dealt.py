@@ -79,7 +79,13 @@ def sequences_of_updates(of: Recipe, dropped: Sequence[int] = DROPPED) -> list[l
             max_new_tokens=of.sampling.max_new_tokens,
             sequences=of.batching.completions_per_update,
         )
-        updates.append([s for place in hand for s in sequences_of(groups[place].group, rows_of[place], weight)])
+        updates.append(
+            [
+                replace(sequence, origin=(place, number))
+                for place in hand
+                for number, sequence in enumerate(sequences_of(groups[place].group, rows_of[place], weight))
+            ]
+        )
     return updates
 
 

@@ -1,10 +1,11 @@
 """What `on_ranks` runs on each of several processes. Each body holds the sharded policy against the same one whole."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
+import pytest
 import torch
 import torch.distributed as dist
 from torch.distributed.device_mesh import init_device_mesh
@@ -17,6 +18,7 @@ from rsgrpo.corrections.mask import SequenceMask, TokenMask
 from rsgrpo.corrections.truncate import SequenceTruncate, TokenTruncate
 from rsgrpo.distributed import ranks
 from rsgrpo.distributed.sharding import Sharding, full_tensor, full_tensors
+from rsgrpo.errors import UserError
 from rsgrpo.losses.aggregation import Aggregation, token_weight
 from rsgrpo.losses.cispo import CISPOLoss
 from rsgrpo.losses.clip import ClipLoss
@@ -25,14 +27,22 @@ from rsgrpo.losses.reinforce import ReinforceLoss
 from rsgrpo.models.lora import LoRA
 from rsgrpo.models.policy import Policy
 from rsgrpo.rollouts.hf import HFEngine
+from rsgrpo.shaping.base import Shaped, Shaping, UpdateTokens
+from rsgrpo.shaping.clip_cov import ClipCov
+from rsgrpo.shaping.entropy_advantage import EntropyAdvantage
+from rsgrpo.shaping.kl_cov import KLCov
+from rsgrpo.shaping.over_ranks import OverRanks
+from rsgrpo.shaping.rl_zvp import RLZVP
 from rsgrpo.terms.entropy import EntropyBonus, EntropyTarget
 from rsgrpo.terms.kl import KL
 from rsgrpo.training.export import save_policy
 from rsgrpo.training.reference import Reference, reference_of
 from rsgrpo.training.rows import rows_of_updates
+from rsgrpo.training.shaping import shaped_rows, shaped_updates, tokens_of
 from rsgrpo.training.total_loss import TotalLoss
 from rsgrpo.types import PackedRow, Problem, Prompt, Sampling
 from tests.distributed import dealt
+from tests.training.shaped_rows import by_token, seen, standings
 
 CPU = torch.device("cpu")
 
@@ -335,3 +345,49 @@ def sequences_are_dealt_by_length(folder: Path) -> None:
                 assert [[row.lengths for row in rows] for rows in of_ranks] == [
                     [tuple(lengths[i] for i in row) or (1,) for row in rows] for rows in expected
                 ]
+
+
+def shaping_is_that_of_one_rank(folder: Path) -> None:
+    """Each token has the same advantage, mark and diagnostics on the ranks that train it as in one process."""
+    groups = {p: g for p, g in dealt.all_groups().items() if dealt.rank_of(p, ranks.count()) == ranks.index()}
+    selection = dealt.selection(())
+    outcomes = standings(selection.outcomes)
+    for shaping in (EntropyAdvantage(), ClipCov(share=0.1, low=-0.1), KLCov(share=0.1), RLZVP()):
+        for row_tokens in (1, 60, 1000):
+            recipe = replace(dealt.recipe_of(row_tokens), shaping=shaping)
+            mine = [seen(rows) for rows in rows_of_updates(groups, selection, recipe, CPU)]
+            shaped = shaped_updates(mine, outcomes, recipe, iteration=7)
+            everyones = list(zip(*ranks.gather([by_token(rows) for rows in shaped]), strict=True))
+            for number, (of_ranks, sequences) in enumerate(
+                zip(everyones, dealt.sequences_of_updates(recipe, ()), strict=True)
+            ):
+                one = seen(pack(sequences, row_tokens=1000, device=CPU))
+                tokens = tokens_of(one, outcomes, (recipe.seed, "shaping", 7, number))
+                alone = replace(tokens, over_ranks=OverRanks(gather=lambda value: [value]))
+                together = {token: said for of_rank in of_ranks for token, said in of_rank.items()}
+                assert together == by_token(shaped_rows(shaping, one, alone))
+                assert sum(map(len, of_ranks)) == len(together)
+                assert ranks.count() == 1 or all(of_ranks), "every rank has some of the tokens"
+
+
+def a_shaping_that_fails_on_one_rank_fails_on_all(folder: Path) -> None:
+    """The others do not wait for it, whether they ask for a statistic or have asked for their last."""
+    row = seen([empty_row(CPU)])
+    for asks in (True, False):
+        recipe = replace(dealt.recipe_of(60), shaping=FailsOnOne(asks=asks))
+        with pytest.raises(UserError, match="the second rank") as refused:
+            shaped_updates([row], [], recipe, iteration=0)
+        if not isinstance(refused.value, ranks.OtherRankFailed):
+            ranks.fail(refused.value)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FailsOnOne(Shaping):
+    asks: bool
+
+    def __call__(self, tokens: UpdateTokens) -> Shaped:
+        if ranks.index() == 1:
+            raise UserError("the second rank")
+        if self.asks:
+            tokens.over_ranks.mean(tokens.logprobs)
+        return Shaped(advantages=tokens.advantages)

@@ -54,7 +54,8 @@ def assert_same_run(a: Path, b: Path, *, files: tuple[str, ...] = RECORDS) -> No
     assert len(mine) == len(theirs)
     for one, other in zip(mine, theirs, strict=True):
         gaps = dict.fromkeys(("train/logprob_gap", "train/logprob_gap_mean", "train/logprob_gap_p99"), 1e-5)
-        rounding = {**gaps, "train/loss": 1e-6, "train/sampler_kl": 1e-9, "train/kl": 1e-6}
+        means = dict.fromkeys(("train/loss", "train/kl", "train/covariance"), 1e-6)
+        rounding = {**gaps, **means, "train/sampler_kl": 1e-9}
         assert one.keys() == other.keys()
         for name, value in one.items():
             assert math.isclose(value, other[name], rel_tol=1e-5, abs_tol=rounding.get(name, 0)), (one, name)
@@ -135,6 +136,17 @@ def test_adapters_and_their_reference_are_those_of_one_rank(run_py: RunPy, tmp_p
     one, two = (run_py(tmp_path / name, *words, *ranks) for name, ranks in (("one", ()), ("two", TWO_RANKS)))
     assert_same_run(two, one)
     assert any(record.get("train/kl", 0) > 1e-6 for record in records(one / "metrics.jsonl"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("choice", ["clip_cov", "kl_cov"])
+def test_a_shaping_is_that_of_one_rank(run_py: RunPy, tmp_path: Path, choice: str) -> None:
+    words = (f"shaping={choice}", "shaping.share=0.1", "filter=none", "iterations=3")
+    words = (*words, "shaping.low=-0.5") if choice == "clip_cov" else words
+    one, two = (run_py(tmp_path / name, *words, *ranks) for name, ranks in (("one", ()), ("two", TWO_RANKS)))
+    assert_same_run(two, one)
+    trained = [record for record in records(one / "metrics.jsonl") if "train/loss" in record]
+    assert all(record["train/shaped_fraction"] > 0.05 for record in trained)
 
 
 NAN = ("loss=custom", "loss._target_=tests.training.nan_loss.NaNLoss", "batching.prompts_per_update=8", "filter=none")

@@ -45,11 +45,12 @@ def test_a_part_is_as_short_as_the_table_says(part: str, lines: str) -> None:
 
 
 def test_the_parts_train_together(tmp_path: Path) -> None:
-    given = words("my_metrics", "my_filter", "my_problems", "my_objective", "my_loss", "my_callback")
+    given = words("my_metrics", "my_filter", "my_problems", "my_objective", "my_loss", "my_shaping", "my_callback")
     record, said = train(tmp_path, *given, "filter.most=0.4", "batching.epochs=2")
     assert 0 < record["train/completion_tokens_max"] <= 24
     assert record["train/groups_dropped/too_easy"] + record["train/groups_kept"] == 4
     assert 0.9 < record["train/gate_slope"] <= 1  # 1 at a ratio of 1
+    assert 0.25 < record["train/forks"] <= 0.3
     assert "longest correct completion after iteration 2: " in said
 
 

@@ -36,8 +36,9 @@ def words(row: str) -> set[str]:
 def logged(run_py: RunPy, tmp_path_factory: pytest.TempPathFactory) -> set[str]:
     """Every metric of two small runs on several test sets: one with beta by prompt, one with k and all that is off."""
     folder = tmp_path_factory.mktemp("metrics")
-    adaptive = run_py(folder / "beta", "schedule=adaptive", "schedule.hardest=10", settings=settings(folder))
-    terms = ("+term/kl=k3", "+term/entropy=target", "correction=token_truncate")
+    of_beta = ("schedule=adaptive", "schedule.hardest=10", "shaping=entropy_advantage")
+    adaptive = run_py(folder / "beta", *of_beta, settings=settings(folder))
+    terms = ("+term/kl=k3", "+term/entropy=target", "correction=token_truncate", "shaping=clip_cov")
     of_k = ("objective=maxpo", "objective.k=2", "iterations=1", "loss.dual_clip=3", "batching.max_refills=1", *terms)
     best_of = run_py(folder / "k", *of_k, settings=tuple(s for s in settings(folder) if "beta" not in s))
     return {name for run in (adaptive, best_of) for record in records(run / "metrics.jsonl") for name in record}

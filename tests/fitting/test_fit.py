@@ -50,7 +50,8 @@ def test_the_other_parts_of_the_page_train(tmp_path: Path) -> None:
     goes_on = "print(sorted(rsgrpo.fit(policy, replace(recipe, iterations=1), problems.split('train'))[0]))"
     done = python(f"{program}\n{parts}\n{goes_on}", tmp_path)
     assert done.returncode == 0, done.stderr
-    assert {"train/kl", "train/correction_weight"} <= set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    logged = set(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert {"train/kl", "train/correction_weight", "train/entropy_advantage"} <= logged
 
 
 def test_objectives_load_no_trainer_and_no_configuration(tmp_path: Path) -> None:

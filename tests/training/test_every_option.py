@@ -1,4 +1,5 @@
-"""A real run of five iterations with every loss, term, correction and order, and resumed runs of what remembers."""
+"""A real run of five iterations with every loss, term, shaping, correction and order, and resumed runs of what a
+checkpoint has to keep, or draws at random."""
 
 import math
 from pathlib import Path
@@ -24,6 +25,7 @@ OPTIONS = {
     **{f"loss={name}": ("batching.prompts_per_update=8",) for name in choices("loss")},
     **{f"term/{kind}={name}": () for kind in ("kl", "entropy") for name in choices(f"term/{kind}")},
     **{f"correction={name}": () for name in choices("correction")},
+    **{f"shaping={name}": ("filter=none",) for name in choices("shaping")},
     **{f"order={name}": () for name in choices("order")},
     **{f"loss.aggregation={name}": () for name in ("sequence_mean", "sequence_sum", "constant_sum")},
     "objective=dr_grpo": (),
@@ -38,6 +40,10 @@ LOGGED = {
     "term/kl=k1": "train/reward/kl_penalty",
     "term/entropy=target": "train/entropy_coefficient",
     "correction=token_mask": "train/correction_weight",
+    "shaping=entropy_advantage": "train/entropy_advantage",
+    "shaping=clip_cov": "train/covariance_in_band",
+    "shaping=kl_cov": "train/covariance",
+    "shaping=rl_zvp": "train/shaped_fraction",
     "loss.dual_clip=3": "train/dual_clip_fraction",
     "model.lora.rank=4": "train/kl",
 }
@@ -70,6 +76,7 @@ REMEMBER = {
     "an order": ("order=posterior",),
     "refills": ("batching.max_refills=2",),
     "a reference": ("term/kl=k3", "term.kl.coefficient=0.1"),
+    "random numbers": ("shaping=clip_cov", "shaping.share=0.1", "shaping.low=-1"),
     "a penalty": ("term/kl=k1", "term.kl.coefficient=0.1"),
     "all of them": ("term/entropy=target", "order=posterior", "batching.max_refills=2", "term/kl=k3"),
 }

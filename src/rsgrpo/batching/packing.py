@@ -36,6 +36,8 @@ class TrainingSequence:
     weight: float
     """Share of each of its completion tokens in the loss of the whole update, see `losses/aggregation.py`."""
     sampler_logprobs: Float[Tensor, " T"]
+    origin: tuple[int, int] | None = None
+    """The place of its group among all outcomes, and its number in the group; None where nothing asks for it."""
 
 
 def sequences_of(group: Group, advantages: Sequence[float], weight: Callable[[int], float]) -> list[TrainingSequence]:
@@ -113,6 +115,7 @@ def row_of(sequences: Sequence[TrainingSequence], device: torch.device) -> Packe
         advantages=advantages[sequence_of_target].to(device),
         weights=weights[sequence_of_target].to(device),
         sampler_logprobs=torch.cat([s.sampler_logprobs for s in sequences]).to(device),
+        origins=tuple(s.origin for s in sequences if s.origin is not None),
     )
 
 

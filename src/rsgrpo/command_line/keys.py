@@ -109,7 +109,9 @@ ABROAD = {
         ("entropy_coeff", "entropy_coef", "ent_coef"), "a term: +term/entropy=bonus term.entropy.coefficient=0.001"
     ),
     "loss_type": "loss=clip, gspo or cispo and loss.aggregation, or objective=dr_grpo",
-    "loss_mode": "loss=clip, gspo or cispo",
+    "loss_mode": "loss=clip, gspo or cispo; shaping=clip_cov or kl_cov",
+    **dict.fromkeys(("clip_cov_ratio", "clip_cov_lb", "clip_cov_ub"), "shaping=clip_cov and its share, low and high"),
+    **dict.fromkeys(("kl_cov_ratio", "ppo_kl_coef"), "shaping=kl_cov and its share and coefficient"),
     "importance_sampling_level": "loss=gspo, for a ratio of whole completions",
     **dict.fromkeys(
         ("scale_rewards", "norm_adv_by_std_in_grpo"), "objective=grpo with objective.normalize_std=true or false"
@@ -127,6 +129,9 @@ HERE = {
     ("loss", "grpo"): "objective=grpo",
     ("loss", "dr_grpo"): "objective=dr_grpo",
     ("loss", "dapo"): "loss=clip batching.max_refills=10",
+    ("loss", "clip_cov"): "shaping=clip_cov",
+    ("loss", "kl_cov"): "shaping=kl_cov",
+    ("objective", "rl_zvp"): "shaping=rl_zvp filter=none",
 }
 """Choices that another group has."""
 

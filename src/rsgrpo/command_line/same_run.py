@@ -42,6 +42,7 @@ ADDED = (
     *(
         "spurious",
         "correction",
+        "shaping",
         "order",
         "loss.dual_clip",
         "batching.max_refills",

@@ -29,7 +29,7 @@ NO_DEPARTURE = (
 )
 """Keys that change no number of a run, or only what is written down; trainer and engine are compared by choice."""
 
-GROUPS = ("model", "data", "reward", "loss", "filter", "eval")
+GROUPS = ("model", "data", "reward", "loss", "shaping", "filter", "eval")
 """Groups of which another choice is one departure, whatever keys it has."""
 
 SHARED = ("model.lora", "data.system", "data.few_shot")

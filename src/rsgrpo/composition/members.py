@@ -17,6 +17,7 @@ from rsgrpo.losses.base import Loss
 from rsgrpo.rewards.base import Reward
 from rsgrpo.rollouts.engine import RolloutEngine
 from rsgrpo.schedules.base import Schedule
+from rsgrpo.shaping.base import Shaping
 from rsgrpo.training.optimizer import Optimizer
 from rsgrpo.types import Sampling
 
@@ -24,6 +25,7 @@ MEMBERS: dict[str, tuple[type, tuple[str, ...]]] = {
     "schedule": (Schedule, ("check", "in_force", "observe", "state_dict", "load_state_dict")),
     "loss": (Loss, ("__call__", "aggregation")),
     "correction": (Correction, ("__call__", "for_engine")),
+    "shaping": (Shaping, ("__call__", "off", "added_loss")),
     "filter": (GroupFilter, ("__call__",)),
     "order": (Order, ("places", "observe", "state_dict", "load_state_dict")),
     "reward": (Reward, ("__call__",)),

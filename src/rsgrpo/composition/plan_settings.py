@@ -171,7 +171,7 @@ def work_of(cfg: DictConfig, recipe: Recipe) -> tuple[Work, tuple[str, ...]]:
             iterations=recipe.iterations,
             updates=updates,
             epochs=batching.epochs,
-            old_logprobs=updates > 1,
+            old_logprobs=updates > 1 or not recipe.shaping.off,
             validation_completions=validations * problems * plan.completions_for("validation", None),
             test_completions=(1 + plan.base) * of_a_test(False) + tests * of_a_test(True),
             tflops=rates.tflops,

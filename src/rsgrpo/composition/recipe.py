@@ -13,7 +13,7 @@ from rsgrpo.training.combinations import refuse_contradictions
 from rsgrpo.training.recipe import Recipe
 
 RECIPE_GROUPS = (
-    *("objective", "schedule", "loss", "correction", "filter", "order"),
+    *("objective", "schedule", "loss", "correction", "shaping", "filter", "order"),
     *("batching", "sampling", "optimizer"),
 )
 

@@ -88,8 +88,17 @@ def _text(value: Any) -> str:
 def _loss(cfg: DictConfig, recipe: Recipe) -> str:
     terms = "".join(f" + {_term(cfg, name)}" for name in recipe.terms)
     refills = f", {_counted(recipe.batching.max_refills, 'refill')} at most" if recipe.batching.max_refills else ""
-    kept = f"filter {_choice('filter')}{refills}"
+    kept = f"{_shaping(cfg, recipe)}filter {_choice('filter')}{refills}"
     return f"{_choice('loss')}, {recipe.loss.aggregation}{terms}; {kept}; {_learning_rate(recipe)}"
+
+
+def _shaping(cfg: DictConfig, recipe: Recipe) -> str:
+    """What makes the advantages of tokens, where something does."""
+    if recipe.shaping.off:
+        return ""
+    chosen = _choice("shaping")
+    name = chosen if chosen != "custom" else cfg.shaping._target_
+    return f"advantages shaped by {' '.join([name, *_settings(cfg.shaping)])}; "
 
 
 def _term(cfg: DictConfig, name: str) -> str:

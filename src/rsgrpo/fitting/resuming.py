@@ -33,6 +33,7 @@ EARLIER: dict[str, Any] = {
     "order": "rsgrpo.data.order.Uniform",
     "correction": "rsgrpo.corrections.automatic.Automatic",
     "correction.cap": 2.0,
+    "shaping": "rsgrpo.shaping.none.NoShaping",
 }
 """What fields are taken for that run folders of earlier versions lack."""
 

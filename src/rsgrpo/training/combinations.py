@@ -7,8 +7,13 @@ from rsgrpo.errors import FieldError, UserError
 from rsgrpo.losses.reinforce import ReinforceLoss
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
+from rsgrpo.shaping.base import UpdateTokens
+from rsgrpo.shaping.kl_cov import KLCov
+from rsgrpo.shaping.over_ranks import OverRanks
 from rsgrpo.terms.kl import KL
 from rsgrpo.training.recipe import Recipe
+from rsgrpo.training.shaping import checked_shaping
+from rsgrpo.training.trial import copied
 
 TEACHES = 1e-6
 """Largest |advantage| in a group of equal rewards that teaches nothing."""
@@ -31,6 +36,14 @@ def refuse_contradictions(recipe: Recipe) -> None:
             "whole of it, which would count that often too",
             "use aggregation=sequence_mean (Dr. GRPO comes with constant_sum)",
             aggregation="loss",
+        )
+    if recipe.loss.sequence_ratio and not recipe.shaping.off:
+        raise FieldError(
+            "shaping",
+            type(recipe.shaping).__name__,
+            f"gives each token of a completion an advantage of its own, and {type(recipe.loss).__name__} has one ratio "
+            "for the whole of it, whose gradient would know their mean alone",
+            "use shaping=NoShaping(), or a loss with a ratio for each token, loss=ClipLoss()",
         )
     _check_refills(recipe)
     _check_penalties(recipe)
@@ -56,11 +69,34 @@ def remarks(recipe: Recipe) -> list[str]:
                 f"note: {term.estimator} off the reward (term.{name}) does not have the gradient of the KL divergence, "
                 "and k3 may even pull away from the reference; k1 has it there, and k2 in the loss"
             )
+    found += _remarks_on_shaping(recipe)
     updates = recipe.batching.updates_per_epoch * recipe.batching.epochs
     if isinstance(recipe.loss, ReinforceLoss) and updates > 1:
         found.append(
             "note: loss=ReinforceLoss() takes every token as drawn from the policy that is updated, and with "
             f"{updates} updates per iteration that is untrue after the first; loss=CISPOLoss() has the ratio as well"
+        )
+    return found
+
+
+def _remarks_on_shaping(recipe: Recipe) -> list[str]:
+    found = []
+    if lost := groups_that_shaping_teaches(recipe):
+        groups = f"groups that are {' and '.join(lost)}"
+        if any(getattr(term, "coefficient", 1) for term in recipe.terms_of("reward").values()):
+            found.append(
+                f"note: this shaping learns from {groups}, with equal rewards, and a term of the reward makes nearly "
+                "all rewards differ; use a term of the loss"
+            )
+        elif isinstance(recipe.filter, DropEqualRewards):
+            found.append(
+                f"note: this shaping learns from {groups}, and filter=DropEqualRewards() drops them; filter=KeepAll() "
+                "keeps them"
+            )
+    if isinstance(recipe.shaping, KLCov) and recipe.batching.updates_per_epoch * recipe.batching.epochs == 1:
+        found.append(
+            "note: shaping=KLCov() has no gradient in the first update of an iteration, and this run has no other; a "
+            "smaller prompts_per_update, or epochs=2, gives it one"
         )
     return found
 
@@ -78,6 +114,30 @@ def groups_that_teach(recipe: Recipe) -> list[str]:
     return [name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches]
 
 
+def groups_that_shaping_teaches(recipe: Recipe) -> list[str]:
+    """Which groups of equal rewards, `all right` or `all wrong`, get an advantage from shaping alone."""
+    if recipe.shaping.off:
+        return []
+    tokens = 2 * recipe.batching.completions_per_prompt  # two of each completion
+    right = torch.arange(2 * tokens) < tokens
+    numbers = (1 + torch.arange(2 * tokens)) / (1 + 2 * tokens)  # all different
+    made_up = UpdateTokens(
+        logprobs=-numbers,
+        entropy=numbers,
+        advantages=torch.zeros(2 * tokens),
+        sequence=torch.arange(2 * tokens) // 2,
+        group=(~right).long(),
+        correct=right,
+        all_right=right,
+        all_wrong=~right,
+        over_ranks=OverRanks(gather=lambda mine: [mine]),
+        draw=numbers.double,
+    )
+    advantages = checked_shaping(copied(recipe.shaping) or recipe.shaping, made_up).advantages
+    taught = [bool((advantages[of].abs() > TEACHES).any()) for of in (right, ~right)]
+    return [name for name, teaches in zip(("all right", "all wrong"), taught, strict=True) if teaches]
+
+
 def _check_refills(recipe: Recipe) -> None:
     refills = recipe.batching.max_refills
     if not refills:
@@ -91,13 +151,17 @@ def _check_refills(recipe: Recipe) -> None:
             max_refills="batching",
         )
     if isinstance(recipe.filter, DropEqualRewards) and not recipe.terms_of("reward"):
-        lost = groups_that_teach(recipe)
-        if lost:
+        for part, lost in (
+            (recipe.objective, groups_that_teach(recipe)),
+            (recipe.shaping, groups_that_shaping_teaches(recipe)),
+        ):
+            if not lost:
+                continue
             raise FieldError(
                 "max_refills",
                 refills,
-                f"replaces groups that are {' and '.join(lost)}, and {type(recipe.objective).__name__} learns from "
-                "those: its expected gradient would be another one",
+                f"replaces groups that are {' and '.join(lost)}, and {type(part).__name__} learns from those: its "
+                "expected gradient would be another one",
                 "use max_refills=0 and filter=KeepAll()",
                 max_refills="batching",
             )

@@ -126,6 +126,7 @@ def _sequence(
         advantage=s.advantage,
         weight=s.weight,
         sampler_logprobs=logprobs,
+        origin=(s.place, s.number),
     )
 
 

@@ -26,13 +26,14 @@ from rsgrpo.training.evaluating import EvaluatingModule
 from rsgrpo.training.outcomes import outcomes_of
 from rsgrpo.training.rows import rows_of_updates
 from rsgrpo.training.selection import Collected, Selection, advantage_context
+from rsgrpo.training.shaping import shaped_updates
 from rsgrpo.training.total_loss import TotalLoss
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, clipped_norm, merge
 from rsgrpo.types import Group, Outcome, PackedRow, Prompt, Sampling, ScoredGroup, StepReport, TokenStatistics
 
 
 class RLModule(EvaluatingModule):
-    """prompts -> sync -> rollouts -> rewards -> filter -> advantages -> packed rows -> updates -> report.
+    """prompts -> sync -> rollouts -> rewards -> filter -> advantages -> packed rows -> shaping -> updates -> report.
 
     Every rank samples, scores and trains its own share of the prompts. All ranks decide alike: each rank
     knows the outcomes of all groups, and filters, advantages, token weights and metrics are computed from those.
@@ -50,6 +51,7 @@ class RLModule(EvaluatingModule):
         selection = self.advantages(collected)
         self.observe(collected.outcomes)
         updates, behaviour = self.old_logprobs(self.pack(collected.groups, selection))
+        updates = self.shape(updates, selection)
         epochs = range(self.recipe.batching.epochs)
         totals = [self.update(rows, selection.loss, behaviour) for _ in epochs for rows in updates if rows]
         self.iteration += 1
@@ -168,10 +170,11 @@ class RLModule(EvaluatingModule):
     def old_logprobs(self, updates: list[list[PackedRow]]) -> tuple[list[list[PackedRow]], BehaviourTotals]:
         """The rows with what the policy that was sampled from says of their tokens, and the reference if it is needed.
 
-        With several updates this takes a forward pass of its own. With a single one the policy of the update is the
-        policy of the rollout, whose log-probs its own forward pass gives: the rows stay without.
+        With several updates this takes a forward pass of its own, and so it does where advantages are shaped. With a
+        single one the policy of the update is the policy of the rollout, whose log-probs its own forward pass gives:
+        the rows stay without.
         """
-        behaviour, terms = BehaviourTotals(), self.recipe.terms_of("loss")
+        behaviour, terms, shapes = BehaviourTotals(), self.recipe.terms_of("loss"), not self.recipe.shaping.off
         if any(term.needs_reference for term in terms.values()):
             assert self.reference is not None
             temperature = self.recipe.sampling.temperature
@@ -179,23 +182,32 @@ class RLModule(EvaluatingModule):
                 [replace(row, reference_logprobs=self.reference.logprobs(row, temperature)) for row in rows]
                 for rows in updates
             ]
-        if sum(bool(rows) for rows in updates) * self.recipe.batching.epochs == 1:
+        if sum(bool(rows) for rows in updates) * self.recipe.batching.epochs == 1 and not shapes:
             return updates, behaviour
 
         def seen(row: PackedRow) -> PackedRow:
             tokens = self.policy(row, self.recipe.sampling.temperature)
             behaviour.add(row, tokens)
-            return replace(row, old_logprobs=tokens.logprobs)
+            return replace(row, old_logprobs=tokens.logprobs, old_entropy=tokens.entropy if shapes else None)
 
         with torch.no_grad():
             return [[seen(row) for row in rows] for rows in updates], behaviour
+
+    @stage("advantage")
+    def shape(self, updates: list[list[PackedRow]], selection: Selection) -> list[list[PackedRow]]:
+        """The rows with an advantage for each token, out of its completion's and what the sampled policy says of it."""
+        if self.recipe.shaping.off:
+            return updates
+        with self.all_or_none():  # ranks see different tokens, so one of them may fail alone
+            return shaped_updates(updates, selection.outcomes, self.recipe, iteration=self.iteration)
 
     @stage("update")
     def update(self, rows: Sequence[PackedRow], surrogate: Loss, behaviour: BehaviourTotals) -> UpdateTotals:
         """One optimiser step on the sum of all ranks' losses, whose token weights make it one big batch."""
         optimizer = cast(LightningOptimizer, self.optimizers())
         schedule = cast(LRScheduler, self.lr_schedulers())
-        totals, loss = UpdateTotals(), TotalLoss(surrogate, self.recipe.terms_of("loss"), self.correction)
+        totals, terms = UpdateTotals(), self.recipe.terms_of("loss")
+        loss = TotalLoss(surrogate, terms, self.correction, self.recipe.shaping)
         for row in rows:
             tokens = self.policy(row, self.recipe.sampling.temperature, entropy_gradient=loss.entropy_gradient)
             old_logprobs = row.old_logprobs

@@ -19,11 +19,13 @@ from rsgrpo.objectives.base import NEEDS, Objective, needs_of
 from rsgrpo.rewards.base import FindsAnswers, Reward
 from rsgrpo.schedules.base import Schedule
 from rsgrpo.schedules.constant import Constant
+from rsgrpo.shaping.base import Shaping
+from rsgrpo.shaping.none import NoShaping
 from rsgrpo.terms.base import Place, Term
 from rsgrpo.training.optimizer import Optimizer
 from rsgrpo.types import Sampling
 
-STATEFUL = ("objective", "schedule", "filter", "order")
+STATEFUL = ("objective", "schedule", "shaping", "filter", "order")
 """The parts whose `state_dict()`, if they have one, is kept in checkpoints, and so is that of each term."""
 
 
@@ -41,6 +43,8 @@ class Recipe:
     terms: Mapping[str, Term] = field(default_factory=dict)
     """What is added to the loss or taken off the rewards, by name."""
     correction: Correction = field(default_factory=Automatic)
+    shaping: Shaping = field(default_factory=NoShaping)
+    """What makes the advantages of tokens out of those of completions."""
     filter: GroupFilter = field(default_factory=DropEqualRewards)
     order: Order = field(default_factory=Uniform)
     reward: Reward

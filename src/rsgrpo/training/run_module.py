@@ -89,7 +89,7 @@ class RunModule(lightning.LightningModule, ABC):
     def all_or_none(self) -> Iterator[None]:
         """What fails inside on one rank fails on all of them, after what was finished before is saved.
 
-        For engines and rewards, which run alone on each rank: the others would wait for its outcomes for ever.
+        For engines, rewards and shapings, which each rank asks about what it alone has: the others would wait for ever.
         """
         try:
             yield

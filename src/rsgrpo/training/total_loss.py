@@ -1,4 +1,4 @@
-"""What an update minimises: the surrogate, weighted by the correction, plus the terms of the loss."""
+"""What an update minimises: the surrogate, weighted by the correction, plus what shaping and terms add."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,18 +18,21 @@ from rsgrpo.losses.base import (
     checked_output,
     with_noticed_entropy,
 )
+from rsgrpo.shaping.base import Shaping
 from rsgrpo.terms.base import Term
+from rsgrpo.training.shaping import checked_added_loss
 from rsgrpo.types import PackedRow, TokenStatistics
 
 
 @dataclass(slots=True)
 class TotalLoss:
-    """weight_t surrogate_t + sum of the terms, per token, and the diagnostics of all of them."""
+    """weight_t surrogate_t + what shaping adds + sum of the terms, per token, and the diagnostics of all of them."""
 
     surrogate: Loss
     terms: Mapping[str, Term] = field(default_factory=dict)
     """Those of the loss, by name."""
     correction: Correction | None = None
+    shaping: Shaping | None = None
     _noticed: TokenStatistics | None = field(default=None, init=False)
 
     @property
@@ -50,6 +53,9 @@ class TotalLoss:
             weights = checked_weights(self.correction, old_logprobs, row)
             per_token = per_token * weights.per_token
             _add("correction", diagnostics, weights.diagnostics)
+        if self.shaping is not None and row.marks is not None:
+            per_token = per_token + checked_added_loss(self.shaping, tokens, old_logprobs, row.marks)
+        _add("shaping", diagnostics, row.diagnostics)
         for name, term in self.terms.items():
             added = checked_term(name, term, tokens, row)
             if not added.per_token.requires_grad:

@@ -1,8 +1,8 @@
 """The parts of a run on a made-up iteration: what is wrong with one of them is told before anything is sampled.
 
 Two prompts of the run, each with N completions of a few tokens that nobody sampled, go through reward, filter,
-objective, schedule and loss, and what comes of them is the report that metrics are tried on. Parts are copied first, so
-that what they remember is not of this iteration.
+objective, schedule, shaping and loss, and what comes of them is the report that metrics are tried on. Parts are copied
+first, so that what they remember is not of this iteration.
 """
 
 from collections.abc import Sequence
@@ -25,6 +25,7 @@ from rsgrpo.training.lightning_trainer import SeesCompletions
 from rsgrpo.training.outcomes import less
 from rsgrpo.training.recipe import Recipe
 from rsgrpo.training.selection import advantage_context
+from rsgrpo.training.shaping import shaped_rows, tokens_of
 from rsgrpo.training.total_loss import TotalLoss, checked_term
 from rsgrpo.training.update import BehaviourTotals, UpdateTotals, merge
 from rsgrpo.types import (
@@ -56,12 +57,13 @@ def try_recipe(recipe: Recipe, prompts: Sequence[Prompt]) -> StepReport:
     reasons(copied(recipe.filter) or recipe.filter, outcomes)
     advantages, loss, values = _advantages(recipe, outcomes)
     sequences = [
-        sequence
-        for group, row in zip(scored, advantages.tolist(), strict=True)
-        for sequence in sequences_of(group.group, row, _weight(recipe, loss, outcomes))
+        replace(sequence, origin=(place, number))
+        for place, (group, row) in enumerate(zip(scored, advantages.tolist(), strict=True))
+        for number, sequence in enumerate(sequences_of(group.group, row, _weight(recipe, loss, outcomes)))
     ]
     totals, behaviour = UpdateTotals(), BehaviourTotals()
-    for row in pack(sequences, row_tokens=recipe.batching.row_tokens, device=torch.device("cpu")):
+    rows = pack(sequences, row_tokens=recipe.batching.row_tokens, device=torch.device("cpu"))
+    for row in _shaped(recipe, rows, outcomes):
         _try_loss(recipe, loss, row, totals, behaviour)
     return StepReport(
         iteration=1,
@@ -163,13 +165,29 @@ def _weight(recipe: Recipe, loss: Loss, outcomes: Sequence[Outcome]) -> Any:
     )
 
 
+def _shaped(recipe: Recipe, rows: Sequence[PackedRow], outcomes: Sequence[Outcome]) -> Sequence[PackedRow]:
+    """The rows with their tokens' advantages, where the policy is as sure of every token as of every other."""
+    if recipe.shaping.off:
+        return rows
+    seen = [
+        replace(
+            row,
+            old_logprobs=torch.full_like(row.sampler_logprobs, -0.5),
+            old_entropy=torch.full_like(row.sampler_logprobs, 0.5),
+        )
+        for row in rows
+    ]
+    shaping = copied(recipe.shaping) or recipe.shaping
+    return shaped_rows(shaping, seen, tokens_of(seen, outcomes, (recipe.seed, "trial")))
+
+
 def _try_loss(
     recipe: Recipe, surrogate: Loss, row: PackedRow, totals: UpdateTotals, behaviour: BehaviourTotals
 ) -> None:
     """One forward and backward pass from log-probs on, as those of a policy are."""
     terms = {name: copied(term) or term for name, term in recipe.terms_of("loss").items()}
     # The correction of an engine that needs one, whichever the run has.
-    loss = TotalLoss(surrogate, terms, recipe.correction.for_engine(half_precision=True))
+    loss = TotalLoss(surrogate, terms, recipe.correction.for_engine(half_precision=True), recipe.shaping)
     sampler = row.sampler_logprobs
     row = replace(row, reference_logprobs=sampler)
     policy = torch.full_like(sampler, -0.5, requires_grad=True)  # what a policy's weights are to a loss

@@ -1,0 +1,1 @@
+"""What makes the advantages of tokens out of the advantage of their completion."""
