@@ -1,5 +1,7 @@
 """The error that the table of estimators is made of, against its definition."""
 
+from typing import Literal
+
 import pytest
 import torch
 
@@ -9,7 +11,7 @@ from rsgrpo.objectives.rs_grpo import RSGRPO
 
 
 @pytest.mark.parametrize("estimator", ["plugin", "jackknife"])
-def test_it_is_the_smallest_distance_over_all_common_factors(estimator: str) -> None:
+def test_it_is_the_smallest_distance_over_all_common_factors(estimator: Literal["plugin", "jackknife"]) -> None:
     curve = weight_curve(RSGRPO(beta=2.0, estimator=estimator), ACCURACIES, 8)
     scale = ACCURACIES * (1 - ACCURACIES)
     true, mean = scale * beta_weight(2.0), scale * curve.weight

@@ -169,8 +169,9 @@ def gated(k: int, threshold: str) -> Formula:
 
     def formula(r: Rewards) -> list[Any]:
         n, c = len(r), int(fsum(r))
-        whole = quad(lambda p: p**c * (1 - p) ** (n - c), [0, 1])
-        weight = quad(lambda p: p**c * (1 - p) ** (n - c) * k * (1 - p) ** (k - 1), [0, 1]) / whole
+        whole: Any = quad(lambda p: p**c * (1 - p) ** (n - c), [0, 1])
+        with_weight: Any = quad(lambda p: p**c * (1 - p) ** (n - c) * k * (1 - p) ** (k - 1), [0, 1])
+        weight = with_weight / whole
         return [weight * x if weight >= mpf(threshold) * (n + 1) else mpf(0) for x in centred(r)]
 
     return formula

@@ -1,6 +1,7 @@
 """Objectives that look at the answers or the likelihood of the correct completions: by hand, and where mass goes."""
 
 import math
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -20,7 +21,7 @@ LOOK = [Uniqueness(), Darling(), UCPO()]
 def advantages(
     objective: Objective,
     rewards: list[float],
-    answers: list[str | None] | None = None,
+    answers: Sequence[str | None] | None = None,
     likelihood: list[float] | None = None,
     correct: list[bool] | None = None,
 ) -> list[float]:

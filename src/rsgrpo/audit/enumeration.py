@@ -114,13 +114,12 @@ def advantages_of(
         UserError, FieldError: when the objective refuses the rewards, does not return advantages, or gives a
             group other advantages in another order or without the other groups.
     """
-    if answers is None:
-        answers = rewards.unique(return_inverse=True)[1]
-    advantages = _advantages(objective, rewards, logprobs, answers)
+    given: Tensor = rewards.unique(return_inverse=True)[1] if answers is None else answers
+    advantages = _advantages(objective, rewards, logprobs, given)
     if tried:
         return advantages
     some = torch.linspace(0, len(rewards) - 1, min(len(rewards), ALONE)).round().long()
-    alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None], answers[i, None]) for i in some])
+    alone = torch.cat([_advantages(objective, rewards[i, None], logprobs[i, None], given[i, None]) for i in some])
     name = type(objective).__name__
     if _differ(alone, advantages[some], advantages):
         raise UserError(
@@ -130,7 +129,7 @@ def advantages_of(
     backwards = torch.arange(rewards.shape[1]).flip(0).expand_as(rewards)
     shuffled = torch.rand(rewards.shape, generator=torch.Generator().manual_seed(0)).argsort(dim=1)
     for order in (backwards, shuffled):
-        permuted = _advantages(objective, *(of.gather(1, order) for of in (rewards, logprobs, answers)))
+        permuted = _advantages(objective, *(of.gather(1, order) for of in (rewards, logprobs, given)))
         if _differ(permuted, advantages.gather(1, order), advantages):
             raise UserError(
                 f"{name}.advantages depends on the order in which a group's completions stand, which means nothing; "
