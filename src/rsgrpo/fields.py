@@ -276,6 +276,8 @@ def _meaning(annotation: Any, *, plural: bool = False) -> str:
     several = {float: "numbers", int: "whole numbers", bool: "true or false", str: "texts"}
     if annotation in plain:
         return (several if plural else plain)[annotation]
+    if annotation is Any:
+        return "values" if plural else "a value"
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return f"{'mappings' if plural else 'a mapping'} of names to {_meaning(inner[1], plural=True)}"

@@ -2,6 +2,7 @@
 
 import functools
 import re
+import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -103,7 +104,29 @@ def test_a_group_is_swapped_without_a_plus(word: str) -> None:
     ],
 )
 def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
-    assert unknown_key(key, CONF, [chosen]) == f"{key}: {says}, but the chosen one does not; remove it"
+    said = unknown_key(key, CONF, [chosen])
+    assert said.startswith(f"{key}: {says}, but the chosen one does not")
+    assert said.endswith("; remove it")
+
+
+def test_what_the_chosen_one_has_instead_is_named() -> None:
+    said = unknown_key("demonstrations.failure_rates", CONF, ["data=tree"])
+    assert said.endswith("but the chosen one does not, which has max_tokens, slip_rates; remove it")
+
+
+@pytest.mark.parametrize(
+    ("word", "cure"),
+    [
+        ("bench.words=[model=tiny]", """'bench.words=["model=tiny"]'"""),
+        ("bench.words=[model=tiny,eval.every=60]", """'bench.words=["model=tiny","eval.every=60"]'"""),
+        ("+x=[a=b,'c=d']", """'+x=["a=b",'"'"'c=d'"'"']'"""),
+    ],
+)
+def test_words_in_a_list_are_quoted(word: str, cure: str) -> None:
+    with pytest.raises(UserError) as caught:
+        read_command_line([word], CONF)
+    assert str(caught.value) == f"{word}: cannot be read; quote what holds a =: {cure}"
+    assert read_command_line(shlex.split(cure), CONF).words
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,11 @@ def test_the_seed_alone_decides_which_problem_is_where():
     assert cut(PROBLEMS, SIZES, seed=0) == cut(tuple(PROBLEMS), SIZES, seed=0) != cut(PROBLEMS, SIZES, seed=1)
 
 
+def test_a_level_that_is_named_twice_is_refused():
+    with pytest.raises(FieldError, match=r"levels=\[2, 0, 2\] names a level twice; try levels=\[0,2\]"):
+        check_levels([2, 0, 2], 3)
+
+
 @pytest.mark.parametrize("levels", [[0], [2, 0], (0, 1, 2)])
 def test_some_of_the_levels_are_accepted(levels: object):
     check_levels(levels, 3)

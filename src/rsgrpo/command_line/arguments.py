@@ -136,6 +136,10 @@ def _unreadable(word: str) -> str:
     if not equals or not key.strip():
         return f"{head}; write key=value without spaces"
     if value.lstrip().startswith(("[", "{")):
+        inner = re.sub(r"(?<=[\[{,])[^\s,\[\]{}'\"]+=[^\s,\[\]{}'\"]+", lambda found: f'"{found[0]}"', value)
+        whole = f"{key.strip()}={inner}"
+        if inner != value and _is_readable(whole) and shown(whole) == whole:  # words of a command line in a list
+            return f"{head}; quote what holds a =: {shlex.quote(whole)}"
         return f"{head}; write no spaces outside of quotes, and close every bracket"
     escaped = value.strip("\"'").replace("\\", "\\\\").replace('"', '\\"')
     quoted = f'{key.strip()}="{escaped}"'

@@ -205,7 +205,11 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
         near = difflib.get_close_matches(key, [known for known in present if "." not in known], n=1, cutoff=0.8)
         if "." not in key and near:  # `run` where the task has `runs`
             return f"{key}: no such key here; did you mean {near[0]}?"
-        return f"{key}: {_whose(key, conf)}, but the chosen one does not; remove it"
+        has = sorted(
+            name for known in present if (name := known.removeprefix(f"{parent}.")) != known and "." not in name
+        )
+        own = f", which has {', '.join(n for n in has if n[0] != '_')}" if parent and len(has) > 1 else ""
+        return f"{key}: {_whose(key, conf)}, but the chosen one does not{own}; remove it"
     if parent and key.partition(".")[0] not in present:  # a section that is spelt wrong
         near = difflib.get_close_matches(key, sorted(present), n=1, cutoff=0.9)
         if near and near[0].rpartition(".")[2] == leaf:

@@ -29,6 +29,8 @@ def check_levels(levels: object, count: int) -> None:
         known = list(range(count))
         out_of = f"must list levels out of {', '.join(map(str, known))}"
         raise FieldError("levels", levels, out_of, f"try levels={as_typed(known)}")
+    if len(set(named)) < len(named):
+        raise FieldError("levels", levels, "names a level twice", f"try levels={as_typed(sorted(set(named)))}")
 
 
 def cut(problems: Sequence[Problem], sizes: Mapping[str, int], *, seed: int) -> dict[str, tuple[Problem, ...]]:
