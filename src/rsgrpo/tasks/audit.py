@@ -13,9 +13,11 @@ from rich.progress import track
 from rsgrpo import run_folder
 from rsgrpo.analysis.audit_figures import draw_all, draw_one
 from rsgrpo.analysis.audit_table import print_audit
+from rsgrpo.analysis.flow_figure import draw_flow
 from rsgrpo.analysis.recipe_table import print_recipe
 from rsgrpo.audit import report
 from rsgrpo.audit.divergence import audit_of_kl
+from rsgrpo.audit.flow import audit_of_flow
 from rsgrpo.audit.groups import RecipeParts
 from rsgrpo.audit.mix import Mix
 from rsgrpo.audit.recipe import audit_of_recipe
@@ -56,7 +58,8 @@ def audit(cfg: DictConfig) -> None:
     audits, refused = [], {}
     for name, objective in track(objectives.items(), "enumerating", console=Console(stderr=True), transient=True):
         try:
-            audits.append({"name": name, **report.audit(objective, cfg.task.completions)})
+            n = cfg.task.completions
+            audits.append({"name": name, **report.audit(objective, n), "flow": audit_of_flow(objective, n)})
         except (UserError, FieldError) as error:
             if one:
                 raise UserError(refusal(error, "task.completions")) from error
@@ -70,7 +73,7 @@ def audit(cfg: DictConfig) -> None:
         content["recipe"] = {"parts": names_of_parts(cfg, parts), **_recipe(parts, settings)}
     OmegaConf.save(cfg, run / run_folder.CONFIG, resolve=False)
     run_folder.write_json(run / run_folder.AUDIT, content)
-    figures = draw_one(run) if one else draw_all(run, rivals=list(cfg.task.rivals))
+    figures = [*(draw_one(run) if one else draw_all(run, rivals=list(cfg.task.rivals))), draw_flow(run)]
     console = Console()
     print_audit(run, console)
     print_recipe(run, console)
