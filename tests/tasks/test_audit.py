@@ -89,7 +89,7 @@ def test_one_objective_is_audited_in_a_folder_of_its_name(here: Path) -> None:
     assert entry["at"]["0.05"]["scale"] == pytest.approx(0.538, abs=1e-3)
     assert list(rows_of(printed)) == ["rs_grpo"]
     assert "0.538" in rows_of(printed)["rs_grpo"]
-    assert files_of(run) == figures("advantages", "weight") | {run_folder.AUDIT, run_folder.CONFIG}
+    assert files_of(run) == figures("advantages", "weight", "flow") | {run_folder.AUDIT, run_folder.CONFIG}
     assert OmegaConf.load(run / run_folder.CONFIG).objective.beta == 8
     # Only the run folder is new, and it says where it is.
     assert [path.name for path in here.iterdir()] == ["outputs"]
@@ -130,7 +130,7 @@ def test_every_objective_is_audited(here: Path) -> None:
     assert content["refused"] == {}
     assert list(rows_of(printed)) == names
     assert [curve["beta"] for curve in content["figure_2"]] == [0, 1, 2, 4, 8]
-    drawn = figures("figure_2", "figure_8", "table_1", "weights")
+    drawn = figures("figure_2", "figure_8", "table_1", "weights", "flow")
     assert files_of(run) == drawn | {run_folder.AUDIT, run_folder.CONFIG}
     assert [path.name for path in here.iterdir()] == ["outputs"]
     assert OmegaConf.load(run / run_folder.CONFIG).task.completions == 16

@@ -20,8 +20,13 @@ OWN = "custom"
 
 def is_set(key: str) -> bool:
     """Whether the command line sets this key, or the group of that name."""
-    given = [word.lstrip("+~").split("=")[0] for word in words_of_job()]
-    return any(word == key or word.startswith(f"{key}.") for word in given)
+    return bool(set_keys(key))
+
+
+def set_keys(key: str) -> set[str]:
+    """What the command line sets of this key, or of the group of that name: `schedule`, `schedule.rescale`."""
+    given = {word.lstrip("+~").split("=")[0] for word in words_of_job()}
+    return {word for word in given if word == key or word.startswith(f"{key}.")}
 
 
 def named_objective(cfg: DictConfig) -> tuple[str, Objective]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from omegaconf import DictConfig
 
+from rsgrpo.audit.mix import Mix
 from rsgrpo.command_line.keys import FOREIGN
 from rsgrpo.comparison.moments import Match
 from rsgrpo.composition.build import build_as
@@ -86,8 +87,8 @@ class TrainerSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditSettings:
-    """`task` of task=audit.
+class AuditSettings(Mix):
+    """`task` of task=audit: the groups, what is audited, and the prompts that a whole recipe is audited on.
 
     Raises:
         FieldError: for groups of one, or values that are not of their type.
@@ -99,6 +100,7 @@ class AuditSettings:
     rivals: Sequence[str] = ("rs_grpo",)
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if not isinstance(self.completions, int) or isinstance(self.completions, bool) or self.completions < 2:
             raise FieldError(
                 "completions", self.completions, "must be a whole number of at least 2", "try completions=16"

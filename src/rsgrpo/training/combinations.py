@@ -4,6 +4,7 @@ import torch
 
 from rsgrpo.batching.filters import DropEqualRewards, KeepAll
 from rsgrpo.errors import FieldError, UserError
+from rsgrpo.losses.base import Loss
 from rsgrpo.losses.reinforce import ReinforceLoss
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
@@ -28,15 +29,30 @@ def refuse_contradictions(recipe: Recipe) -> None:
     Raises:
         UserError: naming the field, the reason and the cure.
     """
-    if recipe.loss.sequence_ratio and recipe.loss.aggregation != "sequence_mean":
+    check_aggregation(recipe.loss)
+    _check_shaping(recipe)
+    _check_refills(recipe)
+    _check_penalties(recipe)
+
+
+def check_aggregation(loss: Loss) -> None:
+    """Refuse an aggregation under which the one ratio of a completion would count as often as it has tokens.
+
+    Raises:
+        FieldError: naming the aggregation that is right.
+    """
+    if loss.sequence_ratio and loss.aggregation != "sequence_mean":
         raise FieldError(
             "aggregation",
-            recipe.loss.aggregation,
-            f"counts a completion as often as it has tokens, and {type(recipe.loss).__name__} has one ratio for the "
+            loss.aggregation,
+            f"counts a completion as often as it has tokens, and {type(loss).__name__} has one ratio for the "
             "whole of it, which would count that often too",
             "use aggregation=sequence_mean (Dr. GRPO comes with constant_sum)",
             aggregation="loss",
         )
+
+
+def _check_shaping(recipe: Recipe) -> None:
     if recipe.loss.sequence_ratio and not recipe.shaping.off:
         raise FieldError(
             "shaping",
@@ -45,8 +61,6 @@ def refuse_contradictions(recipe: Recipe) -> None:
             "for the whole of it, whose gradient would know their mean alone",
             "use shaping=NoShaping(), or a loss with a ratio for each token, loss=ClipLoss()",
         )
-    _check_refills(recipe)
-    _check_penalties(recipe)
 
 
 def remarks(recipe: Recipe) -> list[str]:
