@@ -15,7 +15,7 @@ WORDS = (
 
 def lines_of(printed: str) -> list[str]:
     """The rows of the recipe's tables."""
-    return [line.rstrip() for line in printed.splitlines() if re.match(r" (\+ \w+|objective) .*\d\.\d", line)]
+    return [line.rstrip() for line in printed.splitlines() if re.match(r" (\+ \w+|objective) +[a-z].*\d\.\d", line)]
 
 
 def test_a_recipe_is_audited_step_by_step(tmp_path: Path) -> None:
@@ -86,6 +86,8 @@ def test_an_update_of_several(tmp_path: Path) -> None:
         (("loss=gspo", "loss.aggregation=token_mean"), r"use loss\.aggregation=sequence_mean"),
         (("batching.max_refills=3",), r"use batching\.max_refills=0"),
         (("schedule=linear", "filter=none"), "one value at a time"),
+        (("shaping=clip_cov", "filter=none"), "task=audit has whole answers, .*; leave shaping out"),
+        (("correction=token_truncate",), "leave correction out"),
         (("schedule.rescale=times_beta",), r"schedule\.rescale=times_beta needs an objective with a beta"),
         (("+term/kl=k1", "objective=mahdavi"), "is defined for rewards of 0 and 1 only"),
     ],

@@ -139,4 +139,7 @@ def _check_rivals(settings: AuditSettings) -> None:
 def _check(cfg: DictConfig) -> AuditSettings:
     if set_keys("schedule") - {"schedule.rescale"}:
         raise UserError("task=audit looks at one value at a time; leave the schedule out and give objective.beta or k")
+    if is_set("shaping") or is_set("correction"):
+        what = "shaping" if is_set("shaping") else "correction"
+        raise UserError(f"task=audit has whole answers, and {what} weighs their tokens; leave {what} out")
     return build_as(cfg, "task", AuditSettings)
