@@ -104,13 +104,13 @@ def test_a_group_is_swapped_without_a_plus(word: str) -> None:
     ],
 )
 def test_the_choices_that_have_a_key_are_named(key: str, chosen: str, says: str) -> None:
-    said = unknown_key(key, CONF, [chosen])
+    said = unknown_key(key, CONF, [chosen]) or ""
     assert said.startswith(f"{key}: {says}, but the chosen one does not")
     assert said.endswith("; remove it")
 
 
 def test_what_the_chosen_one_has_instead_is_named() -> None:
-    said = unknown_key("demonstrations.failure_rates", CONF, ["data=tree"])
+    said = unknown_key("demonstrations.failure_rates", CONF, ["data=tree"]) or ""
     assert said.endswith("but the chosen one does not, which has max_tokens, slip_rates; remove it")
 
 

@@ -47,7 +47,7 @@ def test_every_schedule_has_a_row(schedule: str) -> None:
 
 
 def test_what_is_said_of_where_mass_goes_is_what_the_audit_finds() -> None:
-    text = " ".join(PAGE[PAGE.index("### Where the mass goes") :].split("## Your own")[0].split())
+    text = " ".join(PAGE[PAGE.index("### Where the mass goes") :].split("## What the weights")[0].split())
     of = {name: several(composed(name), 16) for name in ("grpo", "rs_grpo", "pkpo", *LOOK_AT_MORE)}
     flow, spread = of["grpo"]["flow"], of["grpo"]["spread"]
     assert f"gets {short(flow[0])} of what right answers gain and the rarest {short(flow[2])}" in text
@@ -69,7 +69,7 @@ def short(number: float) -> str:
 
 def test_every_figure_that_is_shown_exists() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE)
-    assert len(shown) == 5
+    assert len(shown) == 6
     for figure in shown:
         assert (ROOT / "docs" / figure).is_file()
 
