@@ -77,6 +77,9 @@ figures: $(VENV)/.installed  ## Draw the figures of docs/ anew
 	$(BIN)/python run.py task=lemmas hydra.run.dir=outputs/figures/lemmas
 	mkdir -p docs/figures
 	cp outputs/figures/audit/figures/*.png docs/figures/
+	$(BIN)/python run.py task=bandit bandit=two_arms hydra.run.dir=outputs/figures/two_arms
+	cp outputs/figures/two_arms/figures/flow.png docs/figures/bandit_flow.png
+	$(BIN)/python benchmarks/foretold.py docs/figures/foretold.png
 	for name in figure_1.png figure_3.png escape.png policy.gif; do \
 		cp outputs/figures/bandit/figures/$$name docs/figures/bandit_$$name; done
 	cp outputs/figures/lemmas/figures/lemmas.png docs/figures/bandit_lemmas.png

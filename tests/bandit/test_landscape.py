@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from rsgrpo.bandit.landscape import Landscape, Peaks
+from rsgrpo.bandit.landscape import Landscape, Peaks, TwoArms
 from rsgrpo.errors import FieldError
 
 
@@ -59,3 +59,17 @@ def test_what_is_no_landscape_is_refused(changes: dict, named: str) -> None:
     with pytest.raises(FieldError) as error:
         Peaks(**changes)
     assert error.value.name == named
+
+
+@pytest.mark.parametrize("start", [0.05, 0.5, 0.9])
+def test_two_arms_begin_at_the_accuracy(start: float):
+    arms = TwoArms(start=start)
+    assert arms.logits().softmax(0).tolist() == pytest.approx([1 - start, start], abs=1e-14)
+    assert arms.rewards().tolist() == [0.0, 1.0]
+    assert arms.logits().sum().item() == pytest.approx(0, abs=1e-14)
+
+
+@pytest.mark.parametrize("start", [0.0, 1.0, -0.1])
+def test_an_accuracy_that_cannot_move_is_refused(start: float):
+    with pytest.raises(FieldError, match="start="):
+        TwoArms(start=start)

@@ -45,6 +45,10 @@ def test_it_never_gives_more_than_grpo_to_the_right_ones(correct):
     assert a[0] > 0 > a[-1]
 
 
+def test_a_reward_that_is_the_best_but_for_rounding_is_accepted():
+    assert advantages_of(NGRPO(), [1.0 + 1e-9, 0.0]).isfinite().all()
+
+
 def test_a_reward_above_the_best_is_refused():
     with pytest.raises(UserError, match=r"objective ngrpo is defined for rewards of at most best=1 and got 1.5"):
         advantages_of(NGRPO(), [1.5, 0.0])

@@ -72,9 +72,37 @@ def test_a_beta_of_ones_own_is_played_alone(tmp_path: Path) -> None:
     assert files_of(run) == BASIC
 
 
+def test_two_arms_go_where_the_flow_goes(tmp_path: Path) -> None:
+    run, content, _ = played(tmp_path, "bandit=two_arms", "bandit.stream.seeds=20", "bandit.values=[0,8]")
+    (entry,) = content["played"]
+    for one in entry["runs"]:
+        assert one["flow"] == sorted(one["flow"]), "it only rises"
+        assert max(abs(a - b) for a, b in zip(one["reward"][1], one["flow"], strict=True)) < 0.12
+    early, late = (run["flow"] for run in entry["runs"])
+    assert early[-1] > late[-1], "a small beta ends higher"
+    assert files_of(run) == BASIC | figures("escape", "flow")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(("bandit.optimizer._target_=torch.optim.Adam",), id="adam", marks=pytest.mark.slow),
+        pytest.param(("+bandit.optimizer.momentum=0.9",), id="momentum", marks=pytest.mark.slow),
+        pytest.param(("bandit.landscape.noise=0.1",), id="noise"),
+        pytest.param(
+            ("schedule=linear", "schedule.start=4", "bandit.values=null"), id="schedule", marks=pytest.mark.slow
+        ),
+    ],
+)
+def test_where_the_flow_says_nothing_there_is_none(words: tuple[str, ...], tmp_path: Path) -> None:
+    short = ("bandit=two_arms", "bandit.stream.seeds=2", "bandit.values=[2]", "bandit.pulls=1600", *words)
+    _, content, _ = played(tmp_path, *short)
+    assert "flow" not in content["played"][0]["runs"][0]
+
+
 def test_every_objective_or_why_not(tmp_path: Path) -> None:
     run, content, printed = played(tmp_path, *TWO, "bandit=objectives")
-    assert set(content["refused"]) == {"mahdavi", "nsr", "psr", "w_reinforce"}
+    assert set(content["refused"]) == {"mahdavi", "nsr", "psr", "w_reinforce", "boundary_gate"}
     for name, reason in content["refused"].items():
         assert "0 and 1" in reason
         assert f"not played: {name}: {reason}" in printed

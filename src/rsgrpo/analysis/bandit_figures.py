@@ -37,6 +37,8 @@ def draw_bandit(run: Path) -> list[Path]:
         save(_figure_3(content), run, "figure_3"),
         save(_entropy(content), run, "entropy"),
     ]
+    if "flow" in lines[0]:
+        files.append(save(_flow(content), run, "flow"))
     if len(lines) > 1:
         files.append(save(_escape(content), run, "escape"))
     return [*files, _animation(content, run)]
@@ -128,6 +130,22 @@ def _figure_3(content: dict[str, Any]) -> "Figure":
     axes[0, 1].xaxis.set_major_formatter(_thousands)
     bands = f", median and 10-90% of {content['seeds']} seeds" if content["seeds"] > 1 else ""
     figure.suptitle(f"The bandit of the paper (Fig. 3){bands}", fontsize=11)
+    return figure
+
+
+def _flow(content: dict[str, Any]) -> "Figure":
+    """The accuracy as it was played, and as the expected gradient has it."""
+    figure, axes = panels(1, 1, 7, 4.2)
+    axis, played = axes[0, 0], content["played"][0]
+    _curves(axis, content, "reward")
+    for i, (run, colour) in enumerate(zip(played["runs"], _colours(len(played["runs"])), strict=True)):
+        flow = "flow of the expected gradient" if i == 0 else None
+        axis.plot(played["pulls"], run["flow"], color=colour, linestyle="--", linewidth=1.2, label=flow)
+    dress(axis, f"accuracy over {content['window']:,} pulls", "pulls", "")
+    axis.xaxis.set_major_formatter(_thousands)
+    axis.legend(frameon=False, fontsize=8, loc="lower right")
+    bands = f"median and 10-90% of {content['seeds']} seeds" if content["seeds"] > 1 else "one seed"
+    figure.suptitle(f"A right arm and a wrong one: {bands}", fontsize=11)
     return figure
 
 

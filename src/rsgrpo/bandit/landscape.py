@@ -70,3 +70,28 @@ class Peaks:
     def _bump(self, position: float) -> Float[Tensor, " K"]:
         arms = torch.arange(self.arms, dtype=torch.float64)
         return (-((arms - position) ** 2) / (2 * self.width**2)).exp()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TwoArms:
+    """A right arm, which pays 1, and a wrong one, which pays 0: a prompt as the audit sees it.
+
+    Raises:
+        FieldError: for a value outside its range.
+    """
+
+    start: float = 0.05
+    """Accuracy of the first policy: what it gives the right arm."""
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_fields(self, start=(1e-4, 1 - 1e-4), noise=(0.0, math.inf))
+
+    def rewards(self) -> Float[Tensor, " K"]:
+        """0 and 1."""
+        return torch.tensor([0.0, 1.0], dtype=torch.float64)
+
+    def logits(self) -> Float[Tensor, " K"]:
+        """Half of the log-odds each way."""
+        odds = torch.tensor([1 - self.start, self.start], dtype=torch.float64).log()
+        return odds - odds.mean()

@@ -13,6 +13,9 @@ from rsgrpo.objectives.base import DEFINED_FOR, AdvantageContext, Objective
 from rsgrpo.objectives.claims import expected_reward
 from rsgrpo.objectives.grpo import std_normalized
 
+ROUNDING = 1e-6
+"""By which a reward may be above the highest."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NGRPO(Objective):
@@ -37,7 +40,7 @@ class NGRPO(Objective):
         check_fields(self, ddof=(0, 1), eps=(0.0, math.inf))
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
-        if (rewards > self.best).any():
+        if (rewards > self.best + ROUNDING * max(1.0, abs(self.best))).any():
             raise UserError(
                 f"objective ngrpo {DEFINED_FOR} rewards of at most best={self.best:g} and got "
                 f"{rewards.max().item():g}; change the reward, or use the highest that it gives as best, or an "

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -14,6 +14,8 @@ from rich.progress import Progress
 from rsgrpo import run_folder
 from rsgrpo.analysis.bandit_figures import draw_bandit
 from rsgrpo.analysis.bandit_table import print_bandit
+from rsgrpo.audit.flow import accuracies
+from rsgrpo.bandit.landscape import TwoArms
 from rsgrpo.bandit.play import Bandit, play
 from rsgrpo.bandit.trajectories import Trajectories
 from rsgrpo.composition.build import build, build_as
@@ -60,7 +62,10 @@ def bandit(cfg: DictConfig) -> None:
                 trajectories = _play(experiment, objective, schedule, progress=show)
                 field = scheduled_field(objective)
                 own = None if field is None or schedule.changes_value else getattr(objective, field)
-                played.append({"field": field, "own_value": own, **_record(name, trajectories)})
+                record = {"field": field, "own_value": own, **_record(name, trajectories)}
+                if _is_followed(experiment, schedule):
+                    _add_flows(record, experiment, objective)
+                played.append(record)
             except (UserError, FieldError) as error:
                 if not every:
                     raise UserError(refusal(error, "bandit.batch")) from error
@@ -95,6 +100,32 @@ def _play(experiment: Bandit, objective: Objective, schedule: Schedule, **option
         experiment = replace(experiment, values=None)
     schedule.check(objective, experiment.batch)
     return play(experiment, objective, schedule, thresholds=_thresholds(experiment), **options)
+
+
+def _is_followed(experiment: Bandit, schedule: Schedule) -> bool:
+    """Whether the play is what the flow describes: a right arm and a wrong one, plain steps, one value throughout."""
+    two = isinstance(experiment.landscape, TwoArms) and not experiment.landscape.noise
+    return two and not schedule.changes_value and _rate(experiment) is not None
+
+
+def _rate(experiment: Bandit) -> float | None:
+    """The learning rate of plain SGD; None for any other optimiser."""
+    optimizer = experiment.optimizer([torch.nn.Parameter(torch.zeros(1))])
+    plain = isinstance(optimizer, torch.optim.SGD) and not optimizer.defaults["momentum"]
+    return float(optimizer.defaults["lr"]) if plain and not optimizer.defaults["weight_decay"] else None
+
+
+def _add_flows(record: dict[str, Any], experiment: Bandit, objective: Objective) -> None:
+    """The accuracy that the expected gradient leads to, at the middle of each window of the moving average."""
+    rate, landscape = _rate(experiment), experiment.landscape
+    assert isinstance(landscape, TwoArms)
+    assert rate is not None
+    middles = [(pulls + experiment.window / 2) / experiment.batch for pulls in record["pulls"]]
+    times = [0.0, *(2 * rate * updates for updates in middles)]  # both logits are trained: twice as fast
+    for run in record["runs"]:
+        value = run["value"]
+        of: Any = objective if value is None else replace(cast(Any, objective), **{record["field"]: float(value)})
+        run["flow"] = accuracies(of, experiment.batch, landscape.start, times)[1:].tolist()
 
 
 def _thresholds(experiment: Bandit) -> tuple[float, ...]:
