@@ -69,7 +69,7 @@ def short(number: float) -> str:
 
 def test_every_figure_that_is_shown_exists() -> None:
     shown = re.findall(r"!\[[^]]*\]\(([^)]+)\)", PAGE)
-    assert len(shown) == 6
+    assert len(shown) == 7
     for figure in shown:
         assert (ROOT / "docs" / figure).is_file()
 

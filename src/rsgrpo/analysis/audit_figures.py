@@ -139,11 +139,11 @@ def _table_1(entries: list[dict[str, Any]], rivals: Sequence[str]) -> "Figure":
 def _weights(entries: list[dict[str, Any]], n: int) -> "Figure":
     figure, axes = panels(1, 2, 14, 5.6)
     groups = _equal_weights(entries)
-    styles = _line_styles([entry["name"] for entry in entries])
+    styles = line_styles([entry["name"] for entry in entries])
     for names, curve in groups:
         style = styles[names[0]]
         share = sum(curve["weight"]) / len(curve["weight"])
-        axes[0, 0].plot(curve["accuracy"], curve["weight"], label=_lines(names), **style)
+        axes[0, 0].plot(curve["accuracy"], curve["weight"], label=lines_of(names), **style)
         axes[0, 1].plot(curve["accuracy"], [w / share if share else 0.0 for w in curve["weight"]], **style)
     dress(axes[0, 0], "weight w(p)", "accuracy p of the prompt", "E[gradient] / grad p")
     dress(axes[0, 1], "share: w(p) divided by its mean over p", "accuracy p of the prompt", "")
@@ -155,7 +155,7 @@ def _weights(entries: list[dict[str, Any]], n: int) -> "Figure":
     return figure
 
 
-def _line_styles(names: list[str]) -> dict[str, dict[str, Any]]:
+def line_styles(names: list[str]) -> dict[str, dict[str, Any]]:
     """One colour for all settings of an objective, solid for its defaults; the paper's is black and bold."""
     import matplotlib
 
@@ -192,7 +192,7 @@ def _equal_weights(entries: list[dict[str, Any]]) -> list[tuple[list[str], dict[
     return sorted(groups, key=lambda group: -group[1]["weight"][5])
 
 
-def _lines(names: list[str], per_line: int = 2) -> str:
+def lines_of(names: list[str], per_line: int = 2) -> str:
     return ",\n".join(", ".join(names[i : i + per_line]) for i in range(0, len(names), per_line))
 
 
