@@ -14,6 +14,14 @@ class ParityReward:
         return Score(value=float(even), correct=even)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithAnswers(ParityReward):
+    """The same, and the answer is how many there are: several are right."""
+
+    def answer(self, prompt: Prompt, completion: Completion) -> str | None:
+        return str(completion.text.count("1"))
+
+
 def whole(prompt: Prompt, completion: Completion) -> Score:
     """The same, as a whole number and a truth value where a `Score` has floats."""
     even = completion.text.count("1") % 2 == 0

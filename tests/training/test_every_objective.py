@@ -21,7 +21,7 @@ ITERATIONS = 3
 
 SETTINGS = (
     "reward=custom",
-    "reward._target_=tests.training.parity_reward.ParityReward",
+    "reward._target_=tests.training.parity_reward.WithAnswers",
     f"iterations={ITERATIONS}",
     "batching.prompts_per_iteration=8",
     "batching.completions_per_prompt=8",  # k = 4 of the yamls needs 5
