@@ -31,6 +31,7 @@ from tests.architecture.test_structure import LIBRARY
         ("use objective=Mine()", {}, "use objective=Mine()"),
         ("or strategy=FSDP2() devices=2", {"devices": "trainer"}, "or trainer=fsdp2 trainer.devices=2"),
         ("or use strategy=auto", {}, "or use trainer=gpu"),
+        ("such as KL(estimator='k2', place='loss')", {}, "such as +term/kl=k2"),
         (f"path={'x' * 5000} is gone", {"path": "policy"}, f"model.path={'x' * 109}... is gone"),
     ],
 )

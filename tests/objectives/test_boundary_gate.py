@@ -53,6 +53,13 @@ def test_a_k_larger_than_the_group_is_no_trouble():
     assert advantages_of(BoundaryGate(k=256, threshold=0.0), binary_group(1, 8)).isfinite().all()
 
 
+def test_a_gate_that_would_never_open_is_refused_and_the_cure_works():
+    with pytest.raises(FieldError, match=r"threshold=1.0 closes the gate on every group of N = 16") as error:
+        advantages_of(BoundaryGate(threshold=1.0), binary_group(1, 16))
+    cured = float(error.value.cure.removeprefix("try threshold="))
+    assert advantages_of(BoundaryGate(threshold=cured), binary_group(1, 16)).abs().max() > 0
+
+
 def test_partial_credit_is_refused():
     with pytest.raises(UserError, match=r"objective boundary_gate .*0 and 1 only.*objective=MaxPO\(\)"):
         advantages_of(BoundaryGate(), [0.5, 0.0])

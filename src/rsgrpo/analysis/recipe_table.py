@@ -47,7 +47,7 @@ def recipe_table(content: dict[str, Any], of: str = "of_rewards") -> Table:
         else f"the same answers with rewards {rewards}",
         caption=f"scale, cosine: expected gradient against {against}, all prompts together\n"
         "hard: weight of the hardest prompts over that of the easiest, relative to it\n"
-        "noise: standard deviation of the gradient over its mean, all prompts together"
+        "noise: standard deviation of the gradient over its mean, if each prompt had logits of its own"
         if not first or content["of_graded"] is None
         else "",
     )

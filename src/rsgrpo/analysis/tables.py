@@ -44,10 +44,12 @@ def whole_width(console: Console, table: Table) -> None:
     title, caption = table.title, table.caption
     for block in blocks:
         block.title = title if block is blocks[0] else None
-        block.caption = caption if block is blocks[-1] else None
+        block.caption = None
         needed = _width(block)
         wide = console if needed <= console.width else Console(file=console.file, width=needed)
         wide.print(block)
+    if caption:
+        console.print(caption, style="table.caption", highlight=False)
 
 
 def _blocks(table: Table, width: int) -> list[Table]:

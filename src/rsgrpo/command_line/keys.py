@@ -231,6 +231,10 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
     if meant:
         also = ALSO.get(meant, "") if leaf in FOREIGN else ""
         return f"{shown(key)}: no such key; did you mean {meant}{also}?"
+    is_own = any(word.startswith(f"{parent}=custom") for word in groups)
+    has = sorted(name for name in siblings if name[0] != "_")
+    if parent in groups_of(conf) and has and not is_own:
+        return f"{shown(key)}: no such key; {parent} has {', '.join(has)}"
     if parent in present and value is not None:
         added = shown(f"+{key}={value or '...'}")
         return f"{shown(key)}: no such key; a key that your own class takes is added with {added}"

@@ -22,6 +22,9 @@ SECTIONS = {
 TRAINERS = {"strategy=auto": "trainer=gpu", "strategy=FSDP2()": "trainer=fsdp2"}
 """Arguments of Lightning's trainer that the command line sets by a choice."""
 
+TERMS = {"KL(estimator='k2', place='loss')": "+term/kl=k2"}
+"""Terms that messages propose, and the words that choose them."""
+
 LITERALS = {"None": "null", "True": "true", "False": "false"}
 
 
@@ -35,7 +38,7 @@ def in_keys(error: UserError) -> str:
     'objective.k=9 is too large; try objective.k=8, or objective=reinforce'
     """
     text = str(error)
-    for argument, choice in TRAINERS.items():
+    for argument, choice in (TRAINERS | TERMS).items():
         text = text.replace(argument, choice)
     text = re.sub(r"\b(\w+)=([A-Z]\w*)\(([^()]*)\)", lambda found: _chosen(*found.groups()), text)
     for name, part in error.fields.items():

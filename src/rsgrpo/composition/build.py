@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rsgrpo.command_line.keys import shown
 from rsgrpo.composition.targets import unknown_target
-from rsgrpo.errors import FieldError, UserError, field_errors_name_their_key, keyed
+from rsgrpo.errors import OURS, FieldError, UserError, field_errors_name_their_key, keyed
 from rsgrpo.fields import check_arguments, check_values
 
 T = TypeVar("T")
@@ -109,7 +109,7 @@ def check_partial(factory: Any, key: str) -> None:
 
 
 def _check_targets(node: DictConfig) -> None:
-    """Hold the settings of every class below a node to its signature, where it is not a dataclass that checks itself.
+    """Hold the settings of every class below a node to its signature, where it is none of ours, which check themselves.
 
     Raises:
         UserError: naming the key of the first that is not of its type, or the name of a class that is none.
@@ -124,7 +124,7 @@ def _check_targets(node: DictConfig) -> None:
         if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
             _check_targets(node[name])
     cls = located(target)
-    if cls is None or is_dataclass(cls):
+    if cls is None or (is_dataclass(cls) and cls.__module__.partition(".")[0] == OURS):
         return
     plain = {
         str(name): node[name] for name in node if not (isinstance(node[name], DictConfig) and "_target_" in node[name])

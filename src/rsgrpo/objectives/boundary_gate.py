@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from rsgrpo.errors import FieldError
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, PromptInt, check_completions, check_rewards
 from rsgrpo.objectives.claims import expected_max
@@ -43,7 +44,7 @@ class BoundaryGate(Objective):
     in place of the group's accuracy: biased for pass@k, with a weight that is never 0 by chance.
 
     Raises:
-        FieldError: for a k below 1 or a threshold outside [0, 1].
+        FieldError: for a k below 1, or a threshold outside [0, 1] or so high that no group has an advantage.
         UserError: for rewards other than 0 and 1, or groups of one.
     """
 
@@ -57,6 +58,15 @@ class BoundaryGate(Objective):
         check_completions(rewards, name="boundary_gate")
         check_rewards(rewards, "binary", name="boundary_gate", instead="MaxPO()")
         n = rewards.shape[1]
+        one_right = torch.ones(len(rewards), 1, dtype=torch.float64)
+        highest = expected_weight(one_right, n, self.k).max().item() if len(rewards) else math.inf
+        if highest < self.threshold * (n + 1):
+            raise FieldError(
+                "threshold",
+                self.threshold,
+                f"closes the gate on every group of N = {n} with a success: their weights end at {highest:.3g}",
+                f"try threshold={0.1 * highest / (n + 1):.2g}",
+            )
         utility = expected_weight(rewards.sum(dim=1, keepdim=True).double(), n, self.k)
         gated = torch.where(utility >= self.threshold * (n + 1), utility, 0.0)
         return gated.to(rewards.dtype) * mean_baseline(rewards)

@@ -157,6 +157,7 @@ def check_jackknife(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> None:
             f"{largest:g}",
             f"is too large for estimator=jackknife, which compares rewards as far apart as exp({spread:.3g})",
             f"try beta={0.9 * LARGEST_SPREAD * largest / spread:.3g}, or estimator=vimco",
+            estimator="objective",
         )
 
 

@@ -31,7 +31,7 @@ def uniform_weights(logprobs: Float[Tensor, "P N"], right: Float[Tensor, "P N"],
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UCPO(Objective):
-    """A_i = w_i a_i: GRPO's advantage a_i, moved among the correct completions to the less likely ones.
+    """A_i = w_i a_i: the original GRPO's advantage a_i, where it is positive, moved to the less likely correct ones.
 
     See "Uniform-Correct Policy Optimization" (arXiv 2605.00365) and its released code. The likelihood is the mean
     log-prob per token under the sampler. Not the gradient of a fixed objective.
@@ -51,8 +51,9 @@ class UCPO(Objective):
 
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="ucpo")
-        weights = uniform_weights(context.sampler_logprobs.to(rewards), right_ones(context, rewards), self.tau)
-        return weights * std_normalized(rewards, ddof=self.ddof, eps=self.eps)
+        normal = std_normalized(rewards, ddof=self.ddof, eps=self.eps)
+        credited = right_ones(context, rewards) * (normal > 0)
+        return uniform_weights(context.sampler_logprobs.to(rewards), credited, self.tau) * normal
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:
         return expected_reward(policy, rewards)

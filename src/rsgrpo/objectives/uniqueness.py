@@ -30,7 +30,7 @@ def rarity_weights(sizes: Float[Tensor, "P N"], right: Float[Tensor, "P N"], alp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Uniqueness(Objective):
-    """A_i = w_i a_i: GRPO's advantage a_i, moved among the correct completions to those whose answer few others give.
+    """A_i = w_i a_i: GRPO's advantage a_i, where it is positive, moved among the correct completions to rare answers.
 
     See "When Correct Solutions Repeat" (Cue-GRPO, arXiv 2608.03467), Eq. 3, and "Rewarding the Rare" (arXiv 2601.08763)
     for the idea. They cluster strategies; here a cluster is an answer, so that a problem with a single right answer is
@@ -45,6 +45,7 @@ class Uniqueness(Objective):
     alpha: float = 1.0
     """0: GRPO. 1: each distinct right answer of a group gets the same in all, however often it was given."""
     normalize_std: bool = True
+    """As the original GRPO does; false has the mean baseline of `objective=grpo`."""
     ddof: int = 1
     eps: float = 0.0
 
@@ -54,9 +55,9 @@ class Uniqueness(Objective):
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="uniqueness")
         sizes = cluster_sizes(answers_of(context), rewards)
-        weights = rarity_weights(sizes, right_ones(context, rewards), self.alpha)
         normal = std_normalized(rewards, ddof=self.ddof, eps=self.eps) if self.normalize_std else mean_baseline(rewards)
-        return weights * normal
+        credited = right_ones(context, rewards) * (normal > 0)
+        return rarity_weights(sizes, credited, self.alpha) * normal
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:
         return expected_reward(policy, rewards)

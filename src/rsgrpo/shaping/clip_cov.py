@@ -32,7 +32,7 @@ class ClipCov(Shaping):
     def __post_init__(self) -> None:
         check_fields(self, share=(0.0, 1.0), low=(-math.inf, math.inf), high=(-math.inf, math.inf))
         if self.low >= self.high:
-            raise FieldError("low", self.low, f"is not below high={self.high:g}", "try low=1 high=5")
+            raise FieldError("low", self.low, f"is not below high={self.high:g}", f"try low={self.high - 1:g}")
 
     def __call__(self, tokens: UpdateTokens) -> Shaped:
         """The advantages, `covariance`, and `covariance_in_band`, the share of tokens that may be drawn."""

@@ -8,6 +8,7 @@ from rsgrpo.losses.base import Loss
 from rsgrpo.losses.reinforce import ReinforceLoss
 from rsgrpo.objectives.base import AdvantageContext
 from rsgrpo.objectives.checked import checked_advantages
+from rsgrpo.rewards.base import has_one_right_answer
 from rsgrpo.shaping.base import UpdateTokens
 from rsgrpo.shaping.kl_cov import KLCov
 from rsgrpo.shaping.over_ranks import OverRanks
@@ -110,7 +111,7 @@ def _remarks_on_shaping(recipe: Recipe) -> list[str]:
     if isinstance(recipe.shaping, KLCov) and recipe.batching.updates_per_epoch * recipe.batching.epochs == 1:
         found.append(
             "note: shaping=KLCov() has no gradient in the first update of an iteration, and this run has no other; a "
-            "smaller prompts_per_update, or epochs=2, gives it one"
+            "second pass, such as batching.epochs=2, gives it one"
         )
     return found
 
@@ -118,14 +119,17 @@ def _remarks_on_shaping(recipe: Recipe) -> list[str]:
 def groups_that_teach(recipe: Recipe) -> list[str]:
     """Which groups of equal rewards, `all right` or `all wrong`, the objective gives an advantage.
 
-    All values that a schedule moves between are tried.
+    All values that a schedule moves between are tried, and so are groups whose answers differ, where they may.
     """
-    n = recipe.batching.completions_per_prompt
+    n, names = recipe.batching.completions_per_prompt, ["all right", "all wrong"]
     rewards = torch.stack([torch.ones(n), torch.zeros(n)])
-    context = _context(["all right", "all wrong"], rewards, recipe)
-    tried = [checked_advantages(o, rewards, context) for o in recipe.schedule.tried(recipe.objective)]
+    contexts = [_context(names, rewards, recipe)]
+    if "answers" in recipe.needs and not has_one_right_answer(recipe.reward):
+        contexts.append(_context(names, rewards, recipe, answers=(torch.arange(n) % 3 == 0).long().expand(2, n)))
+    objectives = list(recipe.schedule.tried(recipe.objective))
+    tried = [checked_advantages(o, rewards, context) for o in objectives for context in contexts]
     taught = torch.stack(tried).abs().amax(dim=(0, 2)) > TEACHES
-    return [name for name, teaches in zip(context.prompt_ids, taught, strict=True) if teaches]
+    return [name for name, teaches in zip(names, taught, strict=True) if teaches]
 
 
 def groups_that_shaping_teaches(recipe: Recipe) -> list[str]:
@@ -198,7 +202,9 @@ def _check_penalties(recipe: Recipe) -> None:
         ) from error
 
 
-def _context(names: list[str], rewards: torch.Tensor, recipe: Recipe) -> AdvantageContext:
+def _context(
+    names: list[str], rewards: torch.Tensor, recipe: Recipe, answers: torch.Tensor | None = None
+) -> AdvantageContext:
     n = rewards.shape[1]
     logprobs = -torch.arange(1.0, n + 1).expand(len(rewards), n) / n
-    return AdvantageContext.of_one_token(names, rewards, logprobs, needs=recipe.needs)
+    return AdvantageContext.of_one_token(names, rewards, logprobs, answers=answers, needs=recipe.needs)
