@@ -99,6 +99,7 @@ def test_the_weight_is_its_closed_form(objective: Objective, weight: Callable[[f
     assert weights(objective) == pytest.approx([weight(p) for p in GRID], rel=1e-9, abs=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "limit"),
     [

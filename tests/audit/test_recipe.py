@@ -103,7 +103,9 @@ def assert_is_every_update(parts: RecipeParts, mix: Mix = SMALL, rewards: Sequen
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 @pytest.mark.parametrize("group_filter", [DropEqualRewards(), KeepAll()], ids=["filter", "no filter"])
-@pytest.mark.parametrize("objective", [RLOO(), Reinforce()], ids=["rloo", "reinforce"])
+@pytest.mark.parametrize(
+    "objective", [RLOO(), pytest.param(Reinforce(), marks=pytest.mark.slow)], ids=["rloo", "reinforce"]
+)
 def test_filter_and_aggregation(objective: Any, group_filter: Any, aggregation: Aggregation) -> None:
     """Groups of equal rewards teach `reinforce`, so a filter changes more than its divisor."""
     assert_is_every_update(
@@ -192,6 +194,7 @@ def test_on_policy_a_loss_adds_nothing(loss: Loss) -> None:
     torch.testing.assert_close(after, before, atol=1e-14, rtol=1e-12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("objective", [RLOO(), GRPO(normalize_std=True), RSGRPO(beta=8.0), Reinforce()])
 def test_without_filter_and_with_a_constant_divisor_the_recipe_is_the_objective(objective: Any) -> None:
     mix = Mix(accuracies=[0.35])

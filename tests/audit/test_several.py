@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from rsgrpo.audit.report import several
 from rsgrpo.audit.several import MassFlow, mass_flow
 from rsgrpo.objectives.base import AdvantageContext, Objective
 from rsgrpo.objectives.darling import Darling
@@ -115,3 +116,12 @@ def test_the_mean_reward_makes_the_common_answer_commoner():
     got = found(composed("rloo"))
     assert got.flow[0] / POLICY[0] > got.flow[1] / POLICY[1]
     assert got.spread < 0
+
+
+@pytest.mark.parametrize(("completions", "enumerated"), [(2, True), (36, True), (37, False), (64, False)])
+def test_groups_that_are_too_many_are_left_out(
+    completions: int, enumerated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flow = found(composed("rloo"))
+    monkeypatch.setattr("rsgrpo.audit.report.mass_flow", lambda *_, **__: flow)
+    assert (several(composed("rloo"), completions) is not None) is enumerated

@@ -43,6 +43,7 @@ def test_what_64_completions_leave_open() -> None:
     assert means.tolist() == pytest.approx([(c + 1) / 66 for c in range(65)], abs=2e-3)
 
 
+@pytest.mark.slow
 def test_the_table_of_the_docs(capsys: pytest.CaptureFixture[str]) -> None:
     main()
     printed = capsys.readouterr().out

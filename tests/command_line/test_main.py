@@ -58,7 +58,7 @@ def explained(*overrides: str) -> str:
         ),
         pytest.param(
             "objective.shape=4",
-            "objective.shape: no such key; a key that your own class takes is added with +objective.shape=4",
+            "objective.shape: no such key; objective has beta, estimator",
             id="a key of another group",
         ),
         pytest.param(

@@ -180,6 +180,7 @@ def test_what_was_decided_by_hand_stays(small: Architecture) -> None:
     assert resolved(small, chosen) == chosen
 
 
+@pytest.mark.slow
 def test_a_cure_is_named_only_where_it_helps_and_the_cheapest_set_fits(small: Architecture) -> None:
     heavy = settings(checkpointing=False, row_tokens=4096, kv_cache_gib=0.05, fused=False)
     phases = plan_memory(small, heavy).phases

@@ -46,6 +46,7 @@ def test_the_tables_fit_a_narrow_terminal(tmp_path: Path) -> None:
     assert max(map(len, lines_of(printed))) <= 80
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", ["filter=none", "loss=cispo", "batching.prompts_per_iteration=4", "task.kl=0.001"])
 def test_any_word_of_a_recipe_asks_for_it(word: str, tmp_path: Path) -> None:
     _, content, _ = audited(tmp_path, "objective=rloo", "task.completions=3", word)

@@ -33,9 +33,12 @@ WORDS = (
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["bench.arms=[rs_grpo4]"], "bench.arms: there is no arm=rs_grpo4; did you mean rs_grpo_4? There are format_"),
+        (
+            ["bench.arms=[rs_grpo4]"],
+            "bench.arms: there is no arm=rs_grpo4; did you mean rs_grpo_4? There are bound",
+        ),
         (["bench.tasks=[pathstar]"], "bench.tasks: there is no data=pathstar; did you mean path_star? There are arith"),
-        (["bench.arms=[grpo,nobody]"], "bench.arms: there is no arm=nobody; choose from format_reward, grpo, "),
+        (["bench.arms=[grpo,nobody]"], "bench.arms: there is no arm=nobody; choose from boundary_gate, "),
         (
             ["bench.tasks=[nothing]"],
             "there is no data=nothing; choose from arithmetic, countdown, countdown4, ",

@@ -101,7 +101,11 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> list[Tensor]:
     return weights(module)
 
 
-@pytest.mark.parametrize("shaping", SHAPINGS, ids=lambda shaping: type(shaping).__name__)
+@pytest.mark.parametrize(
+    "shaping",
+    [pytest.param(s, marks=() if isinstance(s, ClipCov) else pytest.mark.slow) for s in SHAPINGS],
+    ids=lambda shaping: type(shaping).__name__,
+)
 def test_five_iterations(tmp_path: Path, shaping: Shaping, plain: list[Tensor]) -> None:
     module, reports = train(tmp_path, replace(FIVE, shaping=shaping))
     assert all(update.skipped is None for report in reports for update in report.updates)

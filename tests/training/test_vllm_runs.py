@@ -30,6 +30,7 @@ def assert_sampled_from_what_is_trained(run: Path, iterations: int) -> None:
     assert all(0 < gap < BOUND for gap in gaps), gaps
 
 
+@pytest.mark.slow
 def test_sampler_and_trainer_agree_at_every_step(on_vllm: Path, six_iterations: Path) -> None:
     assert_sampled_from_what_is_trained(on_vllm, 6)
     evaluated = [(r["iteration"], r["problem_id"], r["n"]) for r in records(on_vllm / "eval/validation.jsonl")]

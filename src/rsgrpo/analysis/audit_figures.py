@@ -42,13 +42,15 @@ def draw_all(run: Path, *, rivals: Sequence[str]) -> list[Path]:
     by_name = {entry["name"]: entry for entry in content["audits"]}
     compared = [by_name[name] for name in rivals if name in by_name]
     n = content["completions"]
-    return [
+    drawn = [
         save(_figure_2(content["figure_2"], n), run, "figure_2"),
         save(_figure_8(compared, n), run, "figure_8"),
         save(_table_1(content["audits"], rivals), run, "table_1"),
         save(_weights(content["audits"], n), run, "weights"),
-        save(mass_figure(content["audits"], n), run, "mass"),
     ]
+    if all(entry["several"] for entry in content["audits"]):
+        drawn.append(save(mass_figure(content["audits"], n), run, "mass"))
+    return drawn
 
 
 def draw_one(run: Path) -> list[Path]:
@@ -193,6 +195,7 @@ def _equal_weights(entries: list[dict[str, Any]]) -> list[tuple[list[str], dict[
 
 
 def lines_of(names: list[str], per_line: int = 2) -> str:
+    """Names as a legend has them, a few to a line."""
     return ",\n".join(", ".join(names[i : i + per_line]) for i in range(0, len(names), per_line))
 
 

@@ -14,7 +14,10 @@ def print_audit(run: Path, console: Console) -> None:
     """One row per objective: bias against its claim, noise, and what groups that are all right or all wrong get."""
     content = run_folder.read_json(run / run_folder.AUDIT)
     whole_width(console, audit_table(content))
-    whole_width(console, several_table(content))
+    if all(entry["several"] for entry in content["audits"]):
+        whole_width(console, several_table(content))
+    else:
+        console.print(f"several right answers: groups of {content['completions']} are too many to enumerate")
     if "kl" in content:
         whole_width(console, kl_table(content["kl"]))
     for name, reason in content["refused"].items():

@@ -117,7 +117,7 @@ def _number(value: float | None) -> str:
     """Four digits, so that a cosine of .9973 shows; empty for None.
 
     >>> [_number(x) for x in (1.0, 0.99727, -28.2, 1e-15, None)]
-    ['1.0000', '0.9973', '-28.20', '0', '']
+    ['1.0000', '0.9973', '-28.2', '0', '']
     """
     if value is None:
         return ""

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from rsgrpo.objectives.base import AdvantageContext
 
+ROUNDING = 1e-5
+"""Of the largest advantage of a group: below it, one is 0 in another order of the sum."""
+
 
 def cluster_sizes(answers: Sequence[Sequence[str | None]], like: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
     """|C_i|, the completions of a group that give the answer of completion i, itself among them.
@@ -34,3 +37,8 @@ def answers_of(context: AdvantageContext) -> Sequence[Sequence[str | None]]:
 def right_ones(context: AdvantageContext, rewards: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
     """1 for each completion that is correct, else 0: as the context says, or else where the reward is above 0."""
     return (rewards > 0 if context.correct is None else context.correct).to(rewards)
+
+
+def above_zero(advantages: Float[Tensor, "P N"]) -> Float[Tensor, "P N"]:
+    """1 for each advantage that is above 0 by more than rounding, else 0."""
+    return (advantages > ROUNDING * advantages.abs().amax(dim=1, keepdim=True)).to(advantages)

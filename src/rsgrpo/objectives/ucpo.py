@@ -9,7 +9,7 @@ from torch import Tensor
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions
 from rsgrpo.objectives.claims import expected_reward
-from rsgrpo.objectives.clusters import right_ones
+from rsgrpo.objectives.clusters import above_zero, right_ones
 from rsgrpo.objectives.grpo import std_normalized
 
 
@@ -52,7 +52,7 @@ class UCPO(Objective):
     def advantages(self, rewards: Float[Tensor, "P N"], context: AdvantageContext) -> Float[Tensor, "P N"]:
         check_completions(rewards, name="ucpo")
         normal = std_normalized(rewards, ddof=self.ddof, eps=self.eps)
-        credited = right_ones(context, rewards) * (normal > 0)
+        credited = right_ones(context, rewards) * above_zero(normal)
         return uniform_weights(context.sampler_logprobs.to(rewards), credited, self.tau) * normal
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:

@@ -10,7 +10,7 @@ from torch import Tensor
 from rsgrpo.fields import check_fields
 from rsgrpo.objectives.base import AdvantageContext, Objective, check_completions, divide
 from rsgrpo.objectives.claims import expected_reward
-from rsgrpo.objectives.clusters import answers_of, cluster_sizes, right_ones
+from rsgrpo.objectives.clusters import above_zero, answers_of, cluster_sizes, right_ones
 from rsgrpo.objectives.grpo import mean_baseline, std_normalized
 
 
@@ -56,7 +56,7 @@ class Uniqueness(Objective):
         check_completions(rewards, name="uniqueness")
         sizes = cluster_sizes(answers_of(context), rewards)
         normal = std_normalized(rewards, ddof=self.ddof, eps=self.eps) if self.normalize_std else mean_baseline(rewards)
-        credited = right_ones(context, rewards) * (normal > 0)
+        credited = right_ones(context, rewards) * above_zero(normal)
         return rarity_weights(sizes, credited, self.alpha) * normal
 
     def claim(self, policy: Float[Tensor, " M"], rewards: Float[Tensor, " M"], completions: int) -> Float[Tensor, ""]:

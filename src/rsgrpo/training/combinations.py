@@ -110,8 +110,8 @@ def _remarks_on_shaping(recipe: Recipe) -> list[str]:
             )
     if isinstance(recipe.shaping, KLCov) and recipe.batching.updates_per_epoch * recipe.batching.epochs == 1:
         found.append(
-            "note: shaping=KLCov() has no gradient in the first update of an iteration, and this run has no other; a "
-            "second pass, such as batching.epochs=2, gives it one"
+            "note: shaping=KLCov() has no gradient in the first update of an iteration, and this run has no other; "
+            "more updates or epochs give it one"
         )
     return found
 
