@@ -124,14 +124,15 @@ def _check_targets(node: DictConfig) -> None:
         if not OmegaConf.is_missing(node, name) and isinstance(node[name], DictConfig):
             _check_targets(node[name])
     cls = located(target)
-    if cls is None or (is_dataclass(cls) and cls.__module__.partition(".")[0] == OURS):
+    is_ours = str(getattr(cls, "__module__", "")).partition(".")[0] == OURS
+    if cls is None or (is_ours and is_dataclass(cls)):
         return
     plain = {
         str(name): node[name] for name in node if not (isinstance(node[name], DictConfig) and "_target_" in node[name])
     }
     given = {n: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for n, v in plain.items() if n[0] != "_"}
     try:
-        check_arguments(cls, given)
+        check_arguments(cast(Any, cls), given)
     except FieldError as error:
         raise UserError(keyed(error, node._get_full_key("")), **error.fields) from error
 
