@@ -121,7 +121,7 @@ def test_a_second_rank_is_started_as_the_first_was(site: Path, tmp_path: Path, m
 
 @pytest.mark.slow
 def test_help_a_sweep_and_a_mistake(site: Path, tmp_path: Path) -> None:
-    assert "objective: best_of_n, chen" in rsgrpo(site, tmp_path, "--help")
+    assert "objective: best_of_n, boundary_gate, chen" in rsgrpo(site, tmp_path, "--help")
     said = rsgrpo(site, tmp_path, "-m", "task=explain", "task.key=seed", "seed=3,4")
     assert [line.split()[:2] for line in said.splitlines()] == [["seed", "3"], ["seed", "4"]]
     refused = started(site, tmp_path, str(site / "bin" / "rsgrpo"), "objective.betta=4")

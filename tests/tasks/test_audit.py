@@ -130,7 +130,7 @@ def test_every_objective_is_audited(here: Path) -> None:
     assert content["refused"] == {}
     assert list(rows_of(printed)) == names
     assert [curve["beta"] for curve in content["figure_2"]] == [0, 1, 2, 4, 8]
-    drawn = figures("figure_2", "figure_8", "table_1", "weights", "flow")
+    drawn = figures("figure_2", "figure_8", "table_1", "weights", "flow", "mass")
     assert files_of(run) == drawn | {run_folder.AUDIT, run_folder.CONFIG}
     assert [path.name for path in here.iterdir()] == ["outputs"]
     assert OmegaConf.load(run / run_folder.CONFIG).task.completions == 16
