@@ -125,7 +125,7 @@ def weights_of(arms: tuple[str, ...]) -> dict[str, np.ndarray]:
     return {arm: weight_curve(objective, grid, COMPLETIONS).weight.numpy() for arm, objective in objectives.items()}
 
 
-def main() -> None:
+def main(figure_file: str | None = None) -> None:
     records = [record for record in Records(ROOT / "docs" / "results").all() if not record.tunes]
     weights = weights_of(OBJECTIVES)
     tasks = ("countdown", "path_star")
@@ -159,9 +159,9 @@ def main() -> None:
         axis.set_xlabel("right of 64 before training, from")
     axes[0, 0].legend(frameon=False, fontsize=8)
     figure.suptitle("Gains by difficulty: measured (dots, with the spread over runs) and foretold by w(p)", fontsize=11)
-    if len(sys.argv) > 1:
-        figure.savefig(sys.argv[1], dpi=130)
+    if figure_file is not None:
+        figure.savefig(figure_file, dpi=130)
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:2])

@@ -55,5 +55,6 @@ def test_the_table_of_the_docs(capsys: pytest.CaptureFixture[str]) -> None:
         shown = [cell.strip() for cell in cells.split("|")]
         for block, numbers in zip(blocks, (shown[:4], shown[4:]), strict=True):
             (line,) = [line for line in block.splitlines() if line.strip().startswith(f"{arm} ")]
-            found = [f"{float(x):.2f}".replace("0.", ".", 1) for x in line.split()[1:]]
-            assert numbers[: len(found)] == [x.replace("-", "\N{MINUS SIGN}") for x in found], arm
+            found = [float(number) for number in line.split()[1:]]
+            said = [float(number.replace("\N{MINUS SIGN}", "-")) for number in numbers if number]
+            assert said == pytest.approx(found, abs=0.0101), arm  # both are rounded, and fitted on any processor

@@ -83,12 +83,20 @@ def test_two_arms_go_where_the_flow_goes(tmp_path: Path) -> None:
     assert files_of(run) == BASIC | figures("escape", "flow")
 
 
+def test_a_k_is_followed_like_a_beta(tmp_path: Path) -> None:
+    few = ("bandit.stream.seeds=20", "bandit.values=[2,8]")
+    _, content, _ = played(tmp_path, "bandit=two_arms", "objective=maxpo", *few)
+    for one in content["played"][0]["runs"]:
+        assert max(abs(a - b) for a, b in zip(one["reward"][1], one["flow"], strict=True)) < 0.12
+
+
 @pytest.mark.parametrize(
     "words",
     [
         pytest.param(("bandit.optimizer._target_=torch.optim.Adam",), id="adam", marks=pytest.mark.slow),
         pytest.param(("+bandit.optimizer.momentum=0.9",), id="momentum", marks=pytest.mark.slow),
         pytest.param(("bandit.landscape.noise=0.1",), id="noise"),
+        pytest.param(("bandit.gradient=exact",), id="exact", marks=pytest.mark.slow),
         pytest.param(
             ("schedule=linear", "schedule.start=4", "bandit.values=null"), id="schedule", marks=pytest.mark.slow
         ),

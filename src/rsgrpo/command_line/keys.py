@@ -201,20 +201,18 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
             f"{shown(key)}: no such key; it is for rewards of your own (reward=custom): built-in ones cannot hang, or "
             "have workers already; leave it out"
         )
+    siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
+    has = sorted(name for name in siblings if name[:1] != "_")
     if key in written_keys(conf):
         near = difflib.get_close_matches(key, [known for known in present if "." not in known], n=1, cutoff=0.8)
         if "." not in key and near:  # `run` where the task has `runs`
             return f"{key}: no such key here; did you mean {near[0]}?"
-        has = sorted(
-            name for known in present if (name := known.removeprefix(f"{parent}.")) != known and "." not in name
-        )
-        own = f", which has {', '.join(n for n in has if n[0] != '_')}" if parent and len(has) > 1 else ""
+        own = f", which has {', '.join(has)}" if parent and has else ""
         return f"{key}: {_whose(key, conf)}, but the chosen one does not{own}; remove it"
     if parent and key.partition(".")[0] not in present:  # a section that is spelt wrong
         near = difflib.get_close_matches(key, sorted(present), n=1, cutoff=0.9)
         if near and near[0].rpartition(".")[2] == leaf:
             return f"{shown(key)}: no such key; did you mean {near[0]}?"
-    siblings = {known.rpartition(".")[2]: known for known in present if known.rpartition(".")[0] == parent}
     # A word without its section may be a key of any section, but not of one within: those are rarely meant.
     elsewhere = {} if parent else {known.rpartition(".")[2]: known for known in present if known.count(".") == 1}
     near = difflib.get_close_matches(leaf, sorted(siblings), n=1, cutoff=0.85)
@@ -232,7 +230,6 @@ def unknown_key(key: str, conf: Path, groups: Sequence[str] = (), *, value: str 
         also = ALSO.get(meant, "") if leaf in FOREIGN else ""
         return f"{shown(key)}: no such key; did you mean {meant}{also}?"
     is_own = any(word.startswith(f"{parent}=custom") for word in groups)
-    has = sorted(name for name in siblings if name[0] != "_")
     if parent in groups_of(conf) and has and not is_own:
         return f"{shown(key)}: no such key; {parent} has {', '.join(has)}"
     if parent in present and value is not None:

@@ -104,13 +104,18 @@ def check_tilt(rewards: Float[Tensor, "P N"], beta: PromptFloat, *, name: str, o
     """
     tilt = largest_tilt(rewards, beta)
     if tilt > LARGEST_TILT:
-        largest = max(beta.flatten().tolist(), key=abs) if isinstance(beta, Tensor) else beta
+        largest = _largest(beta)
         raise FieldError(
             "beta",
             f"{largest:g}",
             f"is too large for {name}, which gives a single best completion exp({tilt:.3g}) times what others get",
             f"try beta={0.9 * LARGEST_TILT * largest / tilt:.3g}, or {otherwise}",
         )
+
+
+def _largest(beta: PromptFloat) -> float:
+    """The beta of the largest size, of one for all prompts or one for each."""
+    return max(beta.flatten().tolist(), key=abs) if isinstance(beta, Tensor) else beta
 
 
 def vimco(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> Float[Tensor, "P N"]:
@@ -151,7 +156,7 @@ def check_jackknife(rewards: Float[Tensor, "P N"], beta: PromptFloat) -> None:
         )
     spread = -below_best(rewards.double(), beta).min().item() if rewards.numel() else 0.0
     if spread > LARGEST_SPREAD:
-        largest = max(beta.flatten().tolist(), key=abs) if isinstance(beta, Tensor) else beta
+        largest = _largest(beta)
         raise FieldError(
             "beta",
             f"{largest:g}",

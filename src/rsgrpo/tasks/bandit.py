@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +25,7 @@ from rsgrpo.composition.settings import BanditSettings
 from rsgrpo.errors import FieldError, UserError
 from rsgrpo.objectives.base import Objective
 from rsgrpo.schedules.base import Schedule
-from rsgrpo.schedules.driven import scheduled_field
+from rsgrpo.schedules.driven import replaced, scheduled_field
 
 EVERY = "objectives"
 """The choice of `bandit=` that plays all objectives."""
@@ -105,7 +105,8 @@ def _play(experiment: Bandit, objective: Objective, schedule: Schedule, **option
 def _is_followed(experiment: Bandit, schedule: Schedule) -> bool:
     """Whether the play is what the flow describes: a right arm and a wrong one, plain steps, one value throughout."""
     two = isinstance(experiment.landscape, TwoArms) and not experiment.landscape.noise
-    return two and not schedule.changes_value and _rate(experiment) is not None
+    sampled = experiment.gradient == "sampled" and not schedule.changes_value
+    return two and sampled and _rate(experiment) is not None
 
 
 def _rate(experiment: Bandit) -> float | None:
@@ -122,9 +123,9 @@ def _add_flows(record: dict[str, Any], experiment: Bandit, objective: Objective)
     assert rate is not None
     middles = [(pulls + experiment.window / 2) / experiment.batch for pulls in record["pulls"]]
     times = [0.0, *(2 * rate * updates for updates in middles)]  # both logits are trained: twice as fast
+    number = int if record["field"] == "k" else float
     for run in record["runs"]:
-        value = run["value"]
-        of: Any = objective if value is None else replace(cast(Any, objective), **{record["field"]: float(value)})
+        of = objective if run["value"] is None else replaced(objective, record["field"], number(run["value"]))
         run["flow"] = accuracies(of, experiment.batch, landscape.start, times)[1:].tolist()
 
 
